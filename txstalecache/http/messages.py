@@ -1,0 +1,120 @@
+"""Request heads, response heads and their fields, as immutable values.
+
+Must not know: sockets, the reactor, clocks, stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+__all__ = ["Fields", "RequestHead", "ResponseHead"]
+
+
+class Fields:
+    """Header fields in the order received: an immutable sequence of ``(name, value)`` pairs of bytes.
+
+    Names keep the case they came with and compare without regard to it (RFC 9110 §5.1). The order of lines with one
+    name is kept (RFC 9110 §5.3).
+    """
+
+    __slots__ = ("_index", "pairs")
+
+    pairs: tuple[tuple[bytes, bytes], ...]
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self.pairs = tuple(pairs)
+        self._index: dict[bytes, list[bytes]] | None = None
+
+    def _lines(self) -> dict[bytes, list[bytes]]:
+        index = self._index
+        if index is None:
+            index = self._index = {}
+            for name, value in self.pairs:
+                index.setdefault(name.lower(), []).append(value)
+        return index
+
+    def get(self, name: bytes) -> bytes | None:
+        """All values of ``name`` (lower case) joined with ``", "`` (RFC 9110 §5.2), or None when it is absent."""
+        values = self._lines().get(name)
+        if values is None:
+            return None
+        return values[0] if len(values) == 1 else b", ".join(values)
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """The values of each line named ``name`` (lower case), in order. Not to be changed by the caller."""
+        return self._lines().get(name, [])
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a line named ``name`` (lower case) is present."""
+        return name in self._lines()
+
+    def without(self, *names: bytes) -> Fields:
+        """A copy with no line named any of ``names`` (lower case)."""
+        if not any(name in self for name in names):
+            return self
+        return Fields(pair for pair in self.pairs if pair[0].lower() not in names)
+
+    def adding(self, name: bytes, value: bytes) -> Fields:
+        """A copy with one more line at the end."""
+        return Fields((*self.pairs, (name, value)))
+
+    def replacing(self, name: bytes, value: bytes) -> Fields:
+        """A copy in which ``name`` has exactly one line, at the end when it was absent, else where it first stood."""
+        wanted = name.lower()
+        pairs: list[tuple[bytes, bytes]] = []
+        placed = False
+        for pair in self.pairs:
+            if pair[0].lower() != wanted:
+                pairs.append(pair)
+            elif not placed:
+                pairs.append((name, value))
+                placed = True
+        if not placed:
+            pairs.append((name, value))
+        return Fields(pairs)
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return self.pairs == other.pairs if isinstance(other, Fields) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.pairs)
+
+    def __repr__(self) -> str:
+        return f"Fields({list(self.pairs)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A validated request head. ``target`` is in origin form, the exact bytes that are forwarded."""
+
+    method: bytes
+    target: bytes
+    fields: Fields
+    scheme: bytes = b"http"
+    authority: bytes = b""
+
+    @property
+    def path(self) -> bytes:
+        """The target up to its first ``?``."""
+        return self.target.partition(b"?")[0]
+
+    @property
+    def query(self) -> bytes | None:
+        """What follows the first ``?`` of the target; None without one."""
+        _, mark, query = self.target.partition(b"?")
+        return query if mark else None
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """A validated response head. The reason phrase is not kept: it means nothing (RFC 9110 §15.1)."""
+
+    status: int
+    fields: Fields

@@ -1,0 +1,52 @@
+"""What a route changes about caching. The defaults are RFC 9111 with nothing added: the origin decides.
+
+Must not know: how routes are matched or configured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+__all__ = ["Cookies", "Rules"]
+
+
+class Cookies(Enum):
+    """What a request's ``Cookie`` means under a forced or heuristic lifetime."""
+
+    PASS = "pass"
+    """The request passes through; nothing is stored from it."""
+    IGNORE = "ignore"
+    """The origin's answers do not depend on cookies: the operator says so."""
+    KEYED = "keyed"
+    """The key template contains the cookies that matter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Caching rules of a route. Durations in seconds, sizes in bytes; None means "the origin decides"."""
+
+    ttl: float | None = None
+    """Forced freshness lifetime for answers that may be shared (the seed's exptime minus stale)."""
+    stale: float | None = None
+    """Forced stale-while-revalidate window (the seed's ``cache_stale``)."""
+    stale_if_error: float | None = None
+    """Forced stale-if-error window."""
+    grace: float = 300.0
+    """How long past its lifetime an entry without a stale window of its own is kept: to be validated, and to stand in
+    for an origin that cannot be reached."""
+    methods: frozenset[bytes] = frozenset({b"GET", b"HEAD"})
+    """Methods answered from the cache."""
+    statuses: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Lifetimes forced for single statuses (negative caching)."""
+    cookies: Cookies = Cookies.PASS
+    store_set_cookie: bool = False
+    """Store answers with ``Set-Cookie`` under a forced lifetime; the field itself is never replayed to others."""
+    keyed_fields: frozenset[bytes] = frozenset()
+    """Request fields (lower case) that are part of the key: an ``authorization`` here lets such requests share."""
+    max_object: int = 8 * 1024 * 1024
+    """Larger bodies stream through and are not stored."""
+    hit_for_miss: float = 120.0
+    """How long the knowledge "not shareable" is kept."""

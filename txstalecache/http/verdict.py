@@ -1,0 +1,90 @@
+"""The closed sets of decisions. Each carries ``why``: one short word for the log, the metrics and ``Cache-Status``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from txstalecache.http.entry import Entry, Freshness
+from txstalecache.http.messages import Fields
+
+__all__ = ["Admission", "Fresh", "Miss", "Pass", "Refuse", "Share", "Stale", "Store", "Validate", "Verdict", "Withhold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Answer from the entry."""
+
+    entry: Entry
+    age: float
+    why: str = "hit"
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Answer from the entry at once, then refresh it."""
+
+    entry: Entry
+    age: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validate:
+    """Ask the origin whether the entry still holds; ``conditions`` are the fields to ask with (may be empty)."""
+
+    entry: Entry
+    age: float
+    why: str
+    conditions: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """Nothing usable: join or start a flight. ``own`` forbids joining one that began before the request came."""
+
+    why: str
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Straight through, uncoalesced; nothing is stored, unless ``store`` (the answer may help others)."""
+
+    why: str
+    store: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer ``status`` without asking anybody (only-if-cached: 504)."""
+
+    status: int
+    why: str
+
+
+Verdict = Fresh | Stale | Validate | Miss | Pass | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The answer may be shared with the waiters and stored."""
+
+    freshness: Freshness
+    why: str = "stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The answer satisfies those already waiting, nobody later (RFC 9111 §4, collapsed requests)."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withhold:
+    """The answer is for the client that asked, for nobody else."""
+
+    why: str
+
+
+Admission = Store | Share | Withhold

@@ -1,0 +1,91 @@
+"""The seam between flights and the places entries live.
+
+The rule of this seam: **a store may fail, the site may not**. No Deferred returned here ever fails (cancellation
+apart); a fault is logged once, counted, and answered as "not found" or "granted".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from twisted.internet.defer import Deferred
+from zope.interface import Attribute, Interface
+
+from txstalecache.http.entry import Entry, Marker
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import RequestHead
+
+__all__ = ["NOTHING", "Found", "ILease", "ILeases", "IStore", "Purpose"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a store knows about a key, for one request."""
+
+    entry: Entry | None = None
+    """The most recent variant that matches the request (``http.vary.select``)."""
+    marker: Marker | None = None
+    """A marker that has not run out."""
+    vary: tuple[bytes, ...] = ()
+    """Names (lower case, sorted) the answers under this key are known to vary by."""
+    where: str = ""
+    """``memory`` or ``redis``; for the log."""
+
+
+NOTHING = Found()
+
+
+class IStore(Interface):
+    """Where entries live. All methods may be called at any time, before and after Redis comes and goes."""
+
+    def peek(key: Key, request: RequestHead) -> Found | None:  # type: ignore[empty-body]
+        """What this process can say at once, without I/O; None when it would have to ask further (``lookup``)."""
+
+    def lookup(key: Key, request: RequestHead) -> Deferred[Found]:  # type: ignore[empty-body]
+        """What is known about ``key``. Takes at most the read time limit. Never fails; cancelling it is safe."""
+
+    def put(key: Key, entry: Entry, keep: float) -> None:
+        """Store ``entry`` for ``keep`` seconds (its lifetime + stale window from now); visible to the next request
+        in this process at once, to others when written. Nobody waits for the write. Removes a PRIVATE marker."""
+
+    def mark(key: Key, marker: Marker) -> None:
+        """Make ``marker`` known until it runs out. Nobody waits for the write."""
+
+    def discard(key: Key) -> None:
+        """Forget every variant of ``key`` everywhere, at once for this process (RFC 9111 §4.4 invalidation)."""
+
+    def now() -> float:  # type: ignore[empty-body]
+        """The fleet's time in seconds since the epoch: Redis ``TIME`` once known, else the host's."""
+
+
+class Purpose(Enum):
+    """What a lease is wanted for."""
+
+    FETCH = "fetch"
+    """Somebody waits for the answer: a back-off after a failed refresh does not stand in the way."""
+    REFRESH = "refresh"
+    """Nobody waits: not during a back-off."""
+
+
+class ILease(Interface):
+    """The right to fetch one key, across processes. Kept alive by a heartbeat from the moment it is granted."""
+
+    lost = Attribute("Whether somebody else may hold it now; the holder must then not store.")
+
+    def release() -> None:
+        """Give it back and wake those who wait elsewhere. Idempotent; nobody waits for it."""
+
+    def back_off() -> None:
+        """The refresh failed: let nobody refresh this key until the back-off passes (1 s, doubling to 60 s, jittered)."""
+
+
+class ILeases(Interface):
+    """Grants leases. Without Redis every lease is granted: the registry still coalesces within the process."""
+
+    def acquire(name: str, purpose: Purpose) -> Deferred[ILease | None]:  # type: ignore[empty-body]
+        """The lease called ``name``, or None while another process holds it (or, for REFRESH, a back-off runs)."""
+
+    def changed(key: Key) -> Deferred[None]:  # type: ignore[empty-body]
+        """Fires when something about ``key`` (entry, marker, lease) may have changed elsewhere, or at the latest after
+        the poll interval. The caller owns it and cancels it when it no longer cares."""
