@@ -74,6 +74,8 @@ class MarkerKind(Enum):
 
     PRIVATE = "private"
     """The last answer could not be shared (hit-for-miss)."""
+    COOKIE = "cookie"
+    """The last answer was not explicit about being for everybody: requests with a Cookie go alone."""
     ERROR = "error"
     """The origin just failed: its error answers the burst."""
 

@@ -70,6 +70,8 @@ class Store:
     """The answer may be shared with the waiters and stored."""
 
     freshness: Freshness
+    explicit: bool
+    """Whether the origin itself gave a lifetime (or ``public``), so that a request with a Cookie may take it too."""
     why: str = "stored"
 
 
@@ -77,6 +79,8 @@ class Store:
 class Share:
     """The answer satisfies those already waiting, nobody later (RFC 9111 §4, collapsed requests)."""
 
+    explicit: bool
+    """As for ``Store``."""
     why: str
 
 
