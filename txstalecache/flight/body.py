@@ -1,0 +1,249 @@
+"""One body, many readers: an append-only list of chunks with a cursor per reader.
+
+Chunks are shared, never copied per reader. While the body is *retained* (it may be stored, and latecomers may replay
+it from the start) nothing is dropped. Otherwise what every reader has passed is dropped, and the source is paused
+while the slowest reader is more than ``window`` bytes behind.
+
+Must not know: HTTP, keys, stores.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+__all__ = ["Body", "Consumer", "Reader", "Segment"]
+
+#: A part of what a reader delivers: literal bytes, or the window ``(start, stop)`` of the body; stop None: to the end.
+Segment = bytes | tuple[int, int | None]
+
+#: Bytes written before looking again whether the transport wants more.
+PIECE = 64 * 1024
+
+
+class Consumer(Protocol):
+    """Where a reader delivers to. One of ``delivered`` and ``cut`` is called, once and last."""
+
+    def write(self, data: bytes) -> None:
+        """The next bytes."""
+
+    def delivered(self) -> None:
+        """Every segment has been written."""
+
+    def cut(self) -> None:
+        """The body broke; what was written is not all."""
+
+
+class Body:
+    """The bytes of one response. ``drained`` is called when readers have caught up with a full window."""
+
+    COMPACT = 64 * 1024
+    """A whole body up to this size is worth joining into one chunk."""
+
+    def __init__(self, *, retained: bool = True, window: int = 256 * 1024, chunks: Sequence[bytes] = ()) -> None:
+        self.retained = retained
+        self.window = window
+        self.chunks: list[bytes] = list(chunks)
+        self.starts: list[int] = []
+        """Offset of each chunk in ``chunks``."""
+        self.length = 0
+        """Bytes that have come so far, dropped ones included."""
+        for chunk in self.chunks:
+            self.starts.append(self.length)
+            self.length += len(chunk)
+        self.ended = False
+        self.broken = False
+        self.readers: dict[Reader, None] = {}
+        self.drained: Callable[[], None] | None = None
+        self.abandoned: Callable[[], None] | None = None
+        """Called when the last reader has left before the end."""
+
+    @classmethod
+    def of(cls, chunks: Sequence[bytes]) -> Body:
+        """A complete body."""
+        body = cls(chunks=chunks)
+        body.ended = True
+        return body
+
+    @property
+    def first(self) -> int:
+        """Offset of the first byte still here."""
+        return self.starts[0] if self.starts else self.length
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory."""
+        return self.length - self.first
+
+    @property
+    def full(self) -> bool:
+        """Whether the source should pause: not retained, and a window's worth is unread."""
+        return not self.retained and self.held >= self.window
+
+    def append(self, data: bytes) -> None:
+        """More has come: hand it to every reader that can take it."""
+        self.starts.append(self.length)
+        self.chunks.append(data)
+        self.length += len(data)
+        for reader in list(self.readers):
+            reader.pump()
+        self._drop()
+
+    def end(self) -> None:
+        """All has come."""
+        self.ended = True
+        for reader in list(self.readers):
+            reader.pump()
+
+    def cut(self) -> None:
+        """No more will come though some is missing: every reader's consumer is told."""
+        self.broken = True
+        for reader in list(self.readers):
+            reader.fail()
+
+    def release(self) -> None:
+        """Stop retaining: from now on only what somebody has yet to read is kept."""
+        self.retained = False
+        self._drop()
+
+    def piece(self, offset: int, limit: int) -> bytes | memoryview:
+        """Bytes from ``offset``, at least one, at most ``limit`` and never past one chunk."""
+        at = bisect_right(self.starts, offset) - 1
+        chunk = self.chunks[at]
+        begin = offset - self.starts[at]
+        if begin == 0 and len(chunk) <= limit:
+            return chunk
+        return memoryview(chunk)[begin : begin + limit]
+
+    def passed(self) -> None:
+        """A reader has moved on or left."""
+        if not self.retained:
+            was_full = self.full
+            self._drop()
+            if was_full and not self.full and self.drained is not None:
+                self.drained()
+
+    def leave(self, reader: Reader) -> None:
+        """``reader`` wants no more."""
+        self.readers.pop(reader, None)
+        self.passed()
+        if not self.readers and not self.ended and not self.broken and self.abandoned is not None:
+            self.abandoned()
+
+    def slowest(self) -> list[Reader]:
+        """Readers that stand at the oldest byte held."""
+        low = min((reader.offset for reader in self.readers), default=None)
+        return [reader for reader in self.readers if reader.offset == low]
+
+    def _drop(self) -> None:
+        if self.retained:
+            return
+        low = min((reader.offset for reader in self.readers), default=self.length)
+        drop = bisect_right(self.starts, low) - 1
+        if low >= self.length:
+            drop = len(self.chunks)
+        if drop > 0:
+            del self.chunks[:drop], self.starts[:drop]
+
+
+@implementer(IPushProducer)
+class Reader:
+    """One consumer's way through a body, as a push producer for the consumer's transport.
+
+    Owned by whoever made it; it leaves the body by itself when it has delivered everything, when the body breaks, or
+    when it is stopped.
+    """
+
+    __slots__ = ("__weakref__", "_at", "_busy", "body", "consumer", "offset", "paused", "read", "segments")
+
+    def __init__(self, body: Body, consumer: Consumer, segments: Sequence[Segment] = ((0, None),)) -> None:
+        self.body = body
+        self.consumer = consumer
+        self.segments = segments
+        self._at = 0
+        self.offset = self._start()
+        self.read = 0
+        """Bytes delivered."""
+        self.paused = False
+        self._busy = False
+
+    def start(self) -> None:
+        """Join the body and deliver what is there."""
+        if self.body.broken:
+            self.consumer.cut()
+            return
+        self.body.readers[self] = None
+        self.pump()
+        self.body.passed()
+
+    def pump(self) -> None:
+        """Deliver until the transport or the body has had enough."""
+        if self._busy or self.paused:
+            return
+        self._busy = True
+        try:
+            while not self.paused and self in self.body.readers:
+                if self._at == len(self.segments):
+                    self.body.leave(self)
+                    self.consumer.delivered()
+                    return
+                if not self._step():
+                    break
+        finally:
+            self._busy = False
+
+    def _step(self) -> bool:
+        segment = self.segments[self._at]
+        if isinstance(segment, bytes):
+            self._next_segment()
+            self._deliver(segment)
+            return True
+        stop = segment[1]
+        body = self.body
+        end = body.length if stop is None else min(stop, body.length)
+        if self.offset < end:
+            data = body.piece(self.offset, min(PIECE, end - self.offset))
+            self.offset += len(data)
+            self._deliver(bytes(data))
+            return True
+        if body.ended or self.offset == stop:
+            self._next_segment()
+            return True
+        return False
+
+    def _deliver(self, data: bytes) -> None:
+        self.read += len(data)
+        self.consumer.write(data)
+
+    def _next_segment(self) -> None:
+        self._at += 1
+        self.offset = self._start()
+
+    def _start(self) -> int:
+        """Where the next window begins; literals do not hold bytes back."""
+        for segment in self.segments[self._at :]:
+            if not isinstance(segment, bytes):
+                return segment[0]
+        return self.body.length
+
+    def fail(self) -> None:
+        """The body broke."""
+        if self in self.body.readers:
+            del self.body.readers[self]
+            self.consumer.cut()
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+        self.pump()
+        self.body.passed()
+
+    def stopProducing(self) -> None:
+        self.paused = True
+        self.body.leave(self)

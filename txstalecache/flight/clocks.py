@@ -1,0 +1,29 @@
+"""The three clocks of a wait (the seed's lock times), in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Clocks", "Late"]
+
+
+class Late(Enum):
+    """What becomes of a waiter whose deadline has passed."""
+
+    GATEWAY_TIMEOUT = "504"
+    PASS = "pass"
+    """It asks the origin on its own; at most ``Limits.late_passes`` per key at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """How long a request waits for a flight."""
+
+    wait_stale: float = 1.0
+    """After this a waiter gets any stale entry it may have (the seed's ``cache_lock_timeout_wait``)."""
+    leader_age: float = 5.0
+    """A flight without progress for this long gets one second leader (``cache_lock_exptime``)."""
+    wait_deadline: float = 15.0
+    """After this a waiter is answered as ``late`` says (``cache_lock_timeout``)."""
+    late: Late = Late.GATEWAY_TIMEOUT

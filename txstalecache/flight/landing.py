@@ -1,0 +1,63 @@
+"""What a wait for a flight comes to: a closed set.
+
+Must not know: clients, connections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from txstalecache.flight.body import Body
+from txstalecache.http.entry import Entry
+from txstalecache.http.messages import ResponseHead
+
+__all__ = ["Alone", "Attached", "Failed", "Landing", "Regroup", "Settled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The origin's answer, streaming. ``collapsed``: it was fetched for somebody else too."""
+
+    head: ResponseHead
+    body: Body
+    length: int | None
+    """Bytes of body to come, None when unknown."""
+    collapsed: bool
+    stored: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A complete entry: validated just now, stored meanwhile by another process, or stale where ``stale`` says why."""
+
+    entry: Entry
+    collapsed: bool
+    stale: str = ""
+    validated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """The answer was not for sharing: ask the origin on your own, now."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Regroup:
+    """The answer varies by ``names``: wait with those who send the same."""
+
+    names: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No answer to be had: tell the client ``status``."""
+
+    status: int
+    why: str
+    retry_after: int | None = None
+
+
+Landing = Attached | Settled | Alone | Regroup | Failed

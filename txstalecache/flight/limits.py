@@ -1,0 +1,27 @@
+"""The caps on what waits and what is in the air, per process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Counts, bytes and bytes per second."""
+
+    waiters_per_key: int = 10_000
+    waiters: int = 50_000
+    bytes_in_flight: int = 256 * 1024 * 1024
+    """Bytes of retained bodies; beyond them new bodies stream through unstored."""
+    window: int = 1024 * 1024
+    """How far the slowest reader of an unretained body may lag before the origin is paused."""
+    min_rate: int = 64 * 1024
+    """A reader that holds others back and takes less than this per second is dropped."""
+    late_passes: int = 4
+    """Late waiters of one key that may ask the origin on their own at the same time."""
+    error_marker: float = 1.0
+    """Seconds a failed burst's error answers the next one."""
+    retry_after: int = 1
+    """Seconds, in ``Retry-After``."""

@@ -1,0 +1,77 @@
+"""What a flight is to do, decided before it starts.
+
+Must not know: the client's connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from twisted.web.iweb import IBodyProducer
+
+from txstalecache.flight.clocks import Clocks
+from txstalecache.http.entry import Entry, Selector
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import RequestHead, ResponseHead
+from txstalecache.http.rules import Cookies, Rules
+from txstalecache.http.vary import selector
+from txstalecache.origin.interfaces import Deadlines
+
+__all__ = ["Group", "Plan", "Sharing"]
+
+#: What flights are registered under: requests with an equal group may share an answer.
+Group = tuple[bytes, Key, Selector]
+
+
+class Sharing(Enum):
+    """Who may have the answer."""
+
+    SHARED = "shared"
+    """Whoever joins; the fetch is anonymous and goes under a lease."""
+    SOLO = "solo"
+    """The client that asked; the answer is still stored when it may be."""
+    PRIVATE = "private"
+    """The client that asked; nothing is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One fetch: for whom, what is sent, and under which rules."""
+
+    key: Key
+    request: RequestHead
+    """As the client sent it; for a refresh, the request that met the stale entry."""
+    fetch: RequestHead
+    """As the origin is sent it."""
+    rules: Rules
+    clocks: Clocks = Clocks()
+    deadlines: Deadlines = Deadlines()
+    entry: Entry | None = None
+    """The entry that ``fetch`` validates, if it carries conditions of ours, and that stands in on failure."""
+    names: tuple[bytes, ...] = ()
+    """What answers under the key are known to vary by."""
+    sharing: Sharing = Sharing.SHARED
+    body: IBodyProducer | None = None
+    informational: Callable[[ResponseHead], None] | None = None
+
+    @property
+    def group(self) -> Group:
+        """Where the flight is registered."""
+        method = b"HEAD" if self.request.method == b"HEAD" else b"GET"
+        return method, self.key, selector(self.names, self.request)
+
+    @property
+    def intact(self) -> bool:
+        """Whether the fetch says all that the client said about who it is."""
+        return all(name in self.fetch.fields for name in (b"cookie", b"authorization") if name in self.request.fields)
+
+    def cookie_matters(self, request: RequestHead) -> bool:
+        """Whether ``request`` carries a Cookie that might have made the answer another one."""
+        return (
+            self.rules.cookies is Cookies.PASS
+            and b"cookie" in request.fields
+            and b"cookie" not in self.names
+            and b"cookie" not in self.rules.keyed_fields
+        )

@@ -1,0 +1,134 @@
+"""The flights in the air, by what they fetch. One process's half of "one fetch per key"; leases are the other half.
+
+Must not know: clients' connections, routes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from txstalecache.flight.flight import Flight
+from txstalecache.flight.landing import Failed, Landing, Settled
+from txstalecache.flight.limits import Limits
+from txstalecache.flight.plan import Group, Plan, Sharing
+from txstalecache.http import policy
+from txstalecache.http.keys import Key
+from txstalecache.origin.interfaces import IOrigin
+from txstalecache.store.interfaces import ILeases, IStore, Purpose
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """Owns every flight. ``waiting`` and ``held`` are what the caps look at: waiters, and bytes of retained bodies."""
+
+    def __init__(
+        self, clock: IReactorTime, origin: IOrigin, store: IStore, leases: ILeases, limits: Limits = Limits()
+    ) -> None:
+        self.clock = clock
+        self.origin = origin
+        self.store = store
+        self.leases = leases
+        self.limits = limits
+        self.flights: set[Flight] = set()
+        self.waiting = 0
+        self.held = 0
+        self._groups: dict[Group, list[Flight]] = {}
+        self._late: dict[Key, int] = {}
+
+    def join(self, plan: Plan, began_after: float | None = None) -> tuple[Deferred[Landing], bool]:
+        """Wait for an answer to ``plan``: in a flight that is in the air, else in a new one. The caller owns the
+        Deferred, which never fails; cancelling it only detaches. Also says whether the caller leads.
+
+        ``began_after``: take no answer whose fetch began at or before this time (a request's ``no-cache``).
+        """
+        flight = self._joinable(plan, began_after)
+        if self._crowded(flight):
+            now, entry = self.store.now(), plan.entry
+            if entry is not None and policy.stands_in(entry, plan.request, None, now):
+                return succeed(Settled(entry, collapsed=False, stale="overflow")), False
+            return succeed(Failed(503, "overflow", self.limits.retry_after)), False
+        if flight is not None:
+            return flight.wait(plan.request, plan.entry), False
+        flight = self._take_off(plan, Purpose.FETCH)
+        # The wait is registered before the start, which may land the flight at once.
+        landing = flight.wait(plan.request, plan.entry, leads=True)
+        flight.start()
+        return landing, True
+
+    def refresh(self, plan: Plan) -> None:
+        """Fetch behind everybody's back, unless a flight for it is in the air already. Nobody waits."""
+        if self._joinable(plan, None) is None:
+            self._take_off(plan, Purpose.REFRESH).start()
+
+    def solo(self, plan: Plan) -> Deferred[Landing]:
+        """Fetch for one client; ``plan.sharing`` is SOLO or PRIVATE. Cancelling drops the fetch unless it is stored."""
+        flight = Flight(self, plan, Purpose.FETCH)
+        self.flights.add(flight)
+        landing = flight.wait(plan.request, plan.entry, leads=True)
+        flight.start()
+        return landing
+
+    def invalidate(self, key: Key) -> None:
+        """What is in the air for ``key`` is out of date: nobody joins it any more, and it is not stored."""
+        for flight in self.flights:
+            if flight.plan.key == key:
+                flight.outdated = True
+
+    def close(self) -> None:
+        """Land everybody, drop every fetch."""
+        for flight in list(self.flights):
+            flight.cancel()
+
+    # -- for flights ---------------------------------------------------------------------------------------------
+
+    def ended(self, flight: Flight) -> None:
+        """``flight`` is over. Idempotent."""
+        self.flights.discard(flight)
+        group = flight.plan.group
+        flights = self._groups.get(group)
+        if flights is not None and flight in flights:
+            flights.remove(flight)
+            if not flights:
+                del self._groups[group]
+
+    def lease_name(self, plan: Plan) -> str:
+        """What the lease of ``plan`` is called: one per variant."""
+        method, key, chosen = plan.group
+        if method == b"GET" and not chosen:
+            return key.digest
+        parts = [part for name, value in chosen for part in (name, b"-" if value is None else b"+" + value)]
+        return f"{key.digest}:{Key((method, *parts)).digest}"
+
+    def may_pass_late(self, key: Key) -> bool:
+        """Whether one more late waiter of ``key`` may ask the origin on its own."""
+        return sum(1 for f in self.flights if f.plan.key == key and f.plan.sharing is not Sharing.SHARED) < (
+            self.limits.late_passes
+        )
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _joinable(self, plan: Plan, began_after: float | None) -> Flight | None:
+        groups = [plan.group]
+        if plan.request.method == b"HEAD":
+            # A HEAD takes the head of a GET that is in the air anyway.
+            groups.insert(0, replace(plan, request=replace(plan.request, method=b"GET")).group)
+        for group in groups:
+            for flight in reversed(self._groups.get(group, ())):
+                if flight.joinable(plan.request, began_after):
+                    return flight
+        return None
+
+    def _crowded(self, flight: Flight | None) -> bool:
+        if self.waiting >= self.limits.waiters:
+            return True
+        return flight is not None and len(flight.waiters) >= self.limits.waiters_per_key
+
+    def _take_off(self, plan: Plan, purpose: Purpose) -> Flight:
+        flight = Flight(self, plan, purpose)
+        self.flights.add(flight)
+        self._groups.setdefault(plan.group, []).append(flight)
+        return flight
