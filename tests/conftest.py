@@ -51,7 +51,7 @@ class LoggedFailures:
             self._events.append((failure, str(event.get("log_namespace"))))
 
     def flush(self, *types: type[BaseException]) -> list[Failure]:
-        """The failures of ``types`` (all, when none is named) logged so far, which were expected; they are forgotten."""
+        """The failures of ``types`` (all, when none is named) logged so far. They were expected: forgotten."""
         gc.collect()  # a Deferred says that its failure was not handled when it is collected
         expected = [failure for failure, _ in self._events if not types or failure.check(*types)]
         self._events = [pair for pair in self._events if pair[0] not in expected]

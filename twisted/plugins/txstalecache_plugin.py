@@ -1,4 +1,4 @@
-"""How ``twistd`` and ``twist`` find the service: a name, a module, one line of help; everything else is loaded later."""
+"""How ``twistd`` and ``twist`` find the service: a name, a module, one line of help; all else is loaded later."""
 
 from __future__ import annotations
 
