@@ -1,0 +1,207 @@
+"""The access log: one line per request, with what the cache did and why.
+
+Nothing a client or an origin sends can begin a new line or end a quoted field.
+Must not know: requests, sockets, the reactor. Writing happens on a thread of its own, so that a full disk or a reader of
+standard output who has stopped reading costs log lines, never answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+__all__ = ["AccessLog", "Record", "combined", "json_line"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One request and what became of it. Times and durations in seconds."""
+
+    time: float
+    """When the request came, since the epoch."""
+    client: str
+    """The peer's address, without port."""
+    method: bytes
+    target: bytes
+    version: bytes
+    host: bytes = b""
+    status: int
+    """0: the client left before it was told one."""
+    sent: int
+    """Bytes of body."""
+    complete: bool = True
+    """Whether all of the answer was written."""
+    referer: bytes | None = None
+    user_agent: bytes | None = None
+    verdict: str
+    """fresh, stale, validate, miss, pass, refuse."""
+    why: str = ""
+    role: str = "-"
+    """hit, leader, waiter, alone, refresh."""
+    age: float | None = None
+    """Of the stored answer that was sent."""
+    wait: float = 0.0
+    """How long it waited for a fetch."""
+    duration: float = 0.0
+    """From the request's head to the end of its answer."""
+
+
+#: The longest field of a line, in bytes as received; the rest is cut and marked.
+FIELD = 2048
+
+_ESCAPES = {
+    code: chr(code) if 0x20 <= code < 0x7F and chr(code) not in '"\\' else f"\\x{code:02x}" for code in range(256)
+}
+
+
+def _quoted(value: bytes | None) -> str:
+    """``value`` between quotes, with everything but plain ASCII escaped as ``\\xHH``; ``"-"`` for None."""
+    if value is None:
+        return '"-"'
+    text = value[:FIELD].decode("latin-1").translate(_ESCAPES)
+    return f'"{text}..."' if len(value) > FIELD else f'"{text}"'
+
+
+def _word(text: str) -> str:
+    """One of our own words, kept to what cannot end it."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.:/?=") else "_" for c in text) or "-"
+
+
+def _request_line(record: Record) -> bytes:
+    return b" ".join((record.method, record.target, record.version))
+
+
+def combined(record: Record) -> str:
+    """The combined log format of Apache and nginx (UTC), and after it ``name=value`` for each thing the cache did."""
+    when = datetime.fromtimestamp(record.time, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    age = "-" if record.age is None else str(int(record.age))
+    return (
+        f"{_word(record.client)} - - [{when}] {_quoted(_request_line(record))} {record.status} {record.sent}"
+        f" {_quoted(record.referer)} {_quoted(record.user_agent)}"
+        f" verdict={_word(record.verdict)} why={_word(record.why)} role={_word(record.role)} age={age}"
+        f" wait={record.wait:.3f} time={record.duration:.3f}{'' if record.complete else ' cut'}"
+    )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value[:FIELD].decode("utf-8", "backslashreplace")
+
+
+def json_line(record: Record) -> str:
+    """One JSON object on one line, in ASCII."""
+    return json.dumps(
+        {
+            "time": datetime.fromtimestamp(record.time, UTC).isoformat(timespec="milliseconds"),
+            "client": record.client,
+            "method": _text(record.method),
+            "host": _text(record.host),
+            "target": _text(record.target),
+            "version": _text(record.version),
+            "status": record.status,
+            "sent": record.sent,
+            "complete": record.complete,
+            "referer": _text(record.referer),
+            "user_agent": _text(record.user_agent),
+            "verdict": record.verdict,
+            "why": record.why,
+            "role": record.role,
+            "age": None if record.age is None else round(record.age, 3),
+            "wait": round(record.wait, 6),
+            "duration": round(record.duration, 6),
+        },
+        separators=(",", ":"),
+    )
+
+
+class AccessLog:
+    """Writes a line per record to a file, or to standard output.
+
+    Call it with a ``Record``, from the reactor's thread; it never blocks. At most ``PENDING`` bytes wait for the writer;
+    beyond them lines are dropped and counted in ``dropped``. A file that was moved away (logrotate) is opened anew.
+    The owner calls ``close``.
+    """
+
+    PENDING = 4 * 1024 * 1024
+
+    def __init__(self, path: str, format: Callable[[Record], str] = combined) -> None:
+        """``path`` is a file to append to, or ``-`` for standard output. Raises OSError when it cannot be opened."""
+        self._path = path
+        self._format = format
+        self._file = self._open()
+        self._changed = threading.Condition()
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._closed = False
+        self.dropped = 0
+        """Lines that found no room, or could not be written."""
+        self._writer = threading.Thread(target=self._write_all, name="access log", daemon=True)
+        self._writer.start()
+
+    def __call__(self, record: Record) -> None:
+        """Write ``record`` soon."""
+        line = self._format(record).encode("ascii", "backslashreplace") + b"\n"
+        with self._changed:
+            if self._closed or self._size + len(line) > self.PENDING:
+                self.dropped += 1
+                return
+            self._lines.append(line)
+            self._size += len(line)
+            self._changed.notify()
+
+    def close(self, seconds: float = 2.0) -> None:
+        """Write what is pending, for at most ``seconds``, and close the file. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._writer.join(seconds)
+
+    def _write_all(self) -> None:
+        """The writer's thread."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines or self._closed)
+                lines, self._lines = self._lines, []
+                closed = self._closed
+            if lines:
+                self._write(lines)
+            elif closed:
+                break
+        self._file.close()
+
+    def _write(self, lines: list[bytes]) -> None:
+        block = b"".join(lines)
+        try:
+            if self._moved():
+                fresh = self._open()
+                self._file.close()
+                self._file = fresh
+            self._file.write(block)
+        except OSError:
+            # A full disk, a reader that has gone: the next block may fare better.
+            with self._changed:
+                self.dropped += len(lines)
+        finally:
+            # Room is made only when the bytes are gone: what waits in here counts as pending too.
+            with self._changed:
+                self._size -= len(block)
+
+    def _open(self) -> BinaryIO:
+        if self._path == "-":
+            # Not sys.stdout: twistd makes that write to its own log.
+            return open(1, "wb", buffering=0, closefd=False)
+        return open(self._path, "ab", buffering=0)
+
+    def _moved(self) -> bool:
+        if self._path == "-":
+            return False
+        ours = os.fstat(self._file.fileno())
+        try:
+            there = os.stat(self._path)
+        except FileNotFoundError:
+            return True
+        return (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino)
