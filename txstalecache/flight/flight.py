@@ -188,7 +188,8 @@ class Flight:
             self._failed(OriginError(Fault.MALFORMED, "internal error"))
 
     async def _first(self) -> None:
-        if self.plan.sharing is Sharing.SHARED and not await self._board():
+        leased = self.plan.sharing is Sharing.SHARED and self.plan.began_after is None
+        if leased and not await self._board():
             return
         await self._fetch()
 

@@ -14,7 +14,7 @@ from twisted.web.iweb import IBodyProducer
 from txstalecache.flight.clocks import Clocks
 from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.keys import Key
-from txstalecache.http.messages import RequestHead, ResponseHead
+from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.vary import selector
 from txstalecache.origin.interfaces import Deadlines
@@ -50,9 +50,14 @@ class Plan:
     deadlines: Deadlines = Deadlines()
     entry: Entry | None = None
     """The entry that ``fetch`` validates, if it carries conditions of ours, and that stands in on failure."""
+    conditions: Fields = Fields()
+    """The conditions in ``fetch`` that are ours."""
     names: tuple[bytes, ...] = ()
     """What answers under the key are known to vary by."""
     sharing: Sharing = Sharing.SHARED
+    began_after: float | None = None
+    """Take no answer whose fetch began at or before this time (a request's ``no-cache``). Such a fetch needs no lease:
+    it may not use what another process brings."""
     body: IBodyProducer | None = None
     informational: Callable[[ResponseHead], None] | None = None
 

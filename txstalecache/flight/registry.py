@@ -39,13 +39,11 @@ class Registry:
         self._groups: dict[Group, list[Flight]] = {}
         self._late: dict[Key, int] = {}
 
-    def join(self, plan: Plan, began_after: float | None = None) -> tuple[Deferred[Landing], bool]:
+    def join(self, plan: Plan) -> tuple[Deferred[Landing], bool]:
         """Wait for an answer to ``plan``: in a flight that is in the air, else in a new one. The caller owns the
         Deferred, which never fails; cancelling it only detaches. Also says whether the caller leads.
-
-        ``began_after``: take no answer whose fetch began at or before this time (a request's ``no-cache``).
         """
-        flight = self._joinable(plan, began_after)
+        flight = self._joinable(plan)
         if self._crowded(flight):
             now, entry = self.store.now(), plan.entry
             if entry is not None and policy.stands_in(entry, plan.request, None, now):
@@ -61,7 +59,7 @@ class Registry:
 
     def refresh(self, plan: Plan) -> None:
         """Fetch behind everybody's back, unless a flight for it is in the air already. Nobody waits."""
-        if self._joinable(plan, None) is None:
+        if self._joinable(plan) is None:
             self._take_off(plan, Purpose.REFRESH).start()
 
     def solo(self, plan: Plan) -> Deferred[Landing]:
@@ -111,14 +109,14 @@ class Registry:
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _joinable(self, plan: Plan, began_after: float | None) -> Flight | None:
+    def _joinable(self, plan: Plan) -> Flight | None:
         groups = [plan.group]
         if plan.request.method == b"HEAD":
             # A HEAD takes the head of a GET that is in the air anyway.
             groups.insert(0, replace(plan, request=replace(plan.request, method=b"GET")).group)
         for group in groups:
             for flight in reversed(self._groups.get(group, ())):
-                if flight.joinable(plan.request, began_after):
+                if flight.joinable(plan.request, plan.began_after):
                     return flight
         return None
 

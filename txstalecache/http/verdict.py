@@ -36,6 +36,8 @@ class Validate:
     age: float
     why: str
     conditions: Fields
+    own: bool = False
+    """As for ``Miss``."""
 
 
 @dataclass(frozen=True, slots=True)

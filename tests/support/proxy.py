@@ -1,0 +1,106 @@
+"""A whole proxy in the test's own process: real sockets, a real store, its access log kept.
+
+::
+
+    proxy = Proxy(origin.url, redis="memory", rules=Rules(ttl=5))
+    yield proxy.start()
+    reply = yield fetch(proxy.port, "GET", "/x")
+    assert proxy.log[-1].verdict == "miss"
+    yield proxy.close()
+
+``redis`` takes what ``--redis`` takes. ``route`` are fields of ``config.routes.Route``. With ``clock`` (a
+``task.Clock``) the flights' clocks are the test's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.interfaces import IListeningPort, IReactorTime
+
+from txstalecache.config.routes import Route, Routes
+from txstalecache.edge.resource import CacheResource
+from txstalecache.edge.site import CacheSite
+from txstalecache.flight.limits import Limits
+from txstalecache.http.keys import KeyTemplate
+from txstalecache.http.rules import Rules
+from txstalecache.observe.accesslog import Record
+
+__all__ = ["Proxy"]
+
+
+class Proxy:
+    """See the module. Not to be started twice."""
+
+    def __init__(
+        self,
+        origin: str | Any,
+        *,
+        redis: str = "memory",
+        prefix: str = "test:",
+        memory: int = 64 * 1024 * 1024,
+        rules: Rules | None = None,
+        key: str | None = None,
+        limits: Limits | None = None,
+        clock: IReactorTime | None = None,
+        **route: Any,
+    ) -> None:
+        from twisted.internet import reactor
+
+        from txstalecache.origin.http import HttpOrigin
+        from txstalecache.store import open_store
+
+        self._reactor: Any = reactor
+        self.origin = HttpOrigin(reactor, origin) if isinstance(origin, str) else origin
+        self.backend = open_store(reactor, redis=redis, prefix=prefix, memory=memory)
+        self.log: list[Record] = []
+        if rules is not None:
+            route["rules"] = rules
+        if key is not None:
+            route["template"] = KeyTemplate.parse(key)
+        self.resource = CacheResource(
+            self.origin,
+            self.backend.store,
+            self.backend.leases,
+            clock=clock or reactor,
+            routes=Routes((Route(**route),)),
+            limits=limits or Limits(),
+            log=self.log.append,
+        )
+        self._listening: IListeningPort | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        assert self._listening is not None
+        return int(self._listening.getHost().port)  # type: ignore[attr-defined]
+
+    @property
+    def flights(self) -> int:
+        """How many are in the air."""
+        return len(self.resource.registry.flights)
+
+    @inlineCallbacks
+    def start(self) -> Any:
+        """Listen on a free port."""
+        yield self.backend.start()
+        self._listening = self._reactor.listenTCP(
+            0, CacheSite(self.resource, self._reactor), backlog=1024, interface="127.0.0.1"
+        )
+
+    @inlineCallbacks
+    def close(self) -> Any:
+        """Stop listening, land what is in the air, close origin and store."""
+        if self._listening is not None:
+            yield self._listening.stopListening()
+        self.resource.close()
+        yield self.origin.close()
+        yield self.backend.stop()
+
+
+def settled(*waiting: Deferred[Any]) -> Deferred[Any]:
+    """All of ``waiting``, in order; the first failure is the result's."""
+    from twisted.internet.defer import gatherResults
+
+    return gatherResults(waiting, consumeErrors=True)

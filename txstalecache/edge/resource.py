@@ -1,0 +1,273 @@
+"""One request as a straight line: validate, route, look up, judge, answer.
+
+::
+
+    render → head → route, key → found → verdict
+      Fresh     → answer from the entry
+      Stale     → answer from the entry, finish; only then one refresh
+      Validate  → join a flight that asks whether the entry holds
+      Miss      → join the flight
+      Pass      → to the origin, for this client alone
+      Refuse    → a status and a reason
+
+Must not know: how fetches are shared, where entries live, what RFC 9111 says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http import Request
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from txstalecache.config.routes import Routes
+from txstalecache.edge import respond
+from txstalecache.edge.exchange import Exchange
+from txstalecache.edge.forwarded import forwarded, peer_host
+from txstalecache.edge.upload import request_body
+from txstalecache.edge.validate import Rejected, request_head
+from txstalecache.edge.visit import Outcome, Visit
+from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
+from txstalecache.flight.limits import Limits
+from txstalecache.flight.plan import Plan, Sharing
+from txstalecache.flight.registry import Registry
+from txstalecache.http import conditional, forward, policy
+from txstalecache.http.entry import Entry
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
+from txstalecache.observe.accesslog import Record
+from txstalecache.origin.interfaces import IOrigin
+from txstalecache.store.interfaces import Found, ILeases, IStore
+
+__all__ = ["CacheResource"]
+
+#: How often a request may be told to wait elsewhere before it asks the origin on its own.
+ROUNDS = 4
+
+
+class CacheResource(Resource):
+    """A caching proxy in front of ``origin``, as a leaf resource for any ``Site``.
+
+    The caller owns ``origin``, ``store`` and ``leases`` and closes them after the resource. ``log`` is called with one
+    ``Record`` per request.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        origin: IOrigin,
+        store: IStore,
+        leases: ILeases,
+        *,
+        clock: IReactorTime,
+        routes: Routes | None = None,
+        limits: Limits = Limits(),
+        log: Callable[[Record], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._store = store
+        self._clock = clock
+        self._routes = Routes() if routes is None else routes
+        self._log = log
+        self.registry = Registry(clock, origin, store, leases, limits)
+
+    def render(self, request: Request) -> int:
+        """Any method; the answer comes later."""
+        exchange = Exchange(request, self._clock)
+        exchange.run(self._serve(exchange))
+        return NOT_DONE_YET
+
+    def close(self) -> None:
+        """Land every flight; requests still waiting get 503."""
+        self.registry.close()
+
+    # -- the straight line ---------------------------------------------------------------------------------------
+
+    async def _serve(self, exchange: Exchange) -> None:
+        try:
+            head = request_head(exchange.request)
+        except Rejected as rejected:
+            exchange.done = lambda: self._record(exchange, Outcome(why=rejected.why))
+            exchange.answer(respond.refusal(rejected.status, rejected.why))
+            return
+        route = self._routes.pick(head)
+        visit = Visit(exchange, head, route, route.template.key(head), self._store.now())
+        exchange.done = lambda: self._record(exchange, visit.outcome)
+        if forward.looped(head):
+            self._refuse(visit, 508, "loop")
+            return
+        body = request_body(exchange.request)
+        if body is not None:
+            # What a body says is not in the key.
+            await self._alone(visit, Pass("body"), body)
+            return
+        found = self._store.peek(visit.key, head)
+        if found is None:
+            found = await self._store.lookup(visit.key, head)
+        await self._act(visit, found)
+
+    async def _act(self, visit: Visit, found: Found) -> None:
+        now = self._store.now()
+        verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now)
+        visit.outcome.verdict = type(verdict).__name__.lower()
+        visit.outcome.why = verdict.why
+        match verdict:
+            case Fresh(entry):
+                self._from_entry(visit, entry, "hit")
+            case Stale(entry):
+                self._from_entry(visit, entry, "hit")
+                # Nothing below touches the request: the client is free.
+                self.registry.refresh(self._shared(visit, entry, conditional.conditions(entry), found.vary))
+            case Validate(entry, conditions=conditions):
+                await self._join(visit, self._shared(visit, entry, conditions, found.vary), forced=verdict.own)
+            case Miss():
+                await self._join(visit, self._shared(visit, None, Fields(), found.vary), forced=verdict.own)
+            case Pass():
+                await self._alone(visit, verdict)
+            case Refuse(status, why):
+                self._refuse(visit, status, why)
+            case _:
+                assert_never(verdict)
+
+    async def _join(self, visit: Visit, plan: Plan, forced: bool) -> None:
+        """Wait for a shared fetch, among those whom its answer suits."""
+        if forced:
+            plan = replace(plan, began_after=visit.arrived)
+        for _ in range(ROUNDS):
+            waiting, leads = self.registry.join(plan)
+            visit.outcome.role = "leader" if leads else "waiter"
+            since = self._clock.seconds()
+            landing = await waiting
+            visit.outcome.wait += self._clock.seconds() - since
+            if not isinstance(landing, Regroup):
+                break
+            plan = replace(
+                self._shared(visit, plan.entry, plan.conditions, landing.names), began_after=plan.began_after
+            )
+        else:
+            landing = Alone("vary")
+        if isinstance(landing, Alone):
+            await self._alone(visit, Pass(landing.why, store=True), collapsed=False)
+        else:
+            self._landed(visit, landing)
+
+    async def _alone(
+        self, visit: Visit, verdict: Pass, body: IBodyProducer | None = None, collapsed: bool | None = None
+    ) -> None:
+        """Ask the origin for this client only, with all that it said."""
+        visit.outcome.verdict, visit.outcome.why, visit.outcome.role = "pass", verdict.why, "alone"
+        visit.outcome.collapsed = collapsed
+        head = visit.head
+        fetch = replace(head, fields=forwarded(forward.alone(head), visit.exchange.request))
+        plan = Plan(
+            key=visit.key,
+            request=head,
+            fetch=fetch,
+            rules=visit.route.rules,
+            clocks=visit.route.clocks,
+            deadlines=visit.route.deadlines,
+            sharing=Sharing.SOLO if verdict.store else Sharing.PRIVATE,
+            body=body,
+            informational=visit.exchange.inform,
+        )
+        landing = await self.registry.solo(plan)
+        if isinstance(landing, Attached):
+            for target in policy.invalidates(head, landing.head):
+                self._invalidate(visit, target)
+        self._landed(visit, landing)
+
+    # -- answers -------------------------------------------------------------------------------------------------
+
+    def _from_entry(self, visit: Visit, entry: Entry, role: str) -> None:
+        now = self._store.now()
+        visit.outcome.role = role
+        visit.outcome.age = entry.age(now)
+        visit.exchange.answer(respond.from_entry(visit, entry, now))
+
+    def _landed(self, visit: Visit, landing: Attached | Settled | Failed | Landing) -> None:
+        match landing:
+            case Attached():
+                visit.exchange.answer(respond.from_flight(visit, landing, self._store.now()))
+            case Settled(entry):
+                visit.outcome.settled = landing
+                if landing.stale:
+                    visit.outcome.verdict, visit.outcome.why = "stale", landing.stale
+                self._from_entry(visit, entry, visit.outcome.role)
+            case Failed(status, why, retry_after):
+                visit.outcome.why = why
+                visit.exchange.answer(respond.failure(visit, status, why, retry_after))
+            case Alone() | Regroup():
+                raise AssertionError("a fetch for one client is not shared")
+            case _:
+                assert_never(landing)
+
+    def _refuse(self, visit: Visit, status: int, why: str) -> None:
+        visit.outcome.why = why
+        visit.exchange.answer(respond.failure(visit, status, why, None))
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _shared(self, visit: Visit, entry: Entry | None, conditions: Fields, names: tuple[bytes, ...]) -> Plan:
+        """A fetch that anybody with the same key may share: it says nothing about who asks."""
+        rules, head = visit.route.rules, visit.head
+        keyed = rules.keyed_fields.union(names)
+        return Plan(
+            key=visit.key,
+            request=head,
+            fetch=RequestHead(
+                head.method, head.target, forward.shared(head, keyed, conditions), head.scheme, head.authority
+            ),
+            rules=rules,
+            clocks=visit.route.clocks,
+            deadlines=visit.route.deadlines,
+            entry=entry,
+            conditions=conditions,
+            names=names,
+            informational=visit.exchange.inform,
+        )
+
+    def _invalidate(self, visit: Visit, target: bytes) -> None:
+        """RFC 9111 §4.4, before the client hears of the success."""
+        head = visit.head
+        key = visit.route.template.key(RequestHead(b"GET", target, head.fields, head.scheme, head.authority))
+        self._store.discard(key)
+        self.registry.invalidate(key)
+
+    def _record(self, exchange: Exchange, outcome: Outcome) -> None:
+        if self._log is None:
+            return
+        request, duration = exchange.request, self._clock.seconds() - exchange.began
+        fields = request.requestHeaders
+        self._log(
+            Record(
+                time=self._store.now() - duration,
+                client=peer_host(request.client).decode("ascii"),
+                method=request.method,
+                target=request.uri,
+                version=request.clientproto,
+                host=_first(fields, b"host") or b"",
+                status=exchange.status,
+                sent=exchange.sent,
+                complete=exchange.complete,
+                referer=_first(fields, b"referer"),
+                user_agent=_first(fields, b"user-agent"),
+                verdict=outcome.verdict,
+                why=outcome.why,
+                role=outcome.role,
+                age=outcome.age,
+                wait=outcome.wait,
+                duration=duration,
+            )
+        )
+
+
+def _first(headers: Headers, name: bytes) -> bytes | None:
+    values = headers.getRawHeaders(name)
+    return values[0] if values else None

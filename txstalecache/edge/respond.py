@@ -1,0 +1,153 @@
+"""The answer a client gets, worked out from an entry, a flight or a failure: pure, sent by the exchange.
+
+Conditions and ranges of the client are answered here, from whatever representation is at hand (RFC 9110 §13, §14).
+Must not know: sockets, stores, how the representation came.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from txstalecache.edge.reasons import reason
+from txstalecache.edge.visit import Outcome, Visit
+from txstalecache.flight.body import Body, Segment
+from txstalecache.flight.landing import Attached
+from txstalecache.http import conditional, fields as fieldlib, forward, ranges
+from txstalecache.http.cachestatus import CacheStatus
+from txstalecache.http.entry import Entry
+from txstalecache.http.messages import Fields
+
+__all__ = ["Reply", "failure", "from_entry", "from_flight", "refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A response head and the parts of a body that follow it. ``body`` None: no body."""
+
+    status: int
+    fields: Fields
+    body: Body | None = None
+    segments: Sequence[Segment] = ((0, None),)
+
+
+def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
+    """A stored response, with its ``Age`` (RFC 9111 §5.1)."""
+    age = entry.age(now)
+    fields = entry.fields.without(b"age").adding(b"Age", b"%d" % age)
+    reply = _selected(visit, entry.status, fields, Body.of(entry.body), entry.length)
+    return _told(visit, reply, _entry_status(visit.outcome, round(entry.freshness.lifetime - age)), "BYPASS")
+
+
+def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
+    """The origin's answer as it comes."""
+    outcome, head = visit.outcome, landing.head
+    fields = forward.response(head.fields)
+    if b"date" not in fields:
+        fields = fields.adding(b"Date", fieldlib.format_date(now))
+    if outcome.role == "waiter":
+        fields = fields.without(b"set-cookie")
+    if outcome.role == "alone":
+        # The origin was told of conditions and ranges: its answer is the answer.
+        segments: Sequence[Segment] = () if visit.head.method == b"HEAD" else ((0, None),)
+        reply = Reply(head.status, fields, landing.body, segments)
+    else:
+        reply = _selected(visit, head.status, fields, landing.body, landing.length)
+    status = CacheStatus(
+        fwd=_forwarded(outcome),
+        fwd_status=head.status,
+        stored=landing.stored,
+        collapsed=(outcome.role == "waiter") or outcome.collapsed,
+        detail=landing.why if outcome.collapsed is None and not landing.stored else outcome.why,
+    )
+    return _told(visit, reply, status, "STORE" if landing.stored else "BYPASS")
+
+
+def failure(visit: Visit, status: int, why: str, retry_after: int | None) -> Reply:
+    """An answer of our own, because there is no other."""
+    reply = refusal(status, why)
+    fields = reply.fields
+    if retry_after is not None:
+        fields = fields.adding(b"Retry-After", b"%d" % retry_after)
+    if visit.head.method == b"HEAD":
+        reply = replace(reply, segments=())
+    outcome = visit.outcome
+    forwarded = None if outcome.verdict == "refuse" else _forwarded(outcome)
+    collapsed = True if outcome.role == "waiter" else None
+    return _told(
+        visit, replace(reply, fields=fields), CacheStatus(fwd=forwarded, collapsed=collapsed, detail=why), "BYPASS"
+    )
+
+
+def refusal(status: int, why: str) -> Reply:
+    """A short text, the same for everybody; never stored by anybody."""
+    text = reason(status) + b": " + why.encode("ascii", "replace") + b"\n"
+    fields = Fields(
+        (
+            (b"Content-Type", b"text/plain; charset=utf-8"),
+            (b"Content-Length", b"%d" % len(text)),
+            (b"Cache-Control", b"no-store"),
+        )
+    )
+    return Reply(status, fields, Body.of((text,)))
+
+
+def _selected(visit: Visit, status: int, fields: Fields, body: Body, length: int | None) -> Reply:
+    """The part of a representation that the client's conditions and ranges leave."""
+    head = visit.head
+    if conditional.not_modified(head, status, fields):
+        return Reply(304, conditional.not_modified_fields(fields), None)
+    if length is not None and b"content-length" not in fields and status not in (204, 304):
+        fields = fields.adding(b"Content-Length", b"%d" % length)
+    if head.method == b"HEAD":
+        return Reply(status, fields, None)
+    match ranges.select(head, status, fields, length):
+        case ranges.Part(start, stop):
+            assert length is not None
+            return Reply(206, ranges.partial_fields(fields, start, stop, length), body, ((start, stop),))
+        case ranges.Parts(parts):
+            assert length is not None
+            boundary = os.urandom(12).hex().encode("ascii")
+            segments, total = ranges.multipart(parts, fields.get(b"content-type"), length, boundary)
+            return Reply(206, ranges.multipart_fields(fields, total, boundary), body, segments)
+        case ranges.Unsatisfiable():
+            assert length is not None
+            return Reply(416, ranges.unsatisfiable_fields(fields, length), None)
+        case _:
+            return Reply(status, fields, body)
+
+
+def _entry_status(outcome: Outcome, ttl: int) -> CacheStatus:
+    settled = outcome.settled
+    if settled is None:
+        return CacheStatus(hit=True, ttl=ttl, detail=outcome.why if ttl < 0 else None)
+    collapsed = True if settled.collapsed and outcome.role == "waiter" else None
+    if settled.stale:
+        return CacheStatus(fwd="stale", ttl=ttl, collapsed=collapsed, detail=settled.stale)
+    fwd_status = 304 if settled.validated else None
+    return CacheStatus(fwd="stale", fwd_status=fwd_status, ttl=ttl, stored=True, collapsed=collapsed)
+
+
+def _forwarded(outcome: Outcome) -> str:
+    """Why the request went forward, in RFC 9211 §2.2's words."""
+    match outcome.verdict:
+        case "miss":
+            return "vary-miss" if outcome.why == "vary" else "uri-miss"
+        case "validate" | "stale":
+            return "request" if outcome.why in ("no-cache", "max-age") else "stale"
+        case _:
+            return "method" if outcome.why == "method" else "bypass"
+
+
+#: The seed's word (``$srcache_fetch_status``) for each verdict.
+_X_CACHE = {"fresh": b"HIT", "stale": b"STALE", "validate": b"EXPIRED", "miss": b"MISS", "pass": b"BYPASS"}
+
+
+def _told(visit: Visit, reply: Reply, status: CacheStatus, stored: str) -> Reply:
+    """With what happened in ``Cache-Status`` (RFC 9211) and, where the route says so, in the seed's two fields."""
+    fields = reply.fields.adding(b"Cache-Status", status.member())
+    if visit.route.show_outcome:
+        fields = fields.adding(b"X-Cache", _X_CACHE.get(visit.outcome.verdict, b"BYPASS"))
+        fields = fields.adding(b"X-Store", stored.encode("ascii"))
+    return replace(reply, fields=fields)

@@ -1,0 +1,45 @@
+"""What is known about one request on its way, and what it came to.
+
+Must not know: how either was found out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from txstalecache.config.routes import Route
+from txstalecache.edge.exchange import Exchange
+from txstalecache.flight.landing import Settled
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import RequestHead
+
+__all__ = ["Outcome", "Visit"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """For the access log and ``Cache-Status``. ``age`` and ``wait`` in seconds."""
+
+    verdict: str = "refuse"
+    why: str = ""
+    role: str = "-"
+    """hit, leader, waiter or alone."""
+    age: float | None = None
+    wait: float = 0.0
+    collapsed: bool | None = None
+    """False: the request waited for an answer that it could not have."""
+    settled: Settled | None = None
+    """How a flight came to answer from an entry."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request: who asks, for what, under which route."""
+
+    exchange: Exchange
+    head: RequestHead
+    route: Route
+    key: Key
+    arrived: float
+    """In the store's time."""
+    outcome: Outcome = field(default_factory=Outcome)
