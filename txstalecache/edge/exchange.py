@@ -17,13 +17,11 @@ from twisted.web.http import HTTPChannel, Request
 from twisted.web.http_headers import Headers
 
 from txstalecache.edge.reasons import reason
+from txstalecache.edge.reply import WHOLE, Reply, refusal
 from txstalecache.flight.body import Body, Reader, Segment
-from txstalecache.edge.respond import Reply, refusal
 from txstalecache.http.messages import ResponseHead
 
 __all__ = ["Exchange"]
-
-WHOLE: tuple[Segment, ...] = ((0, None),)
 
 
 class Exchange:
@@ -63,9 +61,7 @@ class Exchange:
         request = self.request
         channel = request.channel if self.open else None
         if isinstance(channel, HTTPChannel) and request.clientproto == b"HTTP/1.1" and not request.startedWriting:
-            channel.writeHeaders(
-                b"HTTP/1.1", b"%d" % head.status, reason(head.status), _headers(head.fields.pairs)
-            )
+            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), _headers(head.fields.pairs))
 
     def answer(self, reply: Reply) -> None:
         """Send ``reply`` as far as the client is still there: at once when it is short, else as it is taken."""

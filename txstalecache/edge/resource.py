@@ -30,6 +30,7 @@ from txstalecache.config.routes import Routes
 from txstalecache.edge import respond
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.forwarded import forwarded, peer_host
+from txstalecache.edge.reply import refusal
 from txstalecache.edge.upload import request_body
 from txstalecache.edge.validate import Rejected, request_head
 from txstalecache.edge.visit import Outcome, Visit
@@ -94,8 +95,9 @@ class CacheResource(Resource):
         try:
             head = request_head(exchange.request)
         except Rejected as rejected:
-            exchange.done = lambda: self._record(exchange, Outcome(why=rejected.why))
-            exchange.answer(respond.refusal(rejected.status, rejected.why))
+            outcome = Outcome(why=rejected.why)
+            exchange.done = lambda: self._record(exchange, outcome)
+            exchange.answer(refusal(rejected.status, rejected.why))
             return
         route = self._routes.pick(head)
         visit = Visit(exchange, head, route, route.template.key(head), self._store.now())

@@ -8,28 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from txstalecache.edge.reasons import reason
+from txstalecache.edge.reply import Reply, refusal
 from txstalecache.edge.visit import Outcome, Visit
 from txstalecache.flight.body import Body, Segment
 from txstalecache.flight.landing import Attached
-from txstalecache.http import conditional, fields as fieldlib, forward, ranges
+from txstalecache.http import conditional, forward, ranges
+from txstalecache.http import fields as fieldlib
 from txstalecache.http.cachestatus import CacheStatus
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import Fields
 
-__all__ = ["Reply", "failure", "from_entry", "from_flight", "refusal"]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A response head and the parts of a body that follow it. ``body`` None: no body."""
-
-    status: int
-    fields: Fields
-    body: Body | None = None
-    segments: Sequence[Segment] = ((0, None),)
+__all__ = ["failure", "from_entry", "from_flight"]
 
 
 def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
@@ -78,19 +69,6 @@ def failure(visit: Visit, status: int, why: str, retry_after: int | None) -> Rep
     return _told(
         visit, replace(reply, fields=fields), CacheStatus(fwd=forwarded, collapsed=collapsed, detail=why), "BYPASS"
     )
-
-
-def refusal(status: int, why: str) -> Reply:
-    """A short text, the same for everybody; never stored by anybody."""
-    text = reason(status) + b": " + why.encode("ascii", "replace") + b"\n"
-    fields = Fields(
-        (
-            (b"Content-Type", b"text/plain; charset=utf-8"),
-            (b"Content-Length", b"%d" % len(text)),
-            (b"Cache-Control", b"no-store"),
-        )
-    )
-    return Reply(status, fields, Body.of((text,)))
 
 
 def _selected(visit: Visit, status: int, fields: Fields, body: Body, length: int | None) -> Reply:

@@ -39,9 +39,7 @@ def request_head(request: Request) -> RequestHead:
         raise Rejected(400, "method is not a token")
     if method in (b"CONNECT", b"TRACE"):
         raise Rejected(405, "method not allowed")
-    fields = Fields(
-        (name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
-    )
+    fields = Fields((name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values)
     hosts = fields.get_all(b"host")
     if len(hosts) > 1 or (not hosts and version != b"HTTP/1.0"):
         raise Rejected(400, "exactly one Host is needed")

@@ -309,7 +309,7 @@ class Flight:
             self.state = State.UNSHAREABLE
         for waiter in list(self.waiters):
             self._admit(waiter, collapsed)
-        if leader is None and self.state is State.UNSHAREABLE or not (self.body.readers or storing):
+        if (leader is None and self.state is State.UNSHAREABLE) or not (self.body.readers or storing):
             response.abort()
             self._end(self.state if self.state is State.UNSHAREABLE else State.DONE)
             return
@@ -333,9 +333,7 @@ class Flight:
                 self._land(waiter, Alone("cookie"))
                 return
         length = 0 if plan.fetch.method == b"HEAD" else response.length
-        self._land(
-            waiter, Attached(response.head, self.body, length, collapsed, self.body.retained, admission.why)
-        )
+        self._land(waiter, Attached(response.head, self.body, length, collapsed, self.body.retained, admission.why))
 
     def _withheld(self, admission: Withhold, status: int) -> Landing:
         if status in ERRORS:
