@@ -1,8 +1,8 @@
 """The access log: one line per request, with what the cache did and why.
 
 Nothing a client or an origin sends can begin a new line or end a quoted field.
-Must not know: requests, sockets, the reactor. Writing happens on a thread of its own, so that a full disk or a reader of
-standard output who has stopped reading costs log lines, never answers.
+Must not know: requests, sockets, the reactor. Writing happens on a thread of its own, so that a full disk or a stalled
+reader of standard output costs log lines, never answers.
 """
 
 from __future__ import annotations
@@ -121,9 +121,8 @@ def json_line(record: Record) -> str:
 class AccessLog:
     """Writes a line per record to a file, or to standard output.
 
-    Call it with a ``Record``, from the reactor's thread; it never blocks. At most ``PENDING`` bytes wait for the writer;
-    beyond them lines are dropped and counted in ``dropped``. A file that was moved away (logrotate) is opened anew.
-    The owner calls ``close``.
+    Call it with a ``Record``; it never blocks. At most ``PENDING`` bytes wait for the writer: beyond them lines are
+    dropped and counted in ``dropped``. A file that was moved away (logrotate) is opened anew. The owner calls ``close``.
     """
 
     PENDING = 4 * 1024 * 1024
@@ -180,7 +179,12 @@ class AccessLog:
                 fresh = self._open()
                 self._file.close()
                 self._file = fresh
-            self._file.write(block)
+            rest = memoryview(block)
+            while rest:
+                written = self._file.write(rest)  # a raw file may take less than all
+                if not written:
+                    raise BlockingIOError("standard output does not wait")
+                rest = rest[written:]
         except OSError:
             # A full disk, a reader that has gone: the next block may fare better.
             with self._changed:
