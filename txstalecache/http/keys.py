@@ -5,11 +5,19 @@ Must not know: Redis, prefixes, requests' connections.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
 from hashlib import blake2b
+from typing import Final
+from urllib.parse import unquote_to_bytes
 
-__all__ = ["Key"]
+from txstalecache.http.fields import CREDENTIALS, is_token
+from txstalecache.http.messages import RequestHead
+
+__all__ = ["DEFAULT_TEMPLATE", "Key", "KeyTemplate", "KeyTemplateError"]
 
 
 @dataclass(frozen=True)
@@ -37,3 +45,225 @@ class Key:
 
     def __eq__(self, other: object) -> bool:
         return self.parts == other.parts if isinstance(other, Key) else NotImplemented
+
+
+class KeyTemplateError(ValueError):
+    """A key template that means nothing. Its text is one line for whoever wrote the template."""
+
+
+#: One part of a key, read off a request.
+_Part = Callable[[RequestHead], bytes]
+
+_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
+
+
+def _host(request: RequestHead) -> bytes:
+    host = request.authority.lower()
+    port = _DEFAULT_PORTS.get(request.scheme)
+    return host[: -len(port)] if port is not None and host.endswith(port) else host
+
+
+def _scheme(request: RequestHead) -> bytes:
+    return request.scheme
+
+
+def _method(request: RequestHead) -> bytes:
+    # HEAD is answered from what GET stored (RFC 9111 §4).
+    return b"GET" if request.method == b"HEAD" else request.method
+
+
+def _target(request: RequestHead) -> bytes:
+    return request.target
+
+
+def _path(request: RequestHead) -> bytes:
+    return request.target.partition(b"?")[0]
+
+
+def _query(request: RequestHead) -> bytes:
+    return request.target.partition(b"?")[2]
+
+
+def _is_args(request: RequestHead) -> bytes:
+    return b"?" if request.query else b""
+
+
+def _digest(value: bytes) -> bytes:
+    return blake2b(value, digest_size=20, person=b"txsc-key").hexdigest().encode("ascii")
+
+
+def _header(name: bytes) -> _Part:
+    # A key is written to the store with the entry; who asks is not.
+    if name in CREDENTIALS:
+        return lambda request: b"" if (value := request.fields.get(name)) is None else _digest(value)
+    return lambda request: request.fields.get(name) or b""
+
+
+def _cookie_value(request: RequestHead, name: bytes) -> bytes | None:
+    # Lines of Cookie are joined with "; " where they were split (RFC 9113 §8.2.3).
+    for line in request.fields.get_all(b"cookie"):
+        for crumb in line.split(b";"):
+            key, equals, value = crumb.partition(b"=")
+            if equals and key.strip(b" \t") == name:
+                return value.strip(b" \t")
+    return None
+
+
+def _cookie(name: bytes) -> _Part:
+    return lambda request: b"" if (value := _cookie_value(request, name)) is None else _digest(value)
+
+
+def _parameter_name(pair: bytes) -> str:
+    # As the origin will read it: a name must not slip past a filter by being written another way.
+    return unquote_to_bytes(pair.partition(b"=")[0].replace(b"+", b" ")).decode("latin-1")
+
+
+def _argument(name: str) -> _Part:
+    wanted = name.lower()
+
+    def read(request: RequestHead) -> bytes:
+        for pair in _query(request).split(b"&"):
+            if _parameter_name(pair).lower() == wanted:
+                return pair.partition(b"=")[2]
+        return b""
+
+    return read
+
+
+def _sorted(pairs: list[bytes]) -> list[bytes]:
+    # Pairs with one name keep their order: it may matter to the origin.
+    return sorted(pairs, key=lambda pair: pair.partition(b"=")[0])
+
+
+def _query_part(text: str, options: list[str]) -> _Part:
+    """``sorted``, ``only:a,b``, ``without:a,b``: the first may come before one of the others."""
+    ordered = False
+    if options and options[0] == "sorted":
+        ordered, options = True, options[1:]
+    if options and (options[0] not in ("only", "without") or len(options) != 2 or not options[1]):
+        raise KeyTemplateError(
+            f"${{{text}}}: after query comes sorted, only:NAMES or without:NAMES (names with commas)"
+        )
+    patterns = [name.strip() for name in options[1].split(",")] if options else []
+    if not all(patterns):
+        raise KeyTemplateError(f"${{{text}}}: an empty parameter name")
+    keep = bool(options) and options[0] == "only"
+
+    def read(request: RequestHead) -> bytes:
+        pairs = [pair for pair in _query(request).split(b"&") if pair]
+        if patterns:
+            pairs = [
+                pair
+                for pair in pairs
+                if any(fnmatchcase(_parameter_name(pair), pattern) for pattern in patterns) is keep
+            ]
+        return b"&".join(_sorted(pairs) if ordered or keep else pairs)
+
+    return read
+
+
+_PLAIN: dict[str, _Part] = {
+    "method": _method,
+    "request_method": _method,
+    "scheme": _scheme,
+    "host": _host,
+    "path": _path,
+    "uri": _path,
+    "query": _query,
+    "args": _query,
+    "query_string": _query,
+    "is_args": _is_args,
+    "request_uri": _target,
+}
+_BODY = frozenset({"body", "body_digest"})
+_REFERENCE = re.compile(r"\$(?:\{(?P<braced>[^{}]*)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|(?P<stray>))")
+_KNOWN = (
+    "method, scheme, host, path, query, header:NAME, cookie:NAME, body, http_NAME, cookie_NAME, arg_NAME, request_uri"
+)
+
+
+@dataclass(frozen=True)
+class KeyTemplate:
+    """A recipe for keys. Made by ``parse``; used for every request of a route."""
+
+    text: str
+    fields: frozenset[bytes]
+    """Request fields (lower case) that the key has whole. ``cookie`` only when it is keyed whole."""
+    cookies: frozenset[bytes]
+    """Names of single cookies that the key has."""
+    needs_body: bool
+    """Whether the body's digest is part of the key."""
+    _parts: tuple[_Part | None, ...]
+    """None stands for the body's digest."""
+
+    @classmethod
+    def parse(cls, text: str) -> KeyTemplate:
+        """The template written as ``text``: literals, and ``$name`` or ``${name}`` for parts of the request.
+
+        Raises ``KeyTemplateError`` for a name that means nothing, and for a template that is the same for all requests.
+        """
+        parts: list[_Part | None] = []
+        fields: set[bytes] = set()
+        cookies: set[bytes] = set()
+        place = 0
+        for match in _REFERENCE.finditer(text):
+            if literal := text[place : match.start()]:
+                parts.append(_constant(literal))
+            place = match.end()
+            name = match["braced"] if match["braced"] is not None else match["plain"]
+            if name is None:
+                raise KeyTemplateError(f"a $ without a name at character {match.start() + 1} of {text!r}")
+            parts.append(_part(name, fields, cookies))
+        if not place:
+            raise KeyTemplateError(f"{text!r} names no part of the request: every request would have the same key")
+        if text[place:]:
+            parts.append(_constant(text[place:]))
+        return cls(text, frozenset(fields), frozenset(cookies), None in parts, tuple(parts))
+
+    def key(self, request: RequestHead, body_digest: bytes | None = None) -> Key:
+        """The key of ``request``. Equal for GET and HEAD; another method, and its body, is always part of it."""
+        parts = tuple([(body_digest or b"") if part is None else part(request) for part in self._parts])
+        if request.method not in _READING:
+            # What a body says is in the key of a request that has one, whatever the template forgot.
+            parts = (*parts, request.method, body_digest or b"")
+        return Key(parts, _host(request), request.target)
+
+
+_READING: Final = (b"GET", b"HEAD")
+
+
+def _constant(literal: str) -> _Part:
+    encoded = literal.encode("utf-8", "surrogateescape")
+    return lambda request: encoded
+
+
+def _part(name: str, fields: set[bytes], cookies: set[bytes]) -> _Part | None:
+    """What ``name`` stands for; None for the body's digest. What it keys on is added to ``fields`` or ``cookies``."""
+    if name in _PLAIN:
+        return _PLAIN[name]
+    if name in _BODY:
+        return None
+    kind, colon, rest = name.partition(":")
+    if kind == "query" and colon:
+        return _query_part(name, rest.split(":"))
+    if not colon:
+        kind, _, rest = name.partition("_")
+        kind = {"http": "header", "cookie": "cookie", "arg": "arg"}.get(kind, "")
+        if kind == "header":
+            rest = rest.replace("_", "-")
+    encoded = rest.encode("utf-8", "surrogateescape")
+    if kind not in ("header", "cookie", "arg"):
+        raise KeyTemplateError(f"${{{name}}} is none of the parts of a request: {_KNOWN}")
+    if not encoded or (kind != "arg" and not is_token(encoded)):
+        raise KeyTemplateError(f"${{{name}}} needs the name of a {kind}")
+    if kind == "header":
+        fields.add(encoded.lower())
+        return _header(encoded.lower())
+    if kind == "cookie":
+        cookies.add(encoded)
+        return _cookie(encoded)
+    return _argument(rest)
+
+
+#: Scheme, host (lower case) and target, byte for byte as it is forwarded (RFC 9111 §2).
+DEFAULT_TEMPLATE: Final = KeyTemplate.parse("${scheme}${host}${request_uri}")

@@ -30,6 +30,10 @@ class Rules:
 
     ttl: float | None = None
     """Forced freshness lifetime for answers that may be shared (the seed's exptime minus stale)."""
+    default_ttl: float | None = None
+    """Lifetime for answers that may be shared and whose origin gives none, explicit or to be guessed."""
+    honour_cache_control: bool = True
+    """False: Cache-Control, Expires and their targeted kin count for nothing, but for ``private``."""
     stale: float | None = None
     """Forced stale-while-revalidate window (the seed's ``cache_stale``)."""
     stale_if_error: float | None = None

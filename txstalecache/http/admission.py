@@ -1,0 +1,195 @@
+"""Whether an answer may be shared and stored, decided once, when its head arrives (RFC 9111 §3).
+
+Must not know: stores, flights, other answers.
+"""
+
+from __future__ import annotations
+
+from txstalecache.http import freshness, tags, vary
+from txstalecache.http.cachecontrol import NOTHING_SAID, Control
+from txstalecache.http.entry import Entry, Freshness
+from txstalecache.http.fields import end_to_end, format_date, parse_date
+from txstalecache.http.freshness import HEURISTIC_STATUSES, Lifetime, Source
+from txstalecache.http.messages import Fields, RequestHead, ResponseHead
+from txstalecache.http.rules import Cookies, Rules
+from txstalecache.http.targeted import Governing, governing
+from txstalecache.http.verdict import Admission, Share, Store, Withhold
+
+__all__ = ["FORCED_STATUSES", "admit", "forced_lifetime", "make_entry"]
+
+#: The statuses that a route's ``ttl`` means. Errors are stored only where the route names them in ``statuses``.
+FORCED_STATUSES = frozenset({200, 203, 204, 300, 301, 302, 303, 307, 308})
+
+# Answers to what a shared fetch never asks: credentials, a part, a condition (RFC 9110 §15).
+_NEVER_SHARED = {
+    206: "partial",
+    304: "not-modified",
+    401: "unauthorized",
+    407: "unauthorized",
+    412: "precondition",
+    416: "range",
+}
+
+# RFC 9111 §5.2.2.3: the statuses whose caching requirements this cache knows. 206 and 304 are not for sharing here.
+_UNDERSTOOD = frozenset(
+    {200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 403, 404, 405, 410, 414, 421, 451, 500, 501, 502, 503, 504}
+)
+
+
+def forced_lifetime(status: int, rules: Rules) -> float | None:
+    """The lifetime a route forces on answers with this status; None when the origin decides."""
+    forced = rules.statuses.get(status)
+    if forced is None and status in FORCED_STATUSES:
+        return rules.ttl
+    return forced
+
+
+def _bears(request: RequestHead, name: bytes, rules: Rules) -> bool:
+    return name in request.fields and name not in rules.keyed_fields
+
+
+def _refusal(request: RequestHead, response: ResponseHead, rules: Rules, found: Governing) -> str | None:
+    """Why the answer is for nobody but the client that asked; None when it may be shared."""
+    status, fields, control = response.status, response.fields, found.control
+    if status < 200:
+        return "interim"
+    if request.method not in rules.methods:
+        return "method"
+    if status in _NEVER_SHARED:
+        return _NEVER_SHARED[status]
+    if control.private:
+        return "private"
+    if rules.honour_cache_control:
+        if control.must_understand:
+            # RFC 9111 §5.2.2.3: no-store is for those who do not understand the status.
+            if status not in _UNDERSTOOD:
+                return "must-understand"
+        elif control.no_store:
+            return "no-store"
+    if vary.names(fields) is None:
+        return "vary"
+    if (b"set-cookie" in fields or b"set-cookie2" in fields) and not (
+        rules.store_set_cookie and forced_lifetime(status, rules) is not None
+    ):
+        return "set-cookie"
+    if _bears(request, b"authorization", rules) and not control.allows_authorized:
+        return "authorization"  # RFC 9111 §3.5
+    if _bears(request, b"cookie", rules) and rules.cookies is Cookies.PASS:
+        # The answer was made for somebody with a Cookie: a lifetime alone does not say that it is for everybody.
+        names = vary.names(fields) or ()
+        if not (control.public or control.s_maxage is not None or found.targeted or b"cookie" in names):
+            return "cookie"
+    return None
+
+
+def _windows(control: Control, rules: Rules, validator: bool) -> tuple[float, float, float, float]:
+    """Past the lifetime: while revalidating, on errors, when unreachable, and how long to keep."""
+    forbidden = control.forbids_stale  # RFC 9111 §4.2.4
+    while_revalidate = 0.0 if forbidden else float(control.while_revalidate)
+    if_error = 0.0 if forbidden else float(control.if_error)
+    if rules.stale is not None:
+        while_revalidate = rules.stale
+    if rules.stale_if_error is not None:
+        if_error = rules.stale_if_error
+    longest = max(while_revalidate, if_error)
+    if longest > 0 or rules.stale is not None:
+        return while_revalidate, if_error, longest, longest
+    unreachable = 0.0 if forbidden else rules.grace
+    return 0.0, 0.0, unreachable, rules.grace if validator else unreachable
+
+
+def _freshness(
+    response: ResponseHead, control: Control, lifetime: float, rules: Rules, initial_age: float
+) -> Freshness:
+    while_revalidate, if_error, unreachable, keep = _windows(control, rules, freshness.has_validator(response.fields))
+    return Freshness(
+        initial_age=initial_age,
+        lifetime=lifetime,
+        while_revalidate=while_revalidate,
+        if_error=if_error,
+        if_unreachable=unreachable,
+        keep=keep,
+        must_revalidate=control.forbids_stale and rules.stale is None,
+        no_cache=control.no_cache,
+    )
+
+
+def admit(
+    request: RequestHead, response: ResponseHead, rules: Rules, request_time: float, response_time: float
+) -> Admission:
+    """Who may have this answer, and for how long.
+
+    ``request`` is the request as it was **sent** to the origin: a shared fetch has no Cookie. Times in seconds
+    since the epoch. A 206 or 304 is never shared: whoever asked for one deals with it first (``conditional.freshen``).
+    """
+    fields = response.fields
+    found = governing(fields)
+    why = _refusal(request, response, rules, found)
+    if why is not None:
+        return Withhold(why)
+    explicit = freshness.explicitly_shared(fields, response_time)
+    if request.method == b"HEAD":
+        return Share(explicit, "head")  # RFC 9110 §9.3.2: it has no body to store
+    control = found.control if rules.honour_cache_control else NOTHING_SAID
+    age = freshness.initial_age(fields, request_time, response_time)
+    forced = forced_lifetime(response.status, rules)
+    if forced is not None and not control.no_cache:
+        # It counts from now: the operator does not mean the time spent in caches before.
+        lifetime = Lifetime(forced + age, Source.EXPLICIT)
+    elif not rules.honour_cache_control:
+        lifetime = Lifetime(0.0, Source.NONE)
+    else:
+        lifetime = freshness.lifetime(response.status, fields, response_time)
+    if lifetime.source is Source.NONE and rules.default_ttl is not None and response.status in FORCED_STATUSES:
+        lifetime = Lifetime(rules.default_ttl + age, Source.EXPLICIT)
+    validator = freshness.has_validator(fields)
+    if lifetime.source is Source.NONE and not (
+        validator and (response.status in HEURISTIC_STATUSES or control.public or control.no_cache)
+    ):
+        return Share(explicit, "no-freshness")
+    if control.no_cache and not validator:
+        return Share(explicit, "no-cache")
+    if lifetime.seconds <= 0 and not validator:
+        return Share(explicit, "ttl-0")
+    decided = _freshness(response, control, lifetime.seconds, rules, age)
+    if decided.lifetime + decided.keep <= age:
+        return Share(explicit, "expired")
+    return Store(decided, explicit)
+
+
+def make_entry(
+    request: RequestHead,
+    response: ResponseHead,
+    body: tuple[bytes, ...],
+    store: Store,
+    request_time: float,
+    response_time: float,
+) -> Entry:
+    """The entry for an answer that ``admit`` let be stored.
+
+    ``request`` is the request as it was sent: the selector is what the origin saw. Dropped are hop-by-hop fields, Age,
+    Set-Cookie, and what ``no-cache="…"`` names; Date is added when there is none (RFC 9110 §6.6.1).
+    """
+    fields = stored_fields(response.fields, response_time)
+    length = sum(map(len, body))
+    if fields.get(b"content-length") not in (None, b"%d" % length):
+        fields = fields.without(b"content-length")
+    return Entry(
+        status=response.status,
+        fields=fields,
+        body=body,
+        request_time=request_time,
+        response_time=response_time,
+        freshness=store.freshness,
+        selector=vary.selector(vary.names(response.fields) or (), request),
+        tags=tags.of(request, response.fields),
+    )
+
+
+def stored_fields(fields: Fields, response_time: float) -> Fields:
+    """The fields that are kept of a response's (RFC 9111 §3.1)."""
+    kept = end_to_end(fields).without(b"age", b"set-cookie", b"set-cookie2", *governing(fields).control.withheld)
+    lines = kept.get_all(b"date")
+    if len(lines) != 1 or parse_date(lines[0]) is None:
+        kept = kept.replacing(b"Date", format_date(response_time))
+    return kept

@@ -1,0 +1,77 @@
+"""Cache-Status: what this cache did with a request, in one member of a structured list (RFC 9211).
+
+Must not know: how it came to be decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from txstalecache.http.fields import is_token
+from txstalecache.http.messages import Fields
+from txstalecache.http.structured import parse_list, serialize_string
+
+__all__ = ["NAME", "CacheStatus", "append"]
+
+#: How this cache calls itself.
+NAME: Final = b"txstalecache"
+
+# RFC 9651 §3.3.6 has integers of at most 15 digits.
+_MOST = 10**15 - 1
+
+
+def _text(value: str) -> bytes:
+    """A token where it is one, else a string (RFC 9211 §2.8)."""
+    encoded = value.encode("utf-8", "replace")
+    first = encoded[:1]
+    return encoded if is_token(encoded) and (first.isalpha() or first == b"*") else serialize_string(encoded)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheStatus:
+    """The parameters of RFC 9211 §2; None and False are left out. Whatever is put in, the member is well-formed."""
+
+    hit: bool = False
+    fwd: str | None = None
+    """``bypass``, ``method``, ``uri-miss``, ``vary-miss``, ``miss``, ``request``, ``stale`` or ``partial``."""
+    fwd_status: int | None = None
+    ttl: float | None = None
+    """What is left of the lifetime in seconds, below zero when stale."""
+    stored: bool = False
+    collapsed: bool | None = None
+    key: str | None = None
+    detail: str | None = None
+
+    def member(self, name: bytes = NAME) -> bytes:
+        """The list member."""
+        parts = [name if is_token(name) and name[:1].isalpha() else serialize_string(name)]
+        if self.hit:
+            parts.append(b"hit")
+        elif self.fwd is not None:
+            # RFC 9211 §2.2: a token, and never beside hit.
+            parts.append(b"fwd=" + (_text(self.fwd) if self.fwd else b"miss"))
+        if self.fwd_status is not None:
+            parts.append(b"fwd-status=%d" % self.fwd_status)
+        if self.ttl is not None:
+            parts.append(b"ttl=%d" % min(max(int(self.ttl // 1), -_MOST), _MOST))
+        if self.stored:
+            parts.append(b"stored")
+        if self.collapsed is not None:
+            parts.append(b"collapsed" if self.collapsed else b"collapsed=?0")
+        if self.key is not None:
+            parts.append(b"key=" + serialize_string(self.key.encode("utf-8", "replace")))
+        if self.detail is not None:
+            parts.append(b"detail=" + _text(self.detail))
+        return b"; ".join(parts)
+
+
+def append(fields: Fields, member: bytes) -> Fields:
+    """``fields`` with ``member`` after what the caches before this one wrote (RFC 9211 §2).
+
+    Theirs is dropped when it is no structured list: ours would be unreadable behind it.
+    """
+    before = fields.get(b"cache-status")
+    if before is not None and parse_list(before) is None:
+        fields = fields.without(b"cache-status")
+    return fields.adding(b"Cache-Status", member)

@@ -1,0 +1,191 @@
+"""Conditional requests: a client's, answered from what is stored; and ours, asking whether it still holds.
+
+RFC 9110 §13, RFC 9111 §4.3. If-Match and If-Unmodified-Since do not apply to a cache (RFC 9111 §4.3.2).
+Must not know: stores, flights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from txstalecache.http import tags, vary
+from txstalecache.http.admission import admit, stored_fields
+from txstalecache.http.entry import Entry
+from txstalecache.http.fields import members, parse_date
+from txstalecache.http.messages import Fields, RequestHead, ResponseHead
+from txstalecache.http.rules import Rules
+from txstalecache.http.verdict import Store, Withhold
+
+__all__ = ["conditions", "freshen", "freshen_by_head", "not_modified", "not_modified_fields"]
+
+# RFC 9110 §15.4.5, and what tells caches further down as much as a 200 would.
+_IN_304 = frozenset(
+    b"""
+    age cache-control cache-status cdn-cache-control content-location date etag expires server set-cookie
+    txsc-cache-control vary via
+    """.split()
+)
+
+# RFC 9111 §3.2: these go with the stored body.
+_WITH_BODY = frozenset({b"content-encoding", b"content-length", b"content-range", b"transfer-encoding", b"age"})
+
+
+def _opaque(tag: bytes) -> bytes:
+    """What weak comparison looks at (RFC 9110 §8.8.3.2)."""
+    return tag[2:] if tag[:2] == b"W/" else tag
+
+
+def not_modified(request: RequestHead, status: int, fields: Fields) -> bool:
+    """Whether the client has what the stored response ``fields`` would send (RFC 9110 §13.2, RFC 9111 §4.3.2)."""
+    asked = request.fields
+    if b"if-none-match" in asked:
+        if status // 100 != 2 or request.method not in (b"GET", b"HEAD"):
+            return False
+        # If-None-Match present: If-Modified-Since is not looked at, whatever comes of it.
+        tag = fields.get(b"etag")
+        wanted = asked.get(b"if-none-match") or b""
+        if wanted.strip(b" \t") == b"*":
+            return True
+        return tag is not None and _opaque(tag) in {_opaque(member) for member in members(wanted)}
+    since = asked.get(b"if-modified-since")
+    if since is None or status // 100 != 2 or request.method not in (b"GET", b"HEAD"):
+        return False
+    then = parse_date(since)
+    if then is None:
+        return False
+    # RFC 9111 §4.3.2: the Date stands in for a Last-Modified that is not there.
+    lines = fields.get_all(b"last-modified") or fields.get_all(b"date")
+    changed = parse_date(lines[0]) if lines else None
+    return changed is not None and changed <= then
+
+
+def not_modified_fields(fields: Fields) -> Fields:
+    """What of a 200's fields a 304 carries (RFC 9110 §15.4.5)."""
+    # Last-Modified only where there is no entity tag to go by.
+    wanted = _IN_304 if b"etag" in fields else _IN_304 | {b"last-modified"}
+    return Fields(pair for pair in fields.pairs if pair[0].lower() in wanted)
+
+
+def conditions(entry: Entry) -> Fields:
+    """The fields that ask whether ``entry`` still holds: both of its validators (RFC 9111 §4.3.1). May be empty."""
+    pairs: list[tuple[bytes, bytes]] = []
+    tags = entry.fields.get_all(b"etag")
+    if tags:
+        pairs.append((b"If-None-Match", tags[0]))
+    modified = entry.fields.get_all(b"last-modified")
+    if modified and parse_date(modified[0]) is not None:
+        pairs.append((b"If-Modified-Since", modified[0]))
+    return Fields(pairs)
+
+
+def _fits(entry: Entry, fields: Fields) -> bool:
+    """Whether a 304 is about ``entry`` (RFC 9111 §4.3.4): a strong tag must be the same, a weak one or a date match."""
+    tags = fields.get_all(b"etag")
+    own = entry.fields.get(b"etag")
+    if tags:
+        tag = tags[0]
+        if tag[:2] != b"W/":
+            return tag == own
+        return own is not None and _opaque(tag) == _opaque(own)
+    modified = fields.get_all(b"last-modified")
+    known = entry.fields.get_all(b"last-modified")
+    if modified and known:
+        return modified[0] == known[0] or parse_date(modified[0]) == parse_date(known[0])
+    return True  # no validator, or none to compare with: it answers the conditions that were sent
+
+
+def _merged(entry: Entry, fields: Fields) -> Fields:
+    """The stored fields with those of a newer head put in their places (RFC 9111 §3.2)."""
+    newer: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    for name, value in fields.pairs:
+        lowered = name.lower()
+        if lowered not in _WITH_BODY:
+            newer.setdefault(lowered, []).append((name, value))
+    pairs: list[tuple[bytes, bytes]] = []
+    for pair in entry.fields.pairs:
+        lowered = pair[0].lower()
+        if lowered not in newer:
+            pairs.append(pair)
+        else:
+            pairs.extend(newer[lowered])
+            newer[lowered] = []
+    for added in newer.values():
+        pairs.extend(added)
+    return Fields(pairs)
+
+
+def _renewed(
+    entry: Entry, request: RequestHead, fields: Fields, rules: Rules, request_time: float, response_time: float
+) -> Entry | None:
+    """``entry`` with a newer head: its freshness starts again. None when it may no longer be shared."""
+    newer = stored_fields(fields, response_time)
+    merged = _merged(entry, newer)
+    withheld = [name for name in (b"set-cookie", b"set-cookie2") if name in fields]
+    age = fields.get_all(b"age")
+    # What decides is the merged head as if it had just come, with the Age that really came.
+    head = Fields((*merged.pairs, *((b"Age", value) for value in age[:1])))
+    asked = RequestHead(b"GET", request.target, request.fields, request.scheme, request.authority)
+    if b"GET" not in rules.methods:
+        asked = replace(asked, method=request.method)
+    admission = admit(asked, ResponseHead(entry.status, head), rules, request_time, response_time)
+    if isinstance(admission, Withhold) or (withheld and not rules.store_set_cookie):
+        return None
+    names = vary.names(merged)
+    if names is None:
+        return None
+    if isinstance(admission, Store):
+        freshness = admission.freshness
+    else:
+        freshness = replace(
+            entry.freshness,
+            initial_age=0.0,
+            lifetime=0.0,
+            while_revalidate=0.0,
+            if_error=0.0,
+            if_unreachable=0.0,
+            keep=0.0,
+        )
+    return Entry(
+        status=entry.status,
+        fields=merged,
+        body=entry.body,
+        request_time=request_time,
+        response_time=response_time,
+        freshness=freshness,
+        selector=vary.selector(names, request),
+        tags=tags.of(request, merged),
+    )
+
+
+def freshen(
+    entry: Entry, request: RequestHead, response: ResponseHead, rules: Rules, request_time: float, response_time: float
+) -> Entry | None:
+    """The entry after a 304 to ``request``, which carried its conditions (RFC 9111 §4.3.4).
+
+    Every field of the 304 takes the stored one's place, but those that go with the body; freshness starts again. None
+    when the 304 is about another representation, or when by it the response may no longer be shared: the entry is then
+    of no use, and what holds must be fetched without conditions.
+    """
+    if response.status != 304 or not _fits(entry, response.fields):
+        return None
+    return _renewed(entry, request, response.fields, rules, request_time, response_time)
+
+
+def freshen_by_head(
+    entry: Entry, request: RequestHead, response: ResponseHead, rules: Rules, request_time: float, response_time: float
+) -> Entry | None:
+    """The GET entry after the answer to a HEAD request that would have chosen it (RFC 9111 §4.3.5).
+
+    The same object when the answer says nothing about it (not a 200); None when it shows that the entry no longer
+    holds.
+    """
+    if response.status != 200 or request.method != b"HEAD" or entry.status != 200:
+        return entry
+    fields = response.fields
+    for name in (b"etag", b"last-modified"):
+        if name in fields and fields.get(name) != entry.fields.get(name):
+            return None
+    length = fields.get(b"content-length")
+    if length is not None and length.strip() != b"%d" % entry.length:
+        return None
+    return _renewed(entry, request, fields, rules, request_time, response_time)

@@ -1,0 +1,62 @@
+"""What a request that changes things makes worthless (RFC 9111 §4.4).
+
+Must not know: keys, stores.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+from txstalecache.http.messages import RequestHead, ResponseHead
+
+__all__ = ["invalidates", "is_safe", "succeeded"]
+
+# RFC 9110 §9.2.1 and the registry of methods. A method whose safety is unknown is not safe (RFC 9111 §4.4).
+_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT", b"SEARCH", b"QUERY", b"PRI"})
+_PORTS = {"http": 80, "https": 443}
+
+
+def is_safe(method: bytes) -> bool:
+    """Whether ``method`` is known to change nothing."""
+    return method in _SAFE
+
+
+def succeeded(request: RequestHead, response: ResponseHead) -> bool:
+    """Whether something may have changed: 2xx or 3xx to a method that is not safe."""
+    return 200 <= response.status < 400 and request.method not in _SAFE
+
+
+def _origin(parts: object) -> tuple[str, str | None, int | None] | None:
+    scheme = getattr(parts, "scheme", "").lower()
+    if scheme not in _PORTS:
+        return None
+    try:
+        return scheme, getattr(parts, "hostname", None), getattr(parts, "port", None) or _PORTS[scheme]
+    except ValueError:
+        return None
+
+
+def invalidates(request: RequestHead, response: ResponseHead) -> list[bytes]:
+    """The targets (origin form) whose stored responses are out of date after this exchange; the request's own first.
+
+    Location and Content-Location count when they are of the same origin: scheme, host and port. ``[]`` when nothing has
+    changed: an error, or a safe method.
+    """
+    if not succeeded(request, response):
+        return []
+    found = [request.target]
+    base = b"%s://%s%s" % (request.scheme, request.authority, request.target)
+    for name in (b"location", b"content-location"):
+        for value in response.fields.get_all(name):
+            try:
+                own = urlsplit(base.decode("latin-1"))
+                there = urlsplit(urljoin(base.decode("latin-1"), value.strip().decode("latin-1")))
+            except ValueError:
+                continue
+            if _origin(own) is None or _origin(own) != _origin(there):
+                continue
+            target = (there.path or "/") + (f"?{there.query}" if there.query else "")
+            encoded = target.encode("latin-1", "ignore")
+            if encoded not in found:
+                found.append(encoded)
+    return found

@@ -1,0 +1,165 @@
+"""What to do with one request, given what is stored: arithmetic on what was decided when the answer came.
+
+A pure function of request, entry, marker, rules and the time (RFC 9111 §4). Nothing here asks anybody anything.
+Must not know: stores, flights, connections.
+"""
+
+from __future__ import annotations
+
+from txstalecache.http.admission import admit, make_entry
+from txstalecache.http.cachecontrol import NO_WISHES, RELOAD, Wishes, wishes
+from txstalecache.http.conditional import conditions
+from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
+from txstalecache.http.fields import members
+from txstalecache.http.freshness import explicitly_shared
+from txstalecache.http.invalidation import invalidates, is_safe
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.ranges import part_of_partial
+from txstalecache.http.rules import Cookies, Rules
+from txstalecache.http.targeted import governing
+from txstalecache.http.vary import by_credentials
+from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
+
+__all__ = ["ORIGIN_ERROR", "admit", "invalidates", "is_safe", "judge", "make_entry", "stands_in"]
+
+#: ``Marker.why`` of an ERROR marker left by an answer of the origin; any other word means that none came.
+ORIGIN_ERROR = "origin-error"
+
+# RFC 5861 §4.
+_STANDS_IN_FOR = frozenset({500, 502, 503, 504})
+
+
+def _wishes_of(fields: Fields) -> Wishes:
+    """What the request says about caching; Pragma only where Cache-Control is absent (RFC 9111 §5.4)."""
+    value = fields.get(b"cache-control")
+    if value is not None:
+        return wishes(value)
+    value = fields.get(b"pragma")
+    if value is not None and any(member.lower() == b"no-cache" for member in members(value)):
+        return RELOAD
+    return NO_WISHES
+
+
+def judge(request: RequestHead, entry: Entry | None, marker: Marker | None, rules: Rules, now: float) -> Verdict:
+    """What to do with ``request``. ``entry`` is the variant that matches it, ``marker`` what is known about its key;
+    ``now`` in seconds since the epoch."""
+    if request.method not in rules.methods:
+        return Pass("method")
+    asked = _wishes_of(request.fields)
+    if asked is NO_WISHES:
+        return _decide(request, entry, marker, rules, now, asked)
+    # RFC 9111 §5.2.1.5
+    verdict = Pass("no-store") if asked.no_store else _decide(request, entry, marker, rules, now, asked)
+    if asked.only_if_cached and not isinstance(verdict, Fresh | Stale):
+        return Refuse(504, "only-if-cached")  # RFC 9111 §5.2.1.7
+    return verdict
+
+
+def _decide(
+    request: RequestHead, entry: Entry | None, marker: Marker | None, rules: Rules, now: float, asked: Wishes
+) -> Verdict:
+    fields = request.fields
+    authorized = b"authorization" in fields and b"authorization" not in rules.keyed_fields
+    cookie = b"cookie" in fields and rules.cookies is Cookies.PASS and b"cookie" not in rules.keyed_fields
+    if cookie and rules.ttl is not None:
+        return Pass("cookie")
+    if entry is not None:
+        if entry.status == 206 and part_of_partial(entry, request) is None:
+            entry = None
+        elif authorized and not governing(entry.fields).control.allows_authorized:
+            return Pass("authorization", store=True)  # RFC 9111 §3.5
+        elif cookie and not _takes_cookie(entry, rules):
+            return Pass("cookie")
+    why, own = "miss", False
+    age = left = 0.0
+    if entry is not None:
+        freshness = entry.freshness
+        age = entry.age(now)
+        left = freshness.lifetime - age
+        if left > 0 and not freshness.no_cache:
+            why = _unwilling(entry, asked, age, left)
+            if not why:
+                return Fresh(entry, age)
+        else:
+            why = "no-cache" if freshness.no_cache else "stale"
+    if asked.no_cache:
+        why, own = "reload", True
+    elif asked.max_age == 0 and why == "max-age":
+        own = True
+    if marker is not None and marker.until > now:
+        if marker.kind is MarkerKind.PRIVATE:
+            return Pass("hit-for-miss", store=True)
+        if marker.kind is MarkerKind.COOKIE and cookie:
+            return Pass("cookie")
+    if authorized:
+        return Pass("authorization", store=True)
+    if entry is not None and left <= 0:
+        allowed = _stale(entry.freshness, asked, -left)
+        if allowed and not by_credentials(entry.selector):
+            return Stale(entry, age, allowed)
+    if marker is not None and marker.kind is MarkerKind.ERROR and marker.until > now:
+        if entry is not None and stands_in(entry, request, marker.status if marker.why == ORIGIN_ERROR else None, now):
+            return Stale(entry, age, "error")
+        return Refuse(marker.status, "error")
+    if entry is None or entry.freshness.lifetime + entry.freshness.keep <= age:
+        return Miss(why, own)
+    return Validate(entry, age, why, conditions(entry), own)
+
+
+def _takes_cookie(entry: Entry, rules: Rules) -> bool:
+    """Whether a request with a Cookie may have ``entry``: the origin said so, or chose it by that Cookie."""
+    if entry.status in rules.statuses:
+        return False
+    return explicitly_shared(entry.fields, entry.response_time) or any(name == b"cookie" for name, _ in entry.selector)
+
+
+def _unwilling(entry: Entry, asked: Wishes, age: float, left: float) -> str:
+    """Why the client would not have this fresh entry; "" when it would."""
+    if asked is NO_WISHES:
+        return ""
+    if asked.no_cache:
+        return "reload"  # RFC 9111 §5.2.1.4
+    too_old = asked.max_age is not None and (age > asked.max_age or asked.max_age == 0)
+    # RFC 8246 §2: max-age=0 is what a plain reload says; immutable means that it need not be asked about.
+    if too_old and (asked.max_age or not governing(entry.fields).control.immutable):
+        return "max-age"  # RFC 9111 §5.2.1.1
+    if asked.min_fresh is not None and left < asked.min_fresh:
+        return "min-fresh"  # RFC 9111 §5.2.1.3
+    return ""
+
+
+def _stale(freshness: Freshness, asked: Wishes, staleness: float) -> str:
+    """Why a stale entry may be sent before anybody is asked; "" when it may not (RFC 9111 §4.2.4)."""
+    if freshness.no_cache or asked.no_cache or asked.min_fresh is not None:
+        return ""
+    if asked.max_stale is not None:
+        if staleness <= asked.max_stale and not freshness.must_revalidate:
+            return "max-stale"  # RFC 9111 §5.2.1.2
+        return ""
+    # RFC 9111 §5.2.1.1: who names a max-age and no max-stale wants nothing stale.
+    return "swr" if asked.max_age is None and staleness < freshness.while_revalidate else ""
+
+
+def stands_in(entry: Entry, request: RequestHead, status: int | None, now: float) -> bool:
+    """Whether ``entry`` may be sent although it is not fresh, because the origin answered ``status``, or, with None,
+    could not be reached (RFC 9111 §4.2.4, RFC 5861 §4).
+
+    Longer windows that the request itself allows (stale-if-error, max-stale) count where the response does not forbid
+    them. An entry that is fresh, but that the client wanted validated, is better than an error too.
+    """
+    freshness = entry.freshness
+    if freshness.no_cache:
+        return False
+    staleness = entry.age(now) - freshness.lifetime
+    if status is None:
+        window = freshness.if_unreachable
+    elif status in _STANDS_IN_FOR:
+        window = freshness.if_error
+    else:
+        return False
+    if staleness < 0 or staleness < window:
+        return True
+    if freshness.must_revalidate:
+        return False
+    asked = _wishes_of(request.fields)
+    return staleness < asked.if_error or (asked.max_stale is not None and staleness <= asked.max_stale)

@@ -1,0 +1,256 @@
+"""Byte ranges (RFC 9110 §14): which part of a response answers a request, and what such an answer carries.
+
+Offsets are half open: ``stop`` is one past the last byte.
+Must not know: bodies. Whoever has one cuts it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import pairwise
+
+from txstalecache.http.entry import Entry
+from txstalecache.http.fields import members, parse_date
+from txstalecache.http.messages import Fields, RequestHead, ResponseHead
+
+__all__ = [
+    "MOST_RANGES",
+    "Part",
+    "Parts",
+    "Selection",
+    "Unsatisfiable",
+    "Whole",
+    "boundary",
+    "combine",
+    "content_range",
+    "multipart",
+    "multipart_head",
+    "part_of_partial",
+    "partial_head",
+    "select",
+    "storable_partial",
+    "unsatisfiable_head",
+]
+
+#: A request for more parts than this gets the whole (RFC 9110 §14.2).
+MOST_RANGES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Send everything, with the status it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Send 206 with these bytes."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Send 206 with these parts, in the order asked for, as multipart/byteranges."""
+
+    parts: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unsatisfiable:
+    """Send 416: nothing that was asked for exists."""
+
+
+Selection = Whole | Part | Parts | Unsatisfiable
+
+_WHOLE = Whole()
+_SPEC = re.compile(rb"(\d{0,18})-(\d{0,18})")
+
+
+def _specs(value: bytes) -> list[tuple[int | None, int | None]] | None:
+    """What ``Range`` asks for: (first, last), (first, None) or (None, suffix length); None when it is no byte range."""
+    unit, equals, listed = value.partition(b"=")
+    if not equals or unit.strip(b" \t").lower() != b"bytes" or listed.count(b",") > 4 * MOST_RANGES:
+        return None
+    found: list[tuple[int | None, int | None]] = []
+    for member in members(listed):
+        match = _SPEC.fullmatch(member)
+        if match is None:
+            return None
+        first = int(match[1]) if match[1] else None
+        last = int(match[2]) if match[2] else None
+        if (first is None and last is None) or (first is not None and last is not None and last < first):
+            return None
+        found.append((first, last))
+    return found or None
+
+
+def _still_holds(condition: bytes, fields: Fields) -> bool:
+    """If-Range: an entity tag by strong comparison, or the exact and strong date (RFC 9110 §13.1.5, §8.8.2.2)."""
+    condition = condition.strip(b" \t")
+    if condition[:1] == b'"':
+        return fields.get(b"etag") == condition and len(condition) > 1
+    wanted = parse_date(condition)
+    lines = fields.get_all(b"last-modified")
+    modified = parse_date(lines[0]) if lines else None
+    if wanted is None or modified != wanted:
+        return False
+    dates = fields.get_all(b"date")
+    sent = parse_date(dates[0]) if dates else None
+    return sent is not None and sent - wanted >= 1
+
+
+def select(request: RequestHead, status: int, fields: Fields, length: int | None) -> Selection:
+    """The part of a complete response that answers ``request`` (RFC 9110 §14.2).
+
+    Only a 200 to GET has parts; ``length`` is its body's, None while unknown: then it is sent whole. What is malformed,
+    overlapping or too many is ignored, which sends the whole too.
+    """
+    asked = request.fields.get(b"range")
+    if asked is None or status != 200 or length is None or request.method != b"GET":
+        return _WHOLE
+    specs = _specs(asked)
+    if specs is None or len(specs) > MOST_RANGES:
+        return _WHOLE
+    condition = request.fields.get(b"if-range")
+    if condition is not None and not _still_holds(condition, fields):
+        return _WHOLE
+    if length == 0:
+        # A suffix of nothing can be satisfied, but no Content-Range can say so (RFC 9110 §14.1.2).
+        return _WHOLE if any(first is None and last for first, last in specs) else Unsatisfiable()
+    found: list[tuple[int, int]] = []
+    for first, last in specs:
+        if first is None:
+            if last:
+                found.append((max(0, length - last), length))
+        elif first < length:
+            found.append((first, length if last is None else min(last + 1, length)))
+    if not found:
+        return Unsatisfiable()
+    if len(found) == 1:
+        return Part(*found[0])
+    ordered = sorted(found)
+    if any(before[1] > after[0] for before, after in pairwise(ordered)):
+        return _WHOLE
+    return Parts(tuple(found))
+
+
+def partial_head(fields: Fields, part: Part, length: int) -> Fields:
+    """The fields of a 206 with one part of a body of ``length`` bytes (RFC 9110 §15.3.7.1)."""
+    return (
+        fields.without(b"content-length", b"content-range")
+        .adding(b"Content-Range", b"bytes %d-%d/%d" % (part.start, part.stop - 1, length))
+        .adding(b"Content-Length", b"%d" % (part.stop - part.start))
+    )
+
+
+def unsatisfiable_head(fields: Fields, length: int) -> Fields:
+    """The fields of a 416 without a body (RFC 9110 §15.5.17): what is known of the representation is not its."""
+    kept = Fields(pair for pair in fields.pairs if pair[0].lower() in (b"date", b"via", b"cache-status", b"vary"))
+    return kept.adding(b"Content-Range", b"bytes */%d" % length).adding(b"Content-Length", b"0")
+
+
+def boundary(entity: bytes) -> bytes:
+    """A boundary for the parts of a body, worked out from something that identifies it (RFC 2046 §5.1.1)."""
+    return blake2b(entity, digest_size=16, person=b"txsc-parts").hexdigest().encode("ascii")
+
+
+def multipart(
+    parts: Parts, content_type: bytes | None, length: int, boundary: bytes
+) -> tuple[list[bytes | tuple[int, int]], int]:
+    """The body of a 206 with several parts (RFC 9110 §14.6): text and ``(start, stop)`` slices of the whole in turn,
+    and the number of bytes of all that."""
+    segments: list[bytes | tuple[int, int]] = []
+    size = 0
+    for start, stop in parts.parts:
+        head = b"\r\n--%s\r\n" % boundary
+        if content_type is not None:
+            head += b"Content-Type: %s\r\n" % content_type
+        head += b"Content-Range: bytes %d-%d/%d\r\n\r\n" % (start, stop - 1, length)
+        segments.append(head)
+        segments.append((start, stop))
+        size += len(head) + stop - start
+    end = b"\r\n--%s--\r\n" % boundary
+    segments.append(end)
+    return segments, size + len(end)
+
+
+def multipart_head(fields: Fields, boundary: bytes, size: int) -> Fields:
+    """The fields of a 206 with several parts: each part has its own Content-Range, the whole has none."""
+    return (
+        fields.without(b"content-range")
+        .replacing(b"Content-Type", b"multipart/byteranges; boundary=%s" % boundary)
+        .replacing(b"Content-Length", b"%d" % size)
+    )
+
+
+# -- stored parts ------------------------------------------------------------------------------------------------------
+
+_CONTENT_RANGE = re.compile(rb"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE)
+
+
+def content_range(fields: Fields) -> tuple[int, int, int | None] | None:
+    """``(start, stop, length of the whole or None)`` of a single part; None when it is absent or contradicts itself
+    (RFC 9110 §14.4)."""
+    match = _CONTENT_RANGE.fullmatch((fields.get(b"content-range") or b"").strip())
+    if match is None:
+        return None
+    start, stop = int(match[1]), int(match[2]) + 1
+    length = None if match[3] == b"*" else int(match[3])
+    if stop <= start or (length is not None and stop > length):
+        return None
+    return start, stop, length
+
+
+def storable_partial(response: ResponseHead, length: int) -> bool:
+    """Whether a 206 whose body had ``length`` bytes is consistent, so that it can be kept (RFC 9111 §3.3)."""
+    found = content_range(response.fields)
+    return response.status == 206 and found is not None and found[1] - found[0] == length
+
+
+def part_of_partial(entry: Entry, request: RequestHead) -> Part | None:
+    """The bytes **of the stored part** that answer a request for one range, when it has them all (RFC 9111 §3.3).
+
+    None also for a request without Range: a part never answers for the whole. Offsets of the answer's Content-Range
+    are those of the part, plus the start in ``content_range(entry.fields)``.
+    """
+    found = content_range(entry.fields)
+    asked = request.fields.get(b"range")
+    if entry.status != 206 or found is None or asked is None or request.method != b"GET":
+        return None
+    start, stop, length = found
+    specs = _specs(asked)
+    if stop - start != entry.length or length is None or specs is None or len(specs) != 1:
+        return None
+    condition = request.fields.get(b"if-range")
+    if condition is not None and not _still_holds(condition, entry.fields):
+        return None
+    first, last = specs[0]
+    if first is None:
+        first, last = max(0, length - (last or 0)), length - 1
+    wanted = length if last is None else min(last + 1, length)
+    if first < start or wanted > stop or first >= wanted:
+        return None
+    return Part(first - start, wanted - start)
+
+
+def combine(known: Entry, more: Entry) -> tuple[int, tuple[bytes, ...]] | None:
+    """Two parts of one representation as one: where it starts, and its bytes (RFC 9111 §3.4).
+
+    Only with equal strong entity tags and no gap between them; None otherwise.
+    """
+    tag = known.fields.get(b"etag")
+    first, second = content_range(known.fields), content_range(more.fields)
+    if tag is None or tag[:1] != b'"' or tag != more.fields.get(b"etag") or first is None or second is None:
+        return None
+    if first[2] != second[2] or first[1] - first[0] != known.length or second[1] - second[0] != more.length:
+        return None
+    (head, before), (tail, after) = sorted(((known, first), (more, second)), key=lambda pair: pair[1][:2])
+    if after[0] > before[1]:
+        return None
+    if after[1] <= before[1]:
+        return before[0], head.body
+    rest = memoryview(b"".join(tail.body))[before[1] - after[0] :]
+    return before[0], (*head.body, bytes(rest))

@@ -1,0 +1,93 @@
+"""Which directives govern a response here: the first targeted field that is valid, else Cache-Control (RFC 9213).
+
+Must not know: what the directives lead to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from txstalecache.http.cachecontrol import NOTHING_SAID, Control, control
+from txstalecache.http.fields import FOREVER
+from txstalecache.http.messages import Fields
+from txstalecache.http.structured import Item, String, parse_dictionary
+
+__all__ = ["TARGETS", "Governing", "governing", "targeted_control"]
+
+#: In the order they count (RFC 9213 §2.2): ours, then that of any content delivery network.
+TARGETS: Final = (b"txsc-cache-control", b"cdn-cache-control")
+
+_NUMBERS = {
+    b"max-age": "max_age",
+    b"s-maxage": "s_maxage",
+    b"stale-while-revalidate": "while_revalidate",
+    b"stale-if-error": "if_error",
+}
+_FLAGS = {
+    b"no-store": "no_store",
+    b"public": "public",
+    b"must-revalidate": "must_revalidate",
+    b"proxy-revalidate": "proxy_revalidate",
+    b"must-understand": "must_understand",
+    b"immutable": "immutable",
+}
+# These may name fields; with names or without, they are taken as without.
+_NAMING = {b"no-cache": "no_cache", b"private": "private"}
+
+
+@dataclass(frozen=True, slots=True)
+class Governing:
+    """The directives that count, and whether a targeted field gave them: then Expires does not count."""
+
+    control: Control
+    targeted: bool
+
+
+def _targeted_control(value: bytes) -> Control | None:
+    found = parse_dictionary(value)
+    if not found:
+        return None  # RFC 9213 §2.2: empty or malformed is as if it were not there
+    arguments: dict[str, int | bool] = {}
+    for name, member in found.items():
+        bare = member.value if isinstance(member, Item) else None
+        if name in _NUMBERS:
+            if not isinstance(bare, int) or isinstance(bare, bool):
+                return None
+            arguments[_NUMBERS[name]] = min(max(bare, 0), FOREVER)
+        elif name in _FLAGS:
+            if not isinstance(bare, bool):
+                return None
+            arguments[_FLAGS[name]] = bare
+        elif name in _NAMING:
+            if not isinstance(bare, bool | String):
+                return None
+            arguments[_NAMING[name]] = bare if isinstance(bare, bool) else True
+    return Control(**arguments)  # type: ignore[arg-type]
+
+
+_remembered = lru_cache(maxsize=256)(_targeted_control)
+
+
+def targeted_control(value: bytes) -> Control | None:
+    """The directives of a targeted field; None when it is empty, malformed, or a value is of the wrong type."""
+    return _remembered(value) if len(value) <= 256 else _targeted_control(value)
+
+
+def governing(fields: Fields) -> Governing:
+    """The directives that govern the response with these fields."""
+    for name in TARGETS:
+        value = fields.get(name)
+        if value is not None:
+            found = targeted_control(value)
+            if found is not None:
+                return Governing(found, True)
+    value = fields.get(b"cache-control")
+    if value is not None:
+        return Governing(control(value), False)
+    # RFC 9111 §5.4 gives Pragma no meaning in a response. Whoever sends it alone means this.
+    pragma = fields.get(b"pragma")
+    if pragma is not None and b"no-cache" in pragma.lower() and control(pragma).no_cache:
+        return Governing(Control(no_cache=True), False)
+    return Governing(NOTHING_SAID, False)

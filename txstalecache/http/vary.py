@@ -1,0 +1,100 @@
+"""Choosing among the responses stored under one key (RFC 9111 §4.1).
+
+A selector is what a response was chosen by: the request fields that ``Vary`` names, with normalised values. Values
+that say who is asking are kept as digests only.
+Must not know: keys, stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+
+from txstalecache.http.entry import Entry, Selector
+from txstalecache.http.fields import CREDENTIALS, is_token, members
+from txstalecache.http.messages import Fields, RequestHead
+
+__all__ = ["MOST_NAMES", "by_credentials", "matches", "names", "select", "selector"]
+
+#: A response that varies by more than this is as good as ``*``.
+MOST_NAMES = 32
+
+# Their members are a set: quality says what is preferred, not the order (RFC 9110 §12.5.3, §12.5.4), nor the case.
+_SETS = frozenset({b"accept-encoding", b"accept-language", b"accept-charset"})
+
+
+@lru_cache(maxsize=512)
+def _names(value: bytes) -> tuple[bytes, ...] | None:
+    found = {name.lower() for name in members(value)}
+    if len(found) > MOST_NAMES or not all(name != b"*" and is_token(name) for name in found):
+        return None
+    return tuple(sorted(found))
+
+
+def names(fields: Fields) -> tuple[bytes, ...] | None:
+    """The request fields a response varies by: lower case, sorted. None for ``*`` anywhere, or what cannot be read."""
+    value = fields.get(b"vary")
+    return () if value is None else _names(value)
+
+
+@lru_cache(maxsize=2048)
+def _listed(value: bytes) -> bytes:
+    return b", ".join(members(value))
+
+
+@lru_cache(maxsize=2048)
+def _set(value: bytes) -> bytes:
+    found = {b"".join(member.lower().split()) for member in members(value)}
+    # ``;q=1`` is what no weight means (RFC 9110 §12.4.2).
+    return b", ".join(sorted(member.removesuffix(b";q=1") for member in found))
+
+
+_LONG = 1024
+
+
+def _normalised(name: bytes, value: bytes) -> bytes:
+    """``value`` with what makes no difference taken out: spaces around members, how lines were joined, set order."""
+    if name in CREDENTIALS:
+        return blake2b(value, digest_size=20, person=b"txsc-vary").hexdigest().encode("ascii")
+    normalise = _set if name in _SETS else _listed
+    return normalise(value) if len(value) <= _LONG else normalise.__wrapped__(value)
+
+
+def selector(names: Iterable[bytes], request: RequestHead) -> Selector:
+    """What ``request`` says in the fields called ``names`` (lower case); None stands for an absent one."""
+    fields = request.fields
+    found: list[tuple[bytes, bytes | None]] = []
+    for name in sorted(names):
+        value = fields.get(name)
+        found.append((name, None if value is None else _normalised(name, value)))
+    return tuple(found)
+
+
+def matches(entry_selector: Selector, request: RequestHead) -> bool:
+    """Whether ``request`` would have been given the response with this selector (RFC 9111 §4.1)."""
+    fields = request.fields
+    for name, wanted in entry_selector:
+        value = fields.get(name)
+        if value is None or wanted is None:
+            if value is not wanted:
+                return False
+        elif value != wanted and _normalised(name, value) != wanted:
+            return False
+        elif name in CREDENTIALS and _normalised(name, value) != wanted:
+            return False  # a credential that looks like the digest is not the credential
+    return True
+
+
+def select(entries: Sequence[Entry], request: RequestHead) -> Entry | None:
+    """The most recent of the entries that match, or None."""
+    found: Entry | None = None
+    for entry in entries:
+        if (found is None or entry.response_time >= found.response_time) and matches(entry.selector, request):
+            found = entry
+    return found
+
+
+def by_credentials(entry_selector: Selector) -> bool:
+    """Whether the response was chosen by who asked: it must not be fetched again on anybody else's behalf."""
+    return any(name in CREDENTIALS for name, _ in entry_selector)
