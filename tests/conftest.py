@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-SUPPORT = ("tests.support.fixtures", "tests.support.origin", "tests.support.client", "tests.support.redis")
+SUPPORT = ("tests.support.fixtures", "tests.support.origin", "tests.support.client", "tests.support.redis", "tests.support.proxy")
 
 
 def _present(module: str) -> bool:

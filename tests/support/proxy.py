@@ -14,8 +14,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, cast
 
+import pytest
+import pytest_twisted
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 
@@ -27,7 +30,7 @@ from txstalecache.http.keys import KeyTemplate
 from txstalecache.http.rules import Rules
 from txstalecache.observe.accesslog import Record
 
-__all__ = ["Proxy"]
+__all__ = ["Proxy", "later", "make_proxy", "settled", "until"]
 
 
 class Proxy:
@@ -104,3 +107,41 @@ def settled(*waiting: Deferred[Any]) -> Deferred[Any]:
     from twisted.internet.defer import gatherResults
 
     return gatherResults(waiting, consumeErrors=True)
+
+
+@pytest.fixture
+def make_proxy() -> Generator[Callable[..., Deferred[Proxy]], None, None]:
+    """``proxy = await make_proxy(origin.url, rules=…)``: a listening Proxy that is closed after the test."""
+    proxies: list[Proxy] = []
+
+    @inlineCallbacks
+    def make(origin: Any, **options: Any) -> Any:
+        proxy = Proxy(origin, **options)
+        proxies.append(proxy)
+        yield proxy.start()
+        return proxy
+
+    yield make
+
+    @inlineCallbacks
+    def close() -> Any:
+        for proxy in proxies:
+            yield proxy.close()
+
+    pytest_twisted.blockon(close())
+
+
+def later(seconds: float) -> Deferred[None]:
+    """Fires after ``seconds`` of real time; for what only time brings about, such as the end of a lifetime."""
+    from twisted.internet import reactor, task
+
+    return task.deferLater(cast(Any, reactor), seconds)
+
+
+async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Returns once ``true()``; fails the test when that takes longer than ``seconds``."""
+    for _ in range(int(seconds / 0.005)):
+        if true():
+            return
+        await later(0.005)
+    raise AssertionError(f"still not so after {seconds} s")

@@ -19,7 +19,7 @@ from twisted.web.http_headers import Headers
 from txstalecache.edge.reasons import reason
 from txstalecache.edge.reply import WHOLE, Reply, refusal
 from txstalecache.flight.body import Body, Reader, Segment
-from txstalecache.http.messages import ResponseHead
+from txstalecache.http.messages import Fields, ResponseHead
 
 __all__ = ["Exchange"]
 
@@ -61,7 +61,7 @@ class Exchange:
         request = self.request
         channel = request.channel if self.open else None
         if isinstance(channel, HTTPChannel) and request.clientproto == b"HTTP/1.1" and not request.startedWriting:
-            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), _headers(head.fields.pairs))
+            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), _headers(head.fields))
 
     def answer(self, reply: Reply) -> None:
         """Send ``reply`` as far as the client is still there: at once when it is short, else as it is taken."""
@@ -77,7 +77,7 @@ class Exchange:
         else:
             self._stream(body, segments)
 
-    def _begin(self, status: int, fields: Sequence[tuple[bytes, bytes]]) -> None:
+    def _begin(self, status: int, fields: Fields) -> None:
         request = self.request
         self.status = status
         request.setResponseCode(status, reason(status))
@@ -97,7 +97,7 @@ class Exchange:
     def abort(self) -> None:
         """Cut the connection so that the client sees that something is missing."""
         if self.open:
-            transport = self.request.transport
+            transport: Any = self.request.transport
             if transport is not None:
                 transport.abortConnection()
 
@@ -151,7 +151,7 @@ class Exchange:
             self.answer(refusal(500, "internal error"))
 
 
-def _headers(fields: Sequence[tuple[bytes, bytes]]) -> Headers:
+def _headers(fields: Fields) -> Headers:
     headers = Headers()
     for name, value in fields:
         headers.addRawHeader(name, value)

@@ -6,9 +6,9 @@ Must not know: sockets, stores, how the representation came.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from txstalecache.edge.reply import Reply, refusal
 from txstalecache.edge.visit import Outcome, Visit
@@ -16,7 +16,7 @@ from txstalecache.flight.body import Body, Segment
 from txstalecache.flight.landing import Attached
 from txstalecache.http import conditional, forward, ranges
 from txstalecache.http import fields as fieldlib
-from txstalecache.http.cachestatus import CacheStatus
+from txstalecache.http.cachestatus import CacheStatus, append
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import Fields
 
@@ -80,20 +80,20 @@ def _selected(visit: Visit, status: int, fields: Fields, body: Body, length: int
         fields = fields.adding(b"Content-Length", b"%d" % length)
     if head.method == b"HEAD":
         return Reply(status, fields, None)
-    match ranges.select(head, status, fields, length):
+    selection = ranges.select(head, status, fields, length)
+    if isinstance(selection, ranges.Whole) or length is None:
+        return Reply(status, fields, body)
+    match selection:
         case ranges.Part(start, stop):
-            assert length is not None
-            return Reply(206, ranges.partial_fields(fields, start, stop, length), body, ((start, stop),))
-        case ranges.Parts(parts):
-            assert length is not None
-            boundary = os.urandom(12).hex().encode("ascii")
-            segments, total = ranges.multipart(parts, fields.get(b"content-type"), length, boundary)
-            return Reply(206, ranges.multipart_fields(fields, total, boundary), body, segments)
+            return Reply(206, ranges.partial_head(fields, selection, length), body, ((start, stop),))
+        case ranges.Parts():
+            boundary = ranges.boundary(fields.get(b"etag") or fields.get(b"date") or b"")
+            segments, size = ranges.multipart(selection, fields.get(b"content-type"), length, boundary)
+            return Reply(206, ranges.multipart_head(fields, boundary, size), body, segments)
         case ranges.Unsatisfiable():
-            assert length is not None
-            return Reply(416, ranges.unsatisfiable_fields(fields, length), None)
+            return Reply(416, ranges.unsatisfiable_head(fields, length))
         case _:
-            return Reply(status, fields, body)
+            assert_never(selection)
 
 
 def _entry_status(outcome: Outcome, ttl: int) -> CacheStatus:
@@ -124,7 +124,7 @@ _X_CACHE = {"fresh": b"HIT", "stale": b"STALE", "validate": b"EXPIRED", "miss": 
 
 def _told(visit: Visit, reply: Reply, status: CacheStatus, stored: str) -> Reply:
     """With what happened in ``Cache-Status`` (RFC 9211) and, where the route says so, in the seed's two fields."""
-    fields = reply.fields.adding(b"Cache-Status", status.member())
+    fields = append(reply.fields, status.member())
     if visit.route.show_outcome:
         fields = fields.adding(b"X-Cache", _X_CACHE.get(visit.outcome.verdict, b"BYPASS"))
         fields = fields.adding(b"X-Store", stored.encode("ascii"))

@@ -5,6 +5,8 @@ Must not know: caching.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource
@@ -26,7 +28,7 @@ class CacheRequest(Request):
             super().gotLength(0)
             return
         super().gotLength(0)
-        transport = self.channel.transport
+        transport: Any = self.channel.transport
         self.upload = StreamedUpload(length, transport.pauseProducing, transport.resumeProducing)
 
     def begin(self, command: bytes, path: bytes, version: bytes) -> None:
@@ -47,7 +49,7 @@ class CacheRequest(Request):
     def finish(self) -> None:
         if self.upload is not None and not self.upload.ended:
             # The rest of the body would be taken for the next request.
-            self.channel.drop_rest()
+            cast("CacheChannel", self.channel).drop_rest()
         super().finish()
 
     def connectionLost(self, reason: object) -> None:
@@ -87,14 +89,12 @@ class CacheSite(Site):
         super().__init__(resource, requestFactory=CacheRequest, parsePOSTFormSubmission=False, reactor=reactor)
         self.timeOut = timeout
 
-    def buildProtocol(self, addr: IAddress) -> CacheChannel:
-        channel = CacheChannel()
-        channel.factory = self
-        channel.site = self
+    def buildProtocol(self, addr: IAddress | None) -> CacheChannel:  # type: ignore[override]
+        channel: Any = CacheChannel()
+        channel.factory = channel.site = self
         channel.timeOut = self.timeOut
         channel.callLater = self.reactor.callLater
-        channel.requestFactory = self.requestFactory
-        return channel
+        return cast(CacheChannel, channel)
 
-    def log(self, request: Request) -> None:
+    def log(self, request: object) -> None:
         """The resource writes its own access log."""

@@ -100,7 +100,7 @@ class StreamedUpload:
 
 
 @implementer(IBodyProducer)
-class SpooledUpload(FileBodyProducer):  # type: ignore[misc]
+class SpooledUpload(FileBodyProducer):
     """A body that a foreign ``Site`` has already read whole. The file stays the request's, which closes it."""
 
     def __init__(self, content: BinaryIO, length: int) -> None:

@@ -16,12 +16,15 @@ Must not know: clients' connections, how answers are rendered.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from txstalecache.flight.body import Body, Reader
 from txstalecache.flight.clocks import Late
@@ -29,7 +32,7 @@ from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regrou
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.http import conditional, policy, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
-from txstalecache.http.messages import RequestHead
+from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.verdict import Admission, Fresh, Share, Store, Withhold
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest
 from txstalecache.store.interfaces import Found, ILease, Purpose
@@ -176,16 +179,20 @@ class Flight:
             self.body.cut()
         self._end(State.FAILED)
 
-    def _attempt(self, coroutine: object) -> None:
+    def _attempt(self, attempt: Coroutine[Deferred[Any], Any, None]) -> None:
         self.attempts += 1
-        task = Deferred.fromCoroutine(coroutine)  # type: ignore[arg-type]
+        task: Deferred[None] = Deferred.fromCoroutine(attempt)
         self._tasks.append(task)
         task.addErrback(self._crashed)
 
-    def _crashed(self, failure: object) -> None:
-        if not getattr(failure, "check", lambda *_: None)(CancelledError):
-            self._log.failure("flight failed", failure=failure)  # type: ignore[arg-type]
+    def _crashed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return
+        self._log.failure("flight failed", failure=failure)
+        if self.state is State.PENDING:
             self._failed(OriginError(Fault.MALFORMED, "internal error"))
+        else:
+            self.broken(OriginError(Fault.TRUNCATED, "internal error"))
 
     async def _first(self) -> None:
         leased = self.plan.sharing is Sharing.SHARED and self.plan.began_after is None
@@ -270,7 +277,7 @@ class Flight:
             plan.fetch, head, plan.rules, self._request_time, self._response_time
         )
         if shared and head.status in ERRORS and not (isinstance(admission, Store) and plan.entry is None):
-            self._admission = Share("error", False) if isinstance(admission, Store) else admission
+            self._admission = Share(admission.explicit, "error") if isinstance(admission, Store) else admission
             if self._fell_back(head.status):
                 response.abort()
                 return
@@ -286,7 +293,12 @@ class Flight:
         )
         response.deliver(Discard())
         if fresh is None:
-            self._failed(OriginError(Fault.MALFORMED, "304 for another representation"))
+            # It is about another representation, or this one may no longer be shared: ask for what holds now.
+            self._registry.store.discard(plan.key)
+            fields = plan.fetch.fields.without(*(name.lower() for name, _ in plan.conditions))
+            self.plan = replace(plan, entry=None, conditions=Fields(), fetch=replace(plan.fetch, fields=fields))
+            self._response = None
+            self._attempt(self._fetch())
             return
         self._put(fresh)
         self._land_all(Settled(fresh, collapsed=len(self.waiters) > 1, validated=True))
@@ -298,7 +310,7 @@ class Flight:
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
         storing = isinstance(admission, Store) and self._storable(admission, response)
         if plan.entry is not None and not storing and response.head.status not in ERRORS:
-            self._registry.store.discard(plan.key)  # the origin has something else now, and it may not be stored
+            self._superseded(plan.entry, response)
         self.body.retained = storing
         self.body.drained = response.resume
         self.body.abandoned = self._if_abandoned
@@ -316,6 +328,19 @@ class Flight:
         response.deliver(self)
         if self.state in (State.STREAMING, State.UNSHAREABLE) and self._ticker is None:
             self._schedule()
+
+    def _superseded(self, entry: Entry, response: IOriginResponse) -> None:
+        """The origin has something else now, and it may not be stored; or has said by HEAD that nothing has changed."""
+        plan = self.plan
+        fresh = None
+        if plan.fetch.method == b"HEAD":
+            fresh = conditional.freshen_by_head(
+                entry, plan.fetch, response.head, plan.rules, self._request_time, self._response_time
+            )
+        if fresh is None:
+            self._registry.store.discard(plan.key)
+        elif fresh is not entry:
+            self._put(fresh)
 
     def _admit(self, waiter: Waiter, collapsed: bool = True) -> None:
         """Give ``waiter`` the answer that has just begun, or say why it may not have it."""
