@@ -6,22 +6,15 @@ Must not know: where the rules were written down, sockets, stores.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from txstalecache.flight.clocks import Clocks
-from txstalecache.http.keys import KeyTemplate
+from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.rules import Rules
 from txstalecache.origin.interfaces import Deadlines
 
-__all__ = ["DEFAULT_KEY", "Route", "Routes"]
-
-#: What identifies a resource when nothing else is said: its URL (RFC 9111 §2, "cache key").
-DEFAULT_KEY = "$scheme|$host|$request_uri"
-
-
-def _default_template() -> KeyTemplate:
-    return KeyTemplate.parse(DEFAULT_KEY)
+__all__ = ["Route", "Routes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +22,7 @@ class Route:
     """One set of rules. The defaults leave every decision to the origin."""
 
     name: str = "default"
-    template: KeyTemplate = field(default_factory=_default_template)
+    template: KeyTemplate = DEFAULT_TEMPLATE
     rules: Rules = Rules()
     clocks: Clocks = Clocks()
     deadlines: Deadlines = Deadlines()

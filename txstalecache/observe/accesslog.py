@@ -122,7 +122,8 @@ class AccessLog:
     """Writes a line per record to a file, or to standard output.
 
     Call it with a ``Record``; it never blocks. At most ``PENDING`` bytes wait for the writer: beyond them lines are
-    dropped and counted in ``dropped``. A file that was moved away (logrotate) is opened anew. The owner calls ``close``.
+    dropped and counted in ``dropped``. A file that was moved away (logrotate) is opened anew.
+    The owner calls ``close``.
     """
 
     PENDING = 4 * 1024 * 1024

@@ -1,0 +1,130 @@
+"""The command line of ``twistd txstalecache`` and ``twist txstalecache``.
+
+Must not know: how anything is built. Loads nothing that is not needed to print ``--help``, and never the reactor:
+``twist`` installs it after the options are read.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from twisted.python import usage
+
+if TYPE_CHECKING:
+    from txstalecache.config.settings import Settings
+
+__all__ = ["Options"]
+
+#: ``EX_USAGE`` of sysexits.h.
+EX_USAGE = 64
+
+
+class Options(usage.Options):
+    """Options as texts; ``settings`` is what they mean, once they are parsed.
+
+    Bad options end the process: one line on standard error for each, exit status 64.
+    """
+
+    synopsis = "--origin URL [options]"
+    longdesc = (
+        "A caching HTTP reverse proxy. What the origin allows to be cached is fetched once, however many ask for it, "
+        "and served stale at once while it is fetched anew where the origin (stale-while-revalidate) or --stale allows it. "
+        "SECONDS may be written 5, 0.5, 500ms, 10m, 1h, 7d; BYTES 1048576, 512K, 64M, 1G."
+    )
+
+    optParameters = [  # noqa: RUF012 - usage.Options reads it so
+        [
+            "listen",
+            "l",
+            "tcp:8080:interface=127.0.0.1",
+            "ENDPOINT to listen on, as Twisted describes server endpoints.",
+        ],
+        [
+            "origin",
+            "o",
+            None,
+            "URL of the site to cache, http:// or https://, without a path. Required but with --demo.",
+        ],
+        [
+            "redis",
+            "r",
+            "embedded",
+            "Where entries are kept: embedded (a private server, started and stopped with the proxy), memory (this "
+            "process alone), redis://[USER:PASSWORD@]HOST:PORT/DB, rediss:// (TLS) or unix:///PATH.",
+        ],
+        ["prefix", None, "txsc", "What every name in Redis begins with. Proxies with one prefix share one cache."],
+        ["ttl", None, None, "SECONDS an answer is fresh, whatever the origin says. [default: the origin decides]"],
+        [
+            "stale",
+            None,
+            None,
+            "SECONDS past its ttl that an answer is served at once while one request refreshes it. [default: the "
+            "origin decides, by stale-while-revalidate]",
+        ],
+        [
+            "stale-if-error",
+            None,
+            None,
+            "SECONDS past its ttl that an answer stands in for a failing origin. [default: the origin decides]",
+        ],
+        [
+            "key",
+            "k",
+            "${scheme}${host}${request_uri}",
+            "TEMPLATE of what identifies an answer, with nginx's names: $uri, $args, $http_NAME, $cookie_NAME, ...",
+        ],
+        ["methods", None, "GET,HEAD", "Methods answered from the cache, comma-separated: GET or GET,HEAD."],
+        ["max-object", None, "8M", "BYTES of the largest body that is stored; larger ones pass through."],
+        [
+            "wait-deadline",
+            None,
+            "15",
+            "SECONDS a request waits for the answer that another one is fetching, before it gets 504.",
+        ],
+        ["memory", "m", "64M", "BYTES of entries kept in this process, in front of Redis. 0: none."],
+        ["access-log", None, "-", "FILE the access log is appended to; - for standard output, none for no log."],
+        ["access-log-format", None, "combined", "combined (and what the cache did), or json (one object per line)."],
+    ]
+
+    optFlags = [  # noqa: RUF012
+        ["demo", "d", "Start a slow origin of its own, put the proxy in front of it, and say what to try with curl."],
+    ]
+
+    compData = usage.Completions(optActions={"access-log": usage.CompleteFiles()})
+
+    settings: Settings
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        try:
+            super().parseOptions(options)  # type: ignore[no-untyped-call]
+        except usage.UsageError as error:
+            # twistd would print all of its help instead of one line.
+            self._refuse([str(error)])
+
+    def parseArgs(self, *arguments: str) -> None:
+        """There are only options."""
+        if arguments:
+            raise usage.UsageError(f"unexpected argument {arguments[0]!a}; options begin with --")
+
+    def postOptions(self) -> None:
+        # Late: --help has no use for it.
+        from txstalecache.config.settings import DEFAULTS, Settings, SettingsError
+
+        try:
+            self.settings = Settings.parse({name: self[name] for name in DEFAULTS}, demo=bool(self["demo"]))
+        except SettingsError as error:
+            self._refuse(error.problems)
+
+    def opt_version(self) -> None:
+        """Display the version of txstalecache and exit."""
+        from txstalecache import __version__
+
+        print(f"txstalecache {__version__}")
+        raise SystemExit(0)
+
+    def _refuse(self, problems: list[str]) -> NoReturn:
+        for problem in problems:
+            print(f"txstalecache: {problem}", file=sys.stderr)
+        raise SystemExit(EX_USAGE)
