@@ -149,9 +149,9 @@ def admit(
         return Share(explicit, "no-freshness")
     if control.no_cache and not validator:
         return Share(explicit, "no-cache")
-    if lifetime.seconds <= 0 and not validator:
-        return Share(explicit, "ttl-0")
     decided = _freshness(response, control, lifetime.seconds, rules, age)
+    if lifetime.seconds <= 0 and not (validator or decided.while_revalidate or decided.if_error):
+        return Share(explicit, "ttl-0")
     if decided.lifetime + decided.keep <= age:
         return Share(explicit, "expired")
     return Store(decided, explicit)

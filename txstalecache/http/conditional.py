@@ -10,19 +10,21 @@ from dataclasses import replace
 
 from txstalecache.http import tags, vary
 from txstalecache.http.admission import admit, stored_fields
-from txstalecache.http.entry import Entry
+from txstalecache.http.entry import Entry, Freshness
 from txstalecache.http.fields import members, parse_date
+from txstalecache.http.freshness import initial_age
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.rules import Rules
+from txstalecache.http.targeted import governing
 from txstalecache.http.verdict import Store, Withhold
 
 __all__ = ["conditions", "freshen", "freshen_by_head", "not_modified", "not_modified_fields"]
 
-# RFC 9110 §15.4.5, and what tells caches further down as much as a 200 would.
-_IN_304 = frozenset(
+# RFC 9110 §15.4.5: metadata of the representation that the client has already.
+_NOT_IN_304 = frozenset(
     b"""
-    age cache-control cache-status cdn-cache-control content-location date etag expires server set-cookie
-    txsc-cache-control vary via
+    accept-ranges content-digest content-disposition content-encoding content-language content-length content-md5
+    content-range content-type digest repr-digest trailer transfer-encoding
     """.split()
 )
 
@@ -62,16 +64,16 @@ def not_modified(request: RequestHead, status: int, fields: Fields) -> bool:
 def not_modified_fields(fields: Fields) -> Fields:
     """What of a 200's fields a 304 carries (RFC 9110 §15.4.5)."""
     # Last-Modified only where there is no entity tag to go by.
-    wanted = _IN_304 if b"etag" in fields else _IN_304 | {b"last-modified"}
-    return Fields(pair for pair in fields.pairs if pair[0].lower() in wanted)
+    dropped = _NOT_IN_304 | {b"last-modified"} if b"etag" in fields else _NOT_IN_304
+    return Fields(pair for pair in fields.pairs if pair[0].lower() not in dropped)
 
 
 def conditions(entry: Entry) -> Fields:
     """The fields that ask whether ``entry`` still holds: both of its validators (RFC 9111 §4.3.1). May be empty."""
     pairs: list[tuple[bytes, bytes]] = []
-    tags = entry.fields.get_all(b"etag")
-    if tags:
-        pairs.append((b"If-None-Match", tags[0]))
+    entity = entry.fields.get_all(b"etag")
+    if entity:
+        pairs.append((b"If-None-Match", entity[0]))
     modified = entry.fields.get_all(b"last-modified")
     if modified and parse_date(modified[0]) is not None:
         pairs.append((b"If-Modified-Since", modified[0]))
@@ -80,10 +82,10 @@ def conditions(entry: Entry) -> Fields:
 
 def _fits(entry: Entry, fields: Fields) -> bool:
     """Whether a 304 is about ``entry`` (RFC 9111 §4.3.4): a strong tag must be the same, a weak one or a date match."""
-    tags = fields.get_all(b"etag")
+    entity = fields.get_all(b"etag")
     own = entry.fields.get(b"etag")
-    if tags:
-        tag = tags[0]
+    if entity:
+        tag = entity[0]
         if tag[:2] != b"W/":
             return tag == own
         return own is not None and _opaque(tag) == _opaque(own)
@@ -120,7 +122,7 @@ def _renewed(
     """``entry`` with a newer head: its freshness starts again. None when it may no longer be shared."""
     newer = stored_fields(fields, response_time)
     merged = _merged(entry, newer)
-    withheld = [name for name in (b"set-cookie", b"set-cookie2") if name in fields]
+    merged = merged.without(*governing(merged).control.withheld)
     age = fields.get_all(b"age")
     # What decides is the merged head as if it had just come, with the Age that really came.
     head = Fields((*merged.pairs, *((b"Age", value) for value in age[:1])))
@@ -128,30 +130,23 @@ def _renewed(
     if b"GET" not in rules.methods:
         asked = replace(asked, method=request.method)
     admission = admit(asked, ResponseHead(entry.status, head), rules, request_time, response_time)
-    if isinstance(admission, Withhold) or (withheld and not rules.store_set_cookie):
+    if isinstance(admission, Withhold):
         return None
     names = vary.names(merged)
     if names is None:
         return None
     if isinstance(admission, Store):
-        freshness = admission.freshness
+        decided = admission.freshness
     else:
-        freshness = replace(
-            entry.freshness,
-            initial_age=0.0,
-            lifetime=0.0,
-            while_revalidate=0.0,
-            if_error=0.0,
-            if_unreachable=0.0,
-            keep=0.0,
-        )
+        # It answers those who wait for it, and is gone.
+        decided = Freshness(initial_age=initial_age(head, request_time, response_time), lifetime=0.0)
     return Entry(
         status=entry.status,
         fields=merged,
         body=entry.body,
         request_time=request_time,
         response_time=response_time,
-        freshness=freshness,
+        freshness=decided,
         selector=vary.selector(names, request),
         tags=tags.of(request, merged),
     )
@@ -164,7 +159,7 @@ def freshen(
 
     Every field of the 304 takes the stored one's place, but those that go with the body; freshness starts again. None
     when the 304 is about another representation, or when by it the response may no longer be shared: the entry is then
-    of no use, and what holds must be fetched without conditions.
+    of no use, and what holds must be fetched without conditions. A Set-Cookie in the 304 goes to nobody.
     """
     if response.status != 304 or not _fits(entry, response.fields):
         return None

@@ -30,7 +30,7 @@ OVERRIDES: Final = frozenset(
     """.split()
 )
 
-_NOT_SHARED = CREDENTIALS | PRECONDITIONS | OVERRIDES | {b"range"}
+_NOT_SHARED = CREDENTIALS | PRECONDITIONS | OVERRIDES | {b"expect", b"range"}
 _OF_A_BODY = frozenset(
     {b"content-encoding", b"content-language", b"content-length", b"content-location", b"content-type"}
 )

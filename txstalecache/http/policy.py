@@ -82,10 +82,9 @@ def _decide(
                 return Fresh(entry, age)
         else:
             why = "no-cache" if freshness.no_cache else "stale"
-    if asked.no_cache:
-        why, own = "reload", True
-    elif asked.max_age == 0 and why == "max-age":
+    if asked.no_cache or asked.max_age == 0:
         own = True
+        why = "reload" if asked.no_cache else why
     if marker is not None and marker.until > now:
         if marker.kind is MarkerKind.PRIVATE:
             return Pass("hit-for-miss", store=True)
@@ -100,7 +99,7 @@ def _decide(
     if marker is not None and marker.kind is MarkerKind.ERROR and marker.until > now:
         if entry is not None and stands_in(entry, request, marker.status if marker.why == ORIGIN_ERROR else None, now):
             return Stale(entry, age, "error")
-        return Refuse(marker.status, "error")
+        return Refuse(marker.status or 502, "error")
     if entry is None or entry.freshness.lifetime + entry.freshness.keep <= age:
         return Miss(why, own)
     return Validate(entry, age, why, conditions(entry), own)
