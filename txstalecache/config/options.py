@@ -30,7 +30,8 @@ class Options(usage.Options):
     synopsis = "--origin URL [options]"
     longdesc = (
         "A caching HTTP reverse proxy. What the origin allows to be cached is fetched once, however many ask for it, "
-        "and served stale at once while it is fetched anew where the origin (stale-while-revalidate) or --stale allows it. "
+        "and served stale at once while it is fetched anew where the origin (stale-while-revalidate) or --stale allows "
+        "it. "
         "SECONDS may be written 5, 0.5, 500ms, 10m, 1h, 7d; BYTES 1048576, 512K, 64M, 1G."
     )
 
@@ -98,7 +99,7 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         try:
-            super().parseOptions(options)  # type: ignore[no-untyped-call]
+            super().parseOptions(options)
         except usage.UsageError as error:
             # twistd would print all of its help instead of one line.
             self._refuse([str(error)])

@@ -1,0 +1,73 @@
+"""A slow origin to try the proxy with, and what to try.
+
+Must not know: the proxy in front of it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+__all__ = ["DemoOrigin", "advice"]
+
+
+class DemoOrigin(Resource):
+    """Answers any path after ``delay`` seconds, with a number that grows, the time, and leave to serve it stale.
+
+    Paths that begin with ``/private`` are for nobody else.
+    """
+
+    isLeaf = True
+
+    def __init__(self, reactor: IReactorTime, delay: float = 1.0) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._delay = delay
+        self.answers = 0
+
+    def render(self, request: Request) -> int:
+        """Any method; the answer comes later."""
+        pause: Deferred[None] = deferLater(self._reactor, self._delay)
+        request.notifyFinish().addErrback(lambda _: pause.cancel())
+        pause.addCallbacks(lambda _: self._answer(request), self._left)
+        return NOT_DONE_YET
+
+    def _answer(self, request: Request) -> None:
+        self.answers += 1
+        private = request.path.startswith(b"/private")
+        control = b"private" if private else b"max-age=5, stale-while-revalidate=30"
+        now = datetime.now(UTC)
+        body = b"answer %d, made at %s for %s\n" % (self.answers, now.strftime("%H:%M:%S UTC").encode(), request.path)
+        request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
+        request.setHeader(b"Cache-Control", control)
+        request.setHeader(b"ETag", b'"%d"' % self.answers)
+        request.setHeader(b"Content-Length", b"%d" % len(body))
+        if request.method != b"HEAD":
+            request.write(body)
+        request.finish()
+
+    @staticmethod
+    def _left(failure: Failure) -> None:
+        """Whoever asked has gone."""
+
+
+def advice(url: str) -> str:
+    """What to try with curl on the proxy at ``url``."""
+    lines = [
+        (f"curl -i {url}/", "1 s: fetched from the origin, and stored"),
+        (f"curl -i {url}/", "at once: fresh for 5 s"),
+        (f"sleep 6; curl -i {url}/", "at once all the same: stale, refreshed behind you"),
+        (f"curl -i {url}/", "at once: the answer of that refresh"),
+        (f"for i in $(seq 20); do curl -s {url}/new & done; wait", "20 clients, one fetch, one answer"),
+        (f"curl -i {url}/private", "1 s each time: for you alone"),
+    ]
+    width = max(len(command) for command, _ in lines)
+    tries = "".join(f"  {command:{width}}  # {comment}\n" for command, comment in lines)
+    return f"\nThe proxy is on {url}, in front of an origin that takes 1 s. Try:\n\n{tries}\nCtrl-C ends it.\n\n"

@@ -1,0 +1,203 @@
+"""The proxy as one service: builds the parts, starts them in order, stops them in the opposite one.
+
+Listening comes first, while the process still may open low ports; the store may come up later, or never.
+Must not know: command lines.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.server import Site
+
+from txstalecache import __version__
+from txstalecache.config.settings import Settings
+from txstalecache.demo import DemoOrigin, advice
+from txstalecache.drain import Turnstile
+from txstalecache.edge.resource import CacheResource
+from txstalecache.edge.site import CacheSite
+from txstalecache.observe.accesslog import AccessLog, combined, json_line
+from txstalecache.origin import HttpOrigin
+from txstalecache.store import open_store
+
+__all__ = ["CannotStart", "ProxyService"]
+
+#: Seconds that requests in progress are given when the service stops.
+DRAIN = 30.0
+
+#: Connections that may wait to be accepted; endpoint descriptions default to 50.
+BACKLOG = 1024
+
+
+class CannotStart(SystemExit, Exception):
+    """The proxy cannot run: ends the process with one line on standard error and status 1, without a traceback.
+
+    An ``Exception`` as well, so that twistd removes its pid file and tells the process that waits for the daemon.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"txstalecache: {problem}")
+
+
+def _endpoint(reactor: Any, listen: str) -> IStreamServerEndpoint:
+    """The endpoint that ``listen`` describes, or CannotStart."""
+    kind = listen.removeprefix("haproxy:").partition(":")[0]
+    if kind in ("tcp", "tcp6", "ssl", "unix") and ":backlog=" not in listen:
+        listen = f"{listen}:backlog={BACKLOG}"
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, listen)
+    except Exception as error:  # each kind of endpoint has its own ways to say no
+        raise CannotStart(f"--listen {listen}: {_line(error)}") from None
+    return endpoint
+
+
+def _line(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, CannotListenError) and isinstance(error.socketError, OSError):
+        error = error.socketError
+    if isinstance(error, OSError) and error.strerror:
+        named = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{named}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class ProxyService(Service):
+    """The whole proxy. Owns every part it builds."""
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, settings: Settings) -> None:
+        """Raises CannotStart when ``settings.listen`` means nothing to Twisted. Nothing is opened before the start."""
+        self._reactor = reactor
+        self._settings = settings
+        self._endpoint = _endpoint(reactor, settings.listen)
+        self._port: IListeningPort | None = None
+        self._demo_port: IListeningPort | None = None
+        self._pending: Deferred[None] | None = None
+        """The attempt to listen, once it was made."""
+        self._problem = ""
+
+    # -- start ---------------------------------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Listen, while it may still be allowed."""
+        super().privilegedStartService()
+        self._listen()
+
+    def startService(self) -> None:
+        """Start what is left to start. ``twist`` calls nothing before this."""
+        self._listen()
+        super().startService()
+        self._store.start()
+
+    def _listen(self) -> None:
+        if self._pending is not None:
+            return
+        origin = self._settings.origin or self._demo()
+        self._build(origin)
+        site = CacheSite(self._turnstile, self._reactor)
+        listening: Deferred[IListeningPort] = self._endpoint.listen(site)
+        self._pending = listening.addCallback(self._listening, origin).addErrback(self._deaf)
+        if self._problem:
+            raise CannotStart(self._problem)
+
+    def _demo(self) -> str:
+        """Start the demo's origin; its URL."""
+        site = Site(DemoOrigin(self._reactor))
+        site.displayTracebacks = False
+        site.noisy = False
+        self._demo_port = port = self._reactor.listenTCP(0, site, interface="127.0.0.1")
+        return f"http://127.0.0.1:{port.getHost().port}"
+
+    def _build(self, origin: str) -> None:
+        settings, reactor = self._settings, self._reactor
+        self._access_log = self._open_log()
+        self._store = open_store(reactor, redis=settings.redis, prefix=settings.prefix, memory=settings.memory)
+        self._origin = HttpOrigin(reactor, origin)
+        self._resource = CacheResource(
+            origin=self._origin,
+            store=self._store,
+            leases=self._store,
+            clock=reactor,
+            routes=settings.routes(),
+            log=self._access_log,
+        )
+        self._turnstile = Turnstile(self._resource)
+
+    def _open_log(self) -> AccessLog | None:
+        path = self._settings.access_log
+        if path is None:
+            return None
+        try:
+            return AccessLog(path, json_line if self._settings.access_log_format == "json" else combined)
+        except OSError as error:
+            raise CannotStart(f"--access-log: {_line(error)}") from None
+
+    def _listening(self, port: IListeningPort, origin: str) -> None:
+        self._port = port
+        self._log.info(
+            "txstalecache {version} listens on {listen}, in front of {origin}",
+            version=__version__,
+            listen=self._settings.listen,
+            origin=origin,
+        )
+        if self._settings.demo:
+            self._advise(port.getHost())
+
+    def _advise(self, address: IAddress) -> None:
+        if not isinstance(address, IPv4Address | IPv6Address):
+            return
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+        host = everywhere.get(address.host, address.host)
+        url = f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}"
+        # Not sys.stdout: twistd makes that write to its log, a time before each line.
+        if sys.__stdout__ is not None:
+            sys.__stdout__.write(advice(url))
+            sys.__stdout__.flush()
+
+    def _deaf(self, failure: Failure) -> None:
+        """Listening failed; for the endpoints Twisted brings, before ``listen`` returned."""
+        self._problem = f"cannot listen on {self._settings.listen}: {_line(failure.value or OSError())}"
+        if self.running:
+            self._log.critical("{problem}", problem=self._problem)
+            self._reactor.stop()
+
+    # -- stop ----------------------------------------------------------------------------------------------------
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when the requests in progress have their answers, after 30 s at most, and every part is closed."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._pending is None:
+            return
+        self._pending.cancel()
+        if self._port is not None:
+            await self._closing("listener", self._port.stopListening)
+        await self._turnstile.drain(self._reactor, DRAIN)
+        # Whoever is still here gets 503; then nothing asks the origin or the store any more.
+        await self._closing("flights", self._resource.close)
+        await self._closing("origin", self._origin.close)
+        await self._closing("store", self._store.close)
+        if self._demo_port is not None:
+            await self._closing("demo", self._demo_port.stopListening)
+        if self._access_log is not None:
+            await self._closing("access log", self._access_log.close)
+
+    async def _closing(self, name: str, close: Callable[[], Any]) -> None:
+        """Close one part; that it fails is no reason to keep the others open."""
+        try:
+            await maybeDeferred(close)
+        except Exception:
+            self._log.failure("closing {name} failed", name=name)
