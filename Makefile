@@ -1,0 +1,54 @@
+# What is done often, one command each. Nothing is needed but Python >= 3.11 (with venv) and make.
+# Another Python: make PYTHON=python3.13 test
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+LISTEN ?= tcp:8080:interface=127.0.0.1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types docs package clean
+
+help: ## List what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-9s%s\n' "$$name" "$$text"; done
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "txstalecache needs Python >= 3.11; $(PYTHON) is older. Try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp per set of extras: installed again only when what is to be installed has changed.
+$(VENV)/.installed-%: $(BIN)/python setup.py pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(subst +,$(comma),$*)]'
+	@touch $@
+comma := ,
+
+run: $(VENV)/.installed-embedded ## Start the proxy in front of a slow demo origin, and say what to try
+	@$(BIN)/twistd --nodaemon --pidfile= txstalecache --demo --listen '$(LISTEN)'
+
+test: $(VENV)/.installed-embedded+test ## Run the whole suite
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev ## Ruff: rules and format
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+types: $(VENV)/.installed-dev ## mypy, strict
+	$(BIN)/python -m mypy
+
+docs: $(VENV)/.installed-dev ## Build the documentation, warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+package: $(VENV)/.installed-dev ## Build the wheel, check it, install it elsewhere, look for the plugin
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	rm -rf build/elsewhere
+	$(PYTHON) -m venv build/elsewhere
+	build/elsewhere/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd build/elsewhere && bin/twistd --help | grep -w txstalecache
+	cd build/elsewhere && bin/twist --help | grep -w txstalecache
+
+clean: ## Remove what the others made
+	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
