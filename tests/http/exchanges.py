@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from txstalecache.http import policy
 from txstalecache.http.entry import Entry, Freshness
@@ -53,7 +54,7 @@ def entry(
     return policy.make_entry(request(asked), head, (body,), admission, NOW, NOW)
 
 
-def with_freshness(known: Entry, **changes: float) -> Entry:
+def with_freshness(known: Entry, **changes: Any) -> Entry:
     """``known`` with another life."""
     return replace(known, freshness=replace(known.freshness, **changes))
 

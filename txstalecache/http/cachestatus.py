@@ -6,6 +6,7 @@ Must not know: how it came to be decided.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor, isnan
 from typing import Final
 
 from txstalecache.http.fields import is_token
@@ -53,8 +54,8 @@ class CacheStatus:
             parts.append(b"fwd=" + (_text(self.fwd) if self.fwd else b"miss"))
         if self.fwd_status is not None:
             parts.append(b"fwd-status=%d" % self.fwd_status)
-        if self.ttl is not None:
-            parts.append(b"ttl=%d" % min(max(int(self.ttl // 1), -_MOST), _MOST))
+        if self.ttl is not None and not isnan(self.ttl):
+            parts.append(b"ttl=%d" % floor(min(max(self.ttl, -_MOST), _MOST)))
         if self.stored:
             parts.append(b"stored")
         if self.collapsed is not None:
@@ -72,6 +73,6 @@ def append(fields: Fields, member: bytes) -> Fields:
     Theirs is dropped when it is no structured list: ours would be unreadable behind it.
     """
     before = fields.get(b"cache-status")
-    if before is not None and parse_list(before) is None:
+    if before is not None and not parse_list(before):
         fields = fields.without(b"cache-status")
     return fields.adding(b"Cache-Status", member)

@@ -135,6 +135,10 @@ def _sorted(pairs: list[bytes]) -> list[bytes]:
     return sorted(pairs, key=lambda pair: pair.partition(b"=")[0])
 
 
+def _shown(text: str) -> str:
+    return repr(text)[1:-1]
+
+
 def _query_part(text: str, options: list[str]) -> _Part:
     """``sorted``, ``only:a,b``, ``without:a,b``: the first may come before one of the others."""
     ordered = False
@@ -142,11 +146,11 @@ def _query_part(text: str, options: list[str]) -> _Part:
         ordered, options = True, options[1:]
     if options and (options[0] not in ("only", "without") or len(options) != 2 or not options[1]):
         raise KeyTemplateError(
-            f"${{{text}}}: after query comes sorted, only:NAMES or without:NAMES (names with commas)"
+            f"${{{_shown(text)}}}: after query comes sorted, only:NAMES or without:NAMES (names with commas)"
         )
     patterns = [name.strip() for name in options[1].split(",")] if options else []
     if not all(patterns):
-        raise KeyTemplateError(f"${{{text}}}: an empty parameter name")
+        raise KeyTemplateError(f"${{{_shown(text)}}}: an empty parameter name")
     keep = bool(options) and options[0] == "only"
 
     def read(request: RequestHead) -> bytes:
@@ -253,9 +257,9 @@ def _part(name: str, fields: set[bytes], cookies: set[bytes]) -> _Part | None:
             rest = rest.replace("_", "-")
     encoded = rest.encode("utf-8", "surrogateescape")
     if kind not in ("header", "cookie", "arg"):
-        raise KeyTemplateError(f"${{{name}}} is none of the parts of a request: {_KNOWN}")
+        raise KeyTemplateError(f"${{{_shown(name)}}} is none of the parts of a request: {_KNOWN}")
     if not encoded or (kind != "arg" and not is_token(encoded)):
-        raise KeyTemplateError(f"${{{name}}} needs the name of a {kind}")
+        raise KeyTemplateError(f"${{{_shown(name)}}} needs the name of a {kind}")
     if kind == "header":
         fields.add(encoded.lower())
         return _header(encoded.lower())

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.http.exchanges import fields, request
+from txstalecache.http import forward
+
+PLAIN = "Host: example.com\nAccept: */*\nUser-Agent: x"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "Cookie: a=1",
+        "Cookie2: a",
+        "Authorization: Basic x",
+        "Proxy-Authorization: Basic x",
+        "Range: bytes=0-1",
+        "Expect: 100-continue",
+        'If-Match: "a"',
+        'If-None-Match: "a"',
+        "If-Modified-Since: @0",
+        "If-Unmodified-Since: @0",
+        'If-Range: "a"',
+        "X-Forwarded-Host: evil",
+        "X-Host: evil",
+        "X-Original-URL: /admin",
+        "X-Rewrite-URL: /admin",
+        "X-HTTP-Method-Override: DELETE",
+        "X-HTTP-Method: DELETE",
+        "X-Method-Override: DELETE",
+        "x-forwarded-SCHEME: nothttps",
+        "X-Forwarded-Server: evil",
+        "X-Forwarded-Prefix: /x",
+        "X-Original-Host: evil",
+        "Connection: close",
+        "Keep-Alive: 1",
+        "TE: trailers",
+        "Upgrade: h2c",
+        "Transfer-Encoding: chunked",
+        "Content-Length: 3",
+        "Content-Type: text/plain",
+    ],
+)
+def test_a_shared_fetch_does_not_say_who_asks_or_for_what_part(secret: str) -> None:
+    sent = forward.shared(request(f"{PLAIN}\n{secret}"), frozenset())
+    assert [name for name, _ in sent] == [b"Host", b"Accept", b"User-Agent", b"Via"]
+
+
+@pytest.mark.parametrize("name", ["Cookie", "Authorization", "X-Forwarded-Host", "Range"])
+def test_what_is_keyed_stays(name: str) -> None:
+    sent = forward.shared(request(f"{name}: x"), frozenset({name.lower().encode()}))
+    assert sent.get(name.lower().encode()) == b"x"
+
+
+@pytest.mark.parametrize(
+    "name", ["Accept-Encoding", "Accept-Language", "Cache-Control", "X-Forwarded-For", "X-Forwarded-Proto", "Foo"]
+)
+def test_everything_else_travels(name: str) -> None:
+    assert name.lower().encode() in forward.shared(request(f"{name}: x"), frozenset())
+
+
+def test_our_own_conditions_are_added_and_the_clients_are_not() -> None:
+    sent = forward.shared(request('If-None-Match: "client"'), frozenset(), fields('If-None-Match: "ours"'))
+    assert sent.get_all(b"if-none-match") == [b'"ours"']
+
+
+def test_a_post_keeps_what_describes_its_body() -> None:
+    assert b"content-type" in forward.shared(request("Content-Type: a/b", "POST"), frozenset())
+
+
+def test_a_fetch_for_one_client_says_all_it_said() -> None:
+    text = 'Cookie: a\nAuthorization: b\nRange: bytes=0-1\nIf-None-Match: "a"\nX-Forwarded-Host: h\nConnection: x\nX: 1'
+    sent = forward.alone(request(text))
+    assert [name for name, _ in sent] == [
+        b"Cookie", b"Authorization", b"Range", b"If-None-Match", b"X-Forwarded-Host", b"Via",
+    ]  # fmt: skip
+
+
+def test_an_answer_loses_what_is_for_one_hop_and_gains_via() -> None:
+    sent = forward.response(fields("Connection: a\nA: 1\nB: 2\nSet-Cookie: c\nVia: 1.1 origin"))
+    assert list(sent) == [(b"B", b"2"), (b"Set-Cookie", b"c"), (b"Via", b"1.1 origin"), (b"Via", b"1.1 txstalecache")]
+
+
+def test_an_answer_for_others_sets_no_cookie() -> None:
+    assert b"set-cookie" not in forward.shared_response(fields("Set-Cookie: c\nSet-Cookie2: d\nB: 2"))
+
+
+@pytest.mark.parametrize(
+    ("via", "expected"),
+    [
+        ("", False),
+        ("Via: 1.1 other", False),
+        ("Via: 1.1 txstalecache", True),
+        ("Via: 1.1 TXStaleCache (comment)", True),
+        ("Via: 1.0 a, 1.1 txstalecache, 2 b", True),
+        ("Via: 1.1 a\nVia: HTTP/2 txstalecache", True),
+        ("Via: txstalecache", False),
+        ("Via: 1.1 txstalecache2", False),
+        ("Via: 1.1 a (txstalecache)", False),
+        ("Via: ,,", False),
+    ],
+)
+def test_a_loop_is_seen_in_via(via: str, expected: bool) -> None:
+    assert forward.looped(request(via)) is expected
+
+
+def test_a_proxy_with_another_name_is_no_loop() -> None:
+    sent = request()
+    through = type(sent)(sent.method, sent.target, forward.alone(sent, b"edge-1"))
+    assert forward.looped(through, b"edge-1")
+    assert not forward.looped(through, b"edge-2")

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.http.exchanges import fields, request
+from txstalecache.http.keys import DEFAULT_TEMPLATE, Key, KeyTemplate, KeyTemplateError
+from txstalecache.http.messages import Fields, RequestHead
+
+HEAD = RequestHead(
+    b"GET",
+    b"/p/a%20th?b=2&a=1&utm_x=3&a=0",
+    fields("Host: WWW.Example.com:80\nUser-Agent: ua\nX-A: 1\nX-A: 2\nCookie: s=1; t = two\nCookie: u=3"),
+    b"http",
+    b"WWW.Example.com:80",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$uri", [b"/p/a%20th"]),
+        ("${path}", [b"/p/a%20th"]),
+        ("$request_uri", [HEAD.target]),
+        ("$args", [b"b=2&a=1&utm_x=3&a=0"]),
+        ("$query_string", [b"b=2&a=1&utm_x=3&a=0"]),
+        ("${query}", [b"b=2&a=1&utm_x=3&a=0"]),
+        ("$is_args", [b"?"]),
+        ("${query:sorted}", [b"a=1&a=0&b=2&utm_x=3"]),
+        ("${query:only:b}", [b"b=2"]),
+        ("${query:only:b,a}", [b"a=1&a=0&b=2"]),
+        ("${query:only:utm_*}", [b"utm_x=3"]),
+        ("${query:without:utm_*}", [b"b=2&a=1&a=0"]),
+        ("${query:without:utm_*,b}", [b"a=1&a=0"]),
+        ("${query:sorted:without:utm_*}", [b"a=1&a=0&b=2"]),
+        ("$host", [b"www.example.com"]),
+        ("$scheme", [b"http"]),
+        ("${method}", [b"GET"]),
+        ("$request_method", [b"GET"]),
+        ("$http_user_agent", [b"ua"]),
+        ("${header:User-Agent}", [b"ua"]),
+        ("${header:x-a}", [b"1, 2"]),
+        ("$http_absent", [b""]),
+        ("$arg_a", [b"1"]),
+        ("$arg_A", [b"1"]),
+        ("$arg_none", [b""]),
+        ("$http_user_agent|$uri", [b"ua", b"|", b"/p/a%20th"]),
+        ("v1:${host}${path}", [b"v1:", b"www.example.com", b"/p/a%20th"]),
+        ("$uri-x", [b"/p/a%20th", b"-x"]),
+        ("é$uri", ["é".encode(), b"/p/a%20th"]),
+        ("$body_digest", [b"dig"]),
+        ("${body}$uri", [b"dig", b"/p/a%20th"]),
+    ],
+)
+def test_a_template_says_what_a_key_is_made_of(text: str, expected: list[bytes]) -> None:
+    assert list(KeyTemplate.parse(text).key(HEAD, b"dig").parts) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "names no part of the request"),
+        ("literal", "names no part of the request"),
+        ("$", "a $ without a name at character 1"),
+        ("$uri$", "a $ without a name at character 5"),
+        ("a$ b", "a $ without a name"),
+        ("${uri", "a $ without a name"),
+        ("${}", "${} is none of the parts"),
+        ("$remote_addr", "${remote_addr} is none of the parts"),
+        ("${nope}", "is none of the parts"),
+        ("${nope:x}", "is none of the parts"),
+        ("${header:}", "needs the name of a header"),
+        ("${header:a b}", "needs the name of a header"),
+        ("$http_", "needs the name of a header"),
+        ("${cookie:}", "needs the name of a cookie"),
+        ("$arg_", "needs the name of a arg"),
+        ("${query:}", "after query comes"),
+        ("${query:random}", "after query comes"),
+        ("${query:only}", "after query comes"),
+        ("${query:only:}", "after query comes"),
+        ("${query:only:a,,b}", "empty parameter name"),
+        ("${query:only:a:b}", "after query comes"),
+        ("${a\nb}", "is none of the parts"),
+        ("${query:\n}", "after query comes"),
+        ("${header:\n}", "needs the name of a header"),
+    ],
+)
+def test_a_template_that_means_nothing_is_told_in_one_line(text: str, complaint: str) -> None:
+    with pytest.raises(KeyTemplateError) as caught:
+        KeyTemplate.parse(text)
+    assert complaint in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fields_", "cookies", "body"),
+    [
+        ("$uri", set(), set(), False),
+        ("$http_user_agent|$uri", {b"user-agent"}, set(), False),
+        ("${header:Accept-Language}$uri", {b"accept-language"}, set(), False),
+        ("$http_cookie$uri", {b"cookie"}, set(), False),
+        ("$cookie_session$uri", set(), {b"session"}, False),
+        ("${cookie:a}${cookie:b}$uri", set(), {b"a", b"b"}, False),
+        ("$uri$body_digest", set(), set(), True),
+    ],
+)
+def test_a_template_knows_what_it_keys_on(text: str, fields_: set[bytes], cookies: set[bytes], body: bool) -> None:
+    template = KeyTemplate.parse(text)
+    assert set(template.fields) == fields_
+    assert set(template.cookies) == cookies
+    assert template.needs_body is body
+
+
+@pytest.mark.parametrize(
+    "text", ["$http_cookie", "$http_authorization", "$cookie_s", "${cookie:s}", "${header:Cookie}"]
+)
+def test_credentials_are_in_a_key_as_digests_only(text: str) -> None:
+    template = KeyTemplate.parse(text)
+    one, other = (request(f"Cookie: s={secret}\nAuthorization: {secret}") for secret in ("topsecret", "other"))
+    assert b"topsecret" not in b"".join(template.key(one).parts)
+    assert template.key(one) == template.key(one) != template.key(other)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("s=1", True),
+        ("a=2; s=1", True),
+        ("s=1; s=2", True),
+        (" s = 1 ;", True),
+        ("s=2", False),
+        ("xs=1", False),
+        ("s", False),
+        ("", False),
+    ],
+)
+def test_a_cookie_is_found_among_others(line: str, expected: bool) -> None:
+    template = KeyTemplate.parse("$cookie_s")
+    assert (template.key(request(f"Cookie: {line}")) == template.key(request("Cookie: s=1"))) is expected
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/a?%61=2", "/a?a=1&%61=2", "/a?+a=2", "/a?a=2#", "/a?b=1"],
+)
+def test_a_parameter_cannot_slip_past_a_filter_by_being_written_another_way(target: str) -> None:
+    only = KeyTemplate.parse("$uri${query:only:a, a}")
+    plain = only.key(request(target="/a?a=1"))
+    assert only.key(request(target=target)) != plain
+
+
+def test_the_default_key_is_scheme_host_and_the_exact_target() -> None:
+    assert DEFAULT_TEMPLATE.key(HEAD) == Key((b"http", b"www.example.com", HEAD.target))
+    key = DEFAULT_TEMPLATE.key(HEAD)
+    assert (key.host, key.target) == (b"www.example.com", HEAD.target)
+    for other in ("/a", "/a?", "/a?b", "/A", "/a/", "/%61"):
+        for more in ("/a", "/a?", "/a?b", "/A", "/a/", "/%61"):
+            same = DEFAULT_TEMPLATE.key(request(target=other)) == DEFAULT_TEMPLATE.key(request(target=more))
+            assert same is (other == more)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "authority", "expected"),
+    [
+        (b"http", b"A.com:80", b"a.com"),
+        (b"http", b"a.com:443", b"a.com:443"),
+        (b"https", b"a.com:443", b"a.com"),
+        (b"https", b"a.com:8443", b"a.com:8443"),
+        (b"http", b"[::1]:80", b"[::1]"),
+        (b"http", b"[::80]", b"[::80]"),
+    ],
+)
+def test_a_host_loses_case_and_the_port_that_goes_without_saying(
+    scheme: bytes, authority: bytes, expected: bytes
+) -> None:
+    assert DEFAULT_TEMPLATE.key(RequestHead(b"GET", b"/", Fields(), scheme, authority)).host == expected
+
+
+def test_head_has_the_key_of_get() -> None:
+    template = KeyTemplate.parse("$request_method$uri")
+    assert template.key(request(method="HEAD")) == template.key(request(method="GET"))
+
+
+def test_another_method_and_its_body_are_always_in_the_key() -> None:
+    template = KeyTemplate.parse("$uri")
+    keys = {
+        template.key(request()),
+        template.key(request(method="POST"), b"1"),
+        template.key(request(method="POST"), b"2"),
+        template.key(request(method="PUT"), b"1"),
+    }
+    assert len(keys) == 4
+
+
+def test_a_literal_cannot_be_forged_by_a_value() -> None:
+    template = KeyTemplate.parse("$http_a|$http_b")
+    one, other = template.key(request("A: x|\nB: y")), template.key(request("A: x\nB: |y"))
+    assert one != other and one.digest != other.digest
+
+
+@given(st.lists(st.binary(max_size=6), max_size=4), st.lists(st.binary(max_size=6), max_size=4))
+def test_different_parts_have_different_digests(one: list[bytes], other: list[bytes]) -> None:
+    assert (Key(tuple(one)).digest == Key(tuple(other)).digest) is (one == other)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_template_or_told_why_not(text: str) -> None:
+    try:
+        template = KeyTemplate.parse(text)
+    except KeyTemplateError as error:
+        assert "\n" not in str(error)
+    else:
+        template.key(HEAD)
+
+
+@given(st.binary(max_size=60), st.binary(max_size=40))
+def test_no_request_raises(query: bytes, cookie: bytes) -> None:
+    template = KeyTemplate.parse("$arg_a$cookie_b${query:sorted:only:a*}${query:without:[,b}$http_cookie")
+    template.key(RequestHead(b"GET", b"/?" + query, Fields([(b"Cookie", cookie)])))

@@ -1,0 +1,304 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.http.exchanges import bare_entry, fields, request, response
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.ranges import (
+    MOST_RANGES,
+    Part,
+    Parts,
+    Selection,
+    Unsatisfiable,
+    Whole,
+    boundary,
+    combine,
+    content_range,
+    multipart,
+    multipart_head,
+    part_of_partial,
+    partial_head,
+    select,
+    storable_partial,
+    unsatisfiable_head,
+)
+
+TEN = b"0123456789"
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("bytes=0-1", Part(0, 2)),
+        ("bytes=0-0", Part(0, 1)),
+        ("bytes=1-", Part(1, 10)),
+        ("bytes=9-9", Part(9, 10)),
+        ("bytes=-1", Part(9, 10)),
+        ("bytes=-10", Part(0, 10)),
+        ("bytes=-99", Part(0, 10)),
+        ("bytes=0-99", Part(0, 10)),
+        ("bytes=5-99999999999999999", Part(5, 10)),
+        ("BYTES=0-1", Part(0, 2)),
+        ("bytes= 0-1 ", Part(0, 2)),
+        ("bytes=0-1,", Part(0, 2)),
+        ("bytes=0-1,3-4", Parts(((0, 2), (3, 5)))),
+        ("bytes=3-4, 0-1", Parts(((3, 5), (0, 2)))),
+        ("bytes=0-1,-1", Parts(((0, 2), (9, 10)))),
+        ("bytes=0-1,2-3", Parts(((0, 2), (2, 4)))),
+        ("bytes=0-1,50-60", Part(0, 2)),
+        ("bytes=10-", Unsatisfiable()),
+        ("bytes=10-20", Unsatisfiable()),
+        ("bytes=-0", Unsatisfiable()),
+        ("bytes=10-,20-", Unsatisfiable()),
+        ("bytes=0-5,4-6", Whole()),
+        ("bytes=0-,0-", Whole()),
+        ("bytes=" + ",".join(f"{each}-{each}" for each in range(MOST_RANGES + 1)), Whole()),
+        ("bytes=" + "0-," * 5000, Whole()),
+        ("bytes=2-1", Whole()),
+        ("bytes=0-1,2-1", Whole()),
+        ("bytes=-", Whole()),
+        ("bytes=", Whole()),
+        ("bytes", Whole()),
+        ("", Whole()),
+        ("bytes=a-b", Whole()),
+        ("bytes=0-1x", Whole()),
+        ("bytes=--1", Whole()),
+        ("bytes=+0-1", Whole()),
+        ("bytes=0 - 1", Whole()),
+        ("bytes:0-1", Whole()),
+        ("lines=0-1", Whole()),
+        ("bytes=0-1, lines=3-4", Whole()),
+        ("bytes=99999999999999999999-", Whole()),
+    ],
+)
+def test_the_part_that_was_asked_for(asked: str, expected: Selection) -> None:
+    assert select(request(f"Range: {asked}"), 200, fields(), 10) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "length"),
+    [("HEAD", 200, 10), ("POST", 200, 10), ("GET", 206, 10), ("GET", 404, 10), ("GET", 304, 10), ("GET", 200, None)],
+)
+def test_only_a_complete_200_to_get_has_parts(method: str, status: int, length: int | None) -> None:
+    assert select(request("Range: bytes=0-1", method), status, fields(), length) == Whole()
+
+
+def test_without_range_it_is_whole() -> None:
+    assert select(request(), 200, fields(), 10) == Whole()
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [("bytes=0-", Unsatisfiable()), ("bytes=-5", Whole()), ("bytes=-0", Unsatisfiable())]
+)
+def test_an_empty_body_has_no_part_that_could_be_named(asked: str, expected: Selection) -> None:
+    assert select(request(f"Range: {asked}"), 200, fields(), 0) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "stored", "holds"),
+    [
+        ('"a"', 'ETag: "a"', True),
+        ('"a"', 'ETag: "b"', False),
+        ('"a"', 'ETag: W/"a"', False),
+        ('W/"a"', 'ETag: W/"a"', False),
+        ('W/"a"', 'ETag: "a"', False),
+        ('"a"', "", False),
+        ('"', 'ETag: "', False),
+        ("@-100", "Last-Modified: @-100\nDate: @0", True),
+        ("@-100", "Last-Modified: @-101\nDate: @0", False),
+        ("@-99", "Last-Modified: @-100\nDate: @0", False),
+        ("@0", "Last-Modified: @0\nDate: @0", False),
+        ("@-100", "Last-Modified: @-100", False),
+        ("@-100", "", False),
+        ("junk", 'ETag: "a"', False),
+        ("", 'ETag: "a"', False),
+        ("*", 'ETag: "a"', False),
+    ],
+)
+def test_if_range_wants_exactly_what_is_stored(condition: str, stored: str, holds: bool) -> None:
+    found = select(request(f"Range: bytes=0-1\nIf-Range: {condition}"), 200, fields(stored), 10)
+    assert found == (Part(0, 2) if holds else Whole())
+
+
+def test_if_range_without_range_means_nothing() -> None:
+    assert select(request('If-Range: "a"'), 200, fields('ETag: "a"'), 10) == Whole()
+
+
+def test_a_single_part_says_where_it_comes_from() -> None:
+    head = partial_head(fields('ETag: "a"\nContent-Length: 10'), Part(2, 5), 10)
+    assert dict(head) == {b"ETag": b'"a"', b"Content-Range": b"bytes 2-4/10", b"Content-Length": b"3"}
+
+
+def test_416_says_how_long_the_whole_is() -> None:
+    head = unsatisfiable_head(fields("Content-Type: text/html\nDate: @0\nContent-Length: 10"), 10)
+    assert head.get(b"content-range") == b"bytes */10"
+    assert head.get(b"content-length") == b"0"
+    assert b"content-type" not in head and b"date" in head
+
+
+def test_several_parts_make_a_multipart_body_of_the_length_it_announces() -> None:
+    mark = boundary(b"x")
+    segments, size = multipart(Parts(((0, 2), (8, 10))), b"text/plain", 10, mark)
+    body = b"".join(each if isinstance(each, bytes) else TEN[each[0] : each[1]] for each in segments)
+    assert len(body) == size
+    assert body == (
+        b"\r\n--" + mark + b"\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-1/10\r\n\r\n01"
+        b"\r\n--" + mark + b"\r\nContent-Type: text/plain\r\nContent-Range: bytes 8-9/10\r\n\r\n89"
+        b"\r\n--" + mark + b"--\r\n"
+    )
+    head = multipart_head(fields("Content-Type: text/plain\nContent-Length: 10"), mark, size)
+    assert head.get(b"content-type") == b"multipart/byteranges; boundary=" + mark
+    assert head.get(b"content-length") == b"%d" % size
+    assert b"content-range" not in head
+
+
+def test_parts_without_a_type_have_none() -> None:
+    segments, _ = multipart(Parts(((0, 1), (2, 3))), None, 10, b"b")
+    assert b"Content-Type" not in b"".join(each for each in segments if isinstance(each, bytes))
+
+
+@given(st.binary(max_size=60), st.binary(max_size=40), st.integers(0, 50))
+def test_no_bytes_raise_and_parts_lie_within(asked: bytes, condition: bytes, length: int) -> None:
+    for value in (asked, b"bytes=" + asked):
+        head = RequestHead(b"GET", b"/", Fields([(b"Range", value)]))
+        found = select(head, 200, Fields(), length)
+        parts = (
+            found.parts if isinstance(found, Parts) else ((found.start, found.stop),) if isinstance(found, Part) else ()
+        )
+        assert all(0 <= start < stop <= length for start, stop in parts)
+        select(RequestHead(b"GET", b"/", Fields([(b"Range", value), (b"If-Range", condition)])), 200, Fields(), length)
+    content_range(Fields([(b"Content-Range", asked)]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=16), st.integers(1, 30))
+def test_what_is_sent_is_what_was_asked_for(asked: list[tuple[int, int]], length: int) -> None:
+    asked = [(min(pair), max(pair)) for pair in asked]
+    text = "bytes=" + ",".join(f"{first}-{last}" for first, last in asked)
+    found = select(request(f"Range: {text}"), 200, fields(), length)
+    wanted = [(first, min(last + 1, length)) for first, last in asked if first < length]
+    match found:
+        case Part(start, stop):
+            assert wanted == [(start, stop)]
+        case Parts(parts):
+            assert list(parts) == wanted
+        case Unsatisfiable():
+            assert wanted == []
+        case Whole():
+            assert len(wanted) > 1  # they overlap
+
+
+# -- stored parts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("bytes 4-8/10", (4, 9, 10)),
+        ("bytes 4-8/*", (4, 9, None)),
+        ("BYTES 0-0/1", (0, 1, 1)),
+        ("bytes 4-9/9", None),
+        ("bytes 9-4/10", None),
+        ("bytes */10", None),
+        ("bytes 4-9", None),
+        ("bytes=4-9/10", None),
+        ("lines 4-9/10", None),
+        ("", None),
+    ],
+)
+def test_a_content_range_that_contradicts_itself_is_none(
+    value: str, expected: tuple[int, int, int | None] | None
+) -> None:
+    assert content_range(fields(f"Content-Range: {value}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "value", "length", "expected"),
+    [
+        (206, "bytes 5-9/10", 5, True),
+        (206, "bytes 4-9/10", 5, False),
+        (206, "", 5, False),
+        (200, "bytes 5-9/10", 5, False),
+        (206, "bytes 5-9/*", 5, True),
+    ],
+)
+def test_a_part_is_kept_when_its_numbers_agree(status: int, value: str, length: int, expected: bool) -> None:
+    assert storable_partial(response(f"Content-Range: {value}", status), length) is expected
+
+
+PARTIAL = bare_entry('Content-Range: bytes 5-9/10\nETag: "a"', status=206, body=b"56789")
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("Range: bytes=-5", Part(0, 5)),
+        ("Range: bytes=6-8", Part(1, 4)),
+        ("Range: bytes=6-", Part(1, 5)),
+        ("Range: bytes=-1", Part(4, 5)),
+        ("Range: bytes=5-99", Part(0, 5)),
+        ("Range: bytes=4-8", None),
+        ("Range: bytes=0-", None),
+        ("Range: bytes=-6", None),
+        ("Range: bytes=-0", None),
+        ("Range: bytes=6-7,8-9", None),
+        ("Range: bytes=10-", None),
+        ("Range: junk", None),
+        ("", None),
+        ('Range: bytes=6-8\nIf-Range: "a"', Part(1, 4)),
+        ('Range: bytes=6-8\nIf-Range: "b"', None),
+    ],
+)
+def test_a_stored_part_answers_for_what_it_has(asked: str, expected: Part | None) -> None:
+    assert part_of_partial(PARTIAL, request(asked)) == expected
+
+
+@pytest.mark.parametrize("value", ["bytes 4-9/10", "bytes 5-9/*", "", "bytes 5-9/7"])
+def test_a_stored_part_whose_numbers_do_not_agree_answers_nothing(value: str) -> None:
+    stored = bare_entry(f"Content-Range: {value}", status=206, body=b"56789")
+    assert part_of_partial(stored, request("Range: bytes=-5")) is None
+
+
+def test_a_whole_is_no_part() -> None:
+    assert part_of_partial(bare_entry(), request("Range: bytes=0-1")) is None
+
+
+def _piece(start: int, stop: int, tag: str = '"a"', length: int = 10) -> object:
+    return bare_entry(
+        f"Content-Range: bytes {start}-{stop - 1}/{length}\nETag: {tag}", status=206, body=TEN[start:stop]
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ((0, 5), (5, 10), (0, TEN)),
+        ((5, 10), (0, 5), (0, TEN)),
+        ((0, 7), (5, 10), (0, TEN)),
+        ((0, 10), (3, 5), (0, TEN)),
+        ((3, 5), (0, 10), (0, TEN)),
+        ((2, 4), (4, 6), (2, b"2345")),
+        ((0, 4), (5, 10), None),
+        ((5, 10), (0, 4), None),
+    ],
+)
+def test_parts_that_touch_become_one(
+    one: tuple[int, int], other: tuple[int, int], expected: tuple[int, bytes] | None
+) -> None:
+    known, more = _piece(*one), _piece(*other)
+    found = combine(known, more)  # type: ignore[arg-type]
+    assert (None if found is None else (found[0], b"".join(found[1]))) == expected
+
+
+@pytest.mark.parametrize(("tag", "other"), [('W/"a"', 'W/"a"'), ('"a"', '"b"'), ('"a"', 'W/"a"')])
+def test_parts_are_one_only_by_a_strong_validator(tag: str, other: str) -> None:
+    assert combine(_piece(0, 5, tag), _piece(5, 10, other)) is None  # type: ignore[arg-type]
+
+
+def test_parts_of_different_wholes_are_not_one() -> None:
+    assert combine(_piece(0, 5), _piece(5, 10, length=11)) is None  # type: ignore[arg-type]
+    known = replace(PARTIAL, body=(b"5678",))
+    assert combine(known, PARTIAL) is None
