@@ -82,7 +82,26 @@ class Discard:
         pass
 
     def complete(self, framing: Framing) -> None:
-        pass
+        if framing is Framing.DELIMITED and self.body.retained and not self.outdated:
+            try:
+                self._store_whole()
+            except Exception:
+                # The clients have their answer whatever becomes of the entry.
+                self._log.failure("an answer could not be stored")
+        self.body.end()
+        self._end(self.state if self.state is State.UNSHAREABLE else State.DONE)
+
+    def _store_whole(self) -> None:
+        admission, response, lease = self._admission, self._response, self._lease
+        if response is None or not isinstance(admission, Store) or (lease is not None and lease.lost):
+            return
+        chunks = tuple(self.body.chunks)
+        if chunks and self.body.length <= Body.COMPACT:
+            chunks = (b"".join(chunks),)
+        entry = policy.make_entry(
+            self.plan.fetch, response.head, chunks, admission, self._request_time, self._response_time
+        )
+        self._put(entry)
 
     def broken(self, error: OriginError) -> None:
         pass
@@ -306,7 +325,8 @@ class Flight:
 
     def _stream(self, response: IOriginResponse) -> None:
         admission, plan = self._admission, self.plan
-        if isinstance(admission, Withhold) and plan.sharing is Sharing.SHARED:
+        withheld = isinstance(admission, Withhold) and plan.sharing is Sharing.SHARED
+        if withheld and response.head.status not in ERRORS:
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
         storing = isinstance(admission, Store) and self._storable(admission, response)
         if plan.entry is not None and not storing and response.head.status not in ERRORS:
@@ -317,7 +337,7 @@ class Flight:
         self.state = State.STREAMING
         collapsed = len(self.waiters) > 1
         leader = next((waiter for waiter in self.waiters if waiter.leads), None)
-        if isinstance(admission, Withhold) and plan.sharing is Sharing.SHARED:
+        if withheld:
             self.state = State.UNSHAREABLE
         for waiter in list(self.waiters):
             self._admit(waiter, collapsed)

@@ -1,0 +1,136 @@
+"""What is not cacheable goes straight through: streamed both ways, bytes, fields and their order intact."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from tests.support.client import connect, fetch, open_exchange
+from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
+from tests.support.proxy import settled, until
+
+MIB = 1024 * 1024
+
+
+def resident() -> int:
+    """Bytes of memory this process has in use now."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmRSS")
+
+
+@pytest.mark.parametrize(
+    ("method", "request_fields", "response_fields"),
+    [
+        ("POST", [], [("Cache-Control", "max-age=60")]),
+        ("PUT", [], [("Cache-Control", "max-age=60")]),
+        ("DELETE", [], []),
+        ("OPTIONS", [], []),
+        ("PATCH", [], []),
+        ("GET", [], [("Cache-Control", "private, max-age=60")]),
+        ("GET", [], [("Cache-Control", "no-store")]),
+        ("GET", [], [("Cache-Control", "max-age=60"), ("Set-Cookie", "a=b")]),
+        ("GET", [], [("Cache-Control", "max-age=60"), ("Vary", "*")]),
+        ("GET", [("Authorization", "Basic eDp5")], [("Cache-Control", "max-age=60")]),
+        ("GET", [("Cache-Control", "no-store")], [("Cache-Control", "max-age=60")]),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_each_of_these_reaches_the_origin_every_time_as_it_is(
+    origin: ScriptedOrigin, make_proxy: Any, method: str, request_fields: Any, response_fields: Any
+) -> None:
+    origin.on("/x", lambda request: Answer(200, response_fields, b"answer %d" % request.number))
+    proxy = await make_proxy(origin.url)
+    for number in range(3):
+        body = b"what the client says" if method in ("POST", "PUT", "PATCH") else b""
+        reply = await fetch(proxy.port, method, "/x", request_fields, body)
+        assert (reply.status, reply.body) == (200, b"answer %d" % number)
+        seen = origin.requests[-1]
+        assert (seen.method, seen.body) == (method.encode(), body)
+        for name, value in request_fields:
+            assert seen.field(name) == value.encode()
+        for name, value in response_fields:
+            assert reply.field(name) == value.encode()
+    assert origin.hits("/x") == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_repeated_fields_keep_their_lines_and_order(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    cookies = [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2; Expires=Wed, 21 Oct 2099 07:28:00 GMT"), ("Link", "</x>")]
+    origin.on("/x", Answer(200, cookies, b"x"))
+    proxy = await make_proxy(origin.url)
+    reply = await fetch(proxy.port, "POST", "/x", [("X-One", "1"), ("X-One", "2"), ("X-Two", "3")], b"body")
+    kept = [(name.decode(), value.decode()) for name, value in reply.fields if name.lower() in (b"set-cookie", b"link")]
+    assert kept == cookies
+    sent = [(name.lower(), value) for name, value in origin.requests[-1].fields if name.lower().startswith(b"x-")]
+    assert sent[:3] == [(b"x-one", b"1"), (b"x-one", b"2"), (b"x-two", b"3")]
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_request_body_reaches_the_origin_before_its_end(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.on("/up", lambda request: Answer(200, [], hashlib.sha256(request.body).hexdigest()))
+    proxy = await make_proxy(origin.url)
+    connection = await connect(proxy.port)
+    reply = connection.expect("POST").done
+    connection.send(b"POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nfirst")
+    await until(lambda: bool(origin.requests) and origin.requests[0].body_length == 5)
+    connection.send(b"again")
+    assert (await reply).body.decode() == hashlib.sha256(b"firstagain").hexdigest()
+    await connection.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_answer_to_a_post_streams(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.on("/x", [Head(200, [("Content-Length", "6")]), Chunk(b"one"), Gate("go"), Chunk(b"two")])
+    proxy = await make_proxy(origin.url)
+    exchange = open_exchange(proxy.port, "POST", "/x", body=b"q")
+    assert (await exchange.received(3)).body == b"one"
+    origin.release("go")
+    assert (await exchange.done).body == b"onetwo"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_gibibyte_down_costs_little_memory(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    block = bytes(range(256)) * 4096
+
+    def big(_: Any) -> Any:
+        yield Head(200, [("Content-Length", str(1024 * MIB)), ("Cache-Control", "max-age=60")])
+        for _ in range(1024):
+            yield Chunk(block)
+
+    origin.on("/big", big)
+    proxy = await make_proxy(origin.url)
+    before = resident()
+    peak = 0
+    exchange = open_exchange(proxy.port, "GET", "/big", keep=False, timeout=50)
+    while not exchange.done.called:
+        peak = max(peak, resident())
+        await settled(exchange.received(min(1024 * MIB, exchange.reply.length + 64 * MIB)))
+    reply = await exchange.done
+    digest = hashlib.sha256()
+    for _ in range(1024):
+        digest.update(block)
+    assert (reply.length, reply.digest) == (1024 * MIB, digest.hexdigest())
+    assert peak - before < 64 * MIB
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_hundred_mebibytes_up_cost_little_memory(make_origin: Any, make_proxy: Any) -> None:
+    origin = await make_origin(lambda request: Answer(200, [], str(request.body_length)), keep_bodies=False)
+    proxy = await make_proxy(origin.url)
+    before = resident()
+    connection = await connect(proxy.port)
+    reply = connection.expect("POST").done
+    connection.send(b"POST /up HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (100 * MIB))
+    peak = 0
+    for sent in range(1, 101):
+        connection.send(b"x" * MIB)
+        await until(lambda sent=sent: bool(origin.requests) and origin.requests[0].body_length >= (sent - 4) * MIB)  # type: ignore[misc]
+        peak = max(peak, resident())
+    assert (await reply).body == str(100 * MIB).encode()
+    assert peak - before < 48 * MIB
+    await connection.close()

@@ -1,0 +1,564 @@
+"""Flights by hand: an origin in memory, a clock of the test's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.held_origin import HeldOrigin, HeldResponse
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from txstalecache.flight.body import Reader
+from txstalecache.flight.clocks import Clocks, Late
+from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
+from txstalecache.flight.limits import Limits
+from txstalecache.flight.plan import Plan, Sharing
+from txstalecache.flight.registry import Registry
+from txstalecache.http import conditional
+from txstalecache.http.entry import Entry, Freshness, MarkerKind
+from txstalecache.http.forward import shared
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.rules import Rules
+from txstalecache.origin.interfaces import Fault, Framing
+from txstalecache.store.clock import FleetClock
+from txstalecache.store.lease import LocalLeases
+from txstalecache.store.memory import MemoryTier
+from txstalecache.store.tiered import TieredStore
+
+KEY = Key((b"k",))
+CACHEABLE = [(b"Cache-Control", b"max-age=60")]
+PRIVATE = [(b"Cache-Control", b"private")]
+
+
+class Tower:
+    """A registry with everything about it in the test's hands."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000_000)
+        self.origin = HeldOrigin()
+        self.store = TieredStore(MemoryTier(1 << 24), FleetClock(self.clock.seconds, self.clock.seconds))
+        self.registry = Registry(self.clock, self.origin, self.store, LocalLeases(self.clock), Limits(**limits))
+
+    def plan(self, fields: Any = (), *, method: bytes = b"GET", **more: Any) -> Plan:
+        head = RequestHead(method, b"/x", Fields(((b"Host", b"h"), *fields)), b"http", b"h")
+        entry = more.get("entry")
+        conditions = conditional.conditions(entry) if entry is not None else Fields()
+        names = more.get("names", ())
+        fetch = RequestHead(method, b"/x", shared(head, frozenset(names), conditions), b"http", b"h")
+        return Plan(key=KEY, request=head, fetch=fetch, conditions=conditions, rules=more.pop("rules", Rules()), **more)
+
+    def join(self, *fields: Any, **more: Any) -> Seat:
+        return Seat(self.registry.join(self.plan(fields, **more))[0])
+
+    def entry(self, **freshness: Any) -> Entry:
+        now = self.store.now()
+        life = {"initial_age": 10.0, "lifetime": 5.0, "if_error": 60.0, "if_unreachable": 60.0, "keep": 60.0}
+        entry = Entry(
+            status=200,
+            fields=Fields(((b"ETag", b'"1"'), (b"Cache-Control", b"max-age=5, stale-if-error=60"))),
+            body=(b"stale",),
+            request_time=now,
+            response_time=now,
+            freshness=Freshness(**{**life, **freshness}),
+        )
+        self.store.put(KEY, entry, 60.0)
+        return entry
+
+    @property
+    def marker(self) -> Any:
+        found = self.store.peek(KEY, self.plan().request)
+        return found.marker.kind if found is not None and found.marker is not None else None
+
+    @property
+    def stored(self) -> Entry | None:
+        found = self.store.peek(KEY, self.plan().request)
+        return found.entry if found is not None else None
+
+    def at_rest(self) -> bool:
+        registry = self.registry
+        return not (
+            registry.flights or registry._groups or registry.waiting or registry.held or self.clock.getDelayedCalls()
+        )
+
+
+class Seat:
+    """Somebody who waits, and reads what they are given."""
+
+    def __init__(self, waiting: Deferred[Landing]) -> None:
+        self.waiting = waiting
+        self.landing: Any = None
+        self.data = b""
+        self.ended = ""
+        self.reader: Reader | None = None
+        self.hold = False
+        waiting.addCallback(self._landed)
+
+    def _landed(self, landing: Landing) -> None:
+        self.landing = landing
+        if isinstance(landing, Attached):
+            self.reader = Reader(landing.body, self)
+            self.reader.start()
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+        if self.hold and self.reader is not None:
+            self.reader.pauseProducing()
+
+    def delivered(self) -> None:
+        self.ended = "delivered"
+
+    def cut(self) -> None:
+        self.ended = "cut"
+
+    def leave(self) -> None:
+        if self.reader is not None:
+            self.reader.stopProducing()
+        else:
+            self.waiting.addErrback(lambda _: None)
+            self.waiting.cancel()
+
+
+def finish(response: HeldResponse, body: bytes = b"body") -> None:
+    response.send(body)
+    response.end()
+
+
+# -- every way a flight ends leaves nothing behind ---------------------------------------------------------------------
+
+
+def test_success_is_shared_and_stored() -> None:
+    tower = Tower()
+    seats = [tower.join() for _ in range(3)]
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert [(seat.data, seat.ended) for seat in seats] == [(b"body", "delivered")] * 3
+    assert tower.stored is not None and tower.stored.body == (b"body",)
+    assert len(tower.origin.requests) == 1
+    assert tower.at_rest()
+
+
+def test_a_zero_lifetime_answer_is_for_those_already_waiting_and_nobody_later() -> None:
+    tower = Tower()
+    early = [tower.join(), tower.join()]
+    response = tower.origin.answer(0, 200, [(b"Cache-Control", b"public, max-age=0")])
+    late = tower.join()
+    finish(response)
+    assert [seat.data for seat in early] == [b"body", b"body"]
+    assert late.landing is None and len(tower.origin.requests) == 2
+    finish(tower.origin.answer(1, 200, [(b"Cache-Control", b"public, max-age=0")]))
+    assert tower.stored is None
+    assert tower.at_rest()
+
+
+def test_an_unshareable_answer_is_the_leaders_and_frees_everybody_else_at_once() -> None:
+    tower = Tower()
+    leader, *others = [tower.join() for _ in range(4)]
+    response = tower.origin.answer(0, 200, PRIVATE)
+    assert [seat.landing for seat in others] == [Alone("private")] * 3
+    finish(response)
+    assert leader.data == b"body" and isinstance(leader.landing, Attached)
+    assert tower.marker is MarkerKind.PRIVATE
+    assert tower.stored is None
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize(
+    "withheld", [PRIVATE, [(b"Cache-Control", b"no-store")], [*CACHEABLE, (b"Set-Cookie", b"a=b")]]
+)
+def test_a_leader_whose_cookie_was_held_back_goes_alone_too(withheld: Any) -> None:
+    tower = Tower()
+    seats = [tower.join((b"Cookie", b"me")), tower.join()]
+    response = tower.origin.answer(0, 200, withheld)
+    assert all(isinstance(seat.landing, Alone) for seat in seats)
+    assert response.aborted
+    assert tower.at_rest()
+
+
+def test_no_fetch_that_is_shared_carries_a_cookie_a_credential_a_range_or_a_condition() -> None:
+    tower = Tower()
+    tower.join((b"Cookie", b"me"), (b"Range", b"bytes=0-1"), (b"If-None-Match", b'"x"'), (b"Accept", b"*/*"))
+    sent = tower.origin.requests[0].head.fields
+    assert b"accept" in sent
+    assert not any(name in sent for name in (b"cookie", b"authorization", b"range", b"if-none-match"))
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+
+
+def test_a_request_with_a_cookie_takes_only_what_is_explicitly_for_everybody() -> None:
+    tower = Tower()
+    plain, cookied = tower.join(), tower.join((b"Cookie", b"me"))
+    finish(tower.origin.answer(0, 200, [(b"Last-Modified", b"Mon, 01 Jan 2024 00:00:00 GMT")]))
+    assert plain.data == b"body"
+    assert cookied.landing == Alone("cookie")
+    assert tower.at_rest()
+
+
+def test_a_vary_surprise_regroups_those_who_sent_something_else() -> None:
+    tower = Tower()
+    german, english, german_too = (tower.join((b"Accept-Language", lang)) for lang in (b"de", b"en", b"de"))
+    finish(tower.origin.answer(0, 200, [*CACHEABLE, (b"Vary", b"Accept-Language")]))
+    assert (german.data, german_too.data) == (b"body", b"body")
+    assert english.landing == Regroup((b"accept-language",))
+    regrouped = [tower.join((b"Accept-Language", lang), names=english.landing.names) for lang in (b"en", b"fr", b"en")]
+    assert len(tower.origin.requests) == 3
+    finish(tower.origin.answer(1, 200, [*CACHEABLE, (b"Vary", b"Accept-Language")]), b"hello")
+    finish(tower.origin.answer(2, 200, [*CACHEABLE, (b"Vary", b"Accept-Language")]), b"bonjour")
+    assert [seat.data for seat in regrouped] == [b"hello", b"bonjour", b"hello"]
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.TIMEOUT, Fault.RESET, Fault.MALFORMED])
+def test_failure_before_the_head_is_tried_once_more_then_shared(fault: Fault) -> None:
+    tower = Tower()
+    seats = [tower.join() for _ in range(5)]
+    tower.origin.fail(0, fault)
+    assert len(tower.origin.requests) == 2
+    assert all(seat.landing is None for seat in seats)
+    tower.origin.fail(1, fault)
+    assert {(seat.landing.status, seat.landing.why) for seat in seats} == {(fault_status(fault), fault.value)}
+    assert tower.marker is MarkerKind.ERROR
+    assert tower.at_rest()
+
+
+def fault_status(fault: Fault) -> int:
+    return 504 if fault is Fault.TIMEOUT else 502
+
+
+def test_the_second_attempt_may_succeed() -> None:
+    tower = Tower()
+    seats = [tower.join() for _ in range(5)]
+    tower.origin.fail(0, Fault.RESET)
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert {seat.data for seat in seats} == {b"body"}
+    assert tower.at_rest()
+
+
+def test_one_client_alone_is_told_of_a_failure_at_once() -> None:
+    tower = Tower()
+    seat = tower.join()
+    tower.origin.fail(0, Fault.RESET)
+    assert isinstance(seat.landing, Failed) and len(tower.origin.requests) == 1
+    assert tower.marker is None
+    assert tower.at_rest()
+
+
+def test_an_origin_that_always_answers_503_is_asked_twice_per_burst() -> None:
+    tower = Tower()
+    leader, *others = [tower.join() for _ in range(50)]
+    no_store = [(b"Cache-Control", b"no-store")]
+    assert tower.origin.answer(0, 503, no_store).aborted
+    response = tower.origin.answer(1, 503, no_store)
+    assert {(seat.landing.status, seat.landing.retry_after) for seat in others} == {(503, 1)}
+    finish(response, b"sorry")
+    assert leader.data == b"sorry"
+    assert len(tower.origin.requests) == 2
+    assert tower.marker is MarkerKind.ERROR
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_an_error_is_answered_with_what_may_stand_in_for_it(status: int) -> None:
+    tower = Tower()
+    entry = tower.entry()
+    seats = [tower.join(entry=entry) for _ in range(3)]
+    response = tower.origin.answer(0, status)
+    assert [(seat.landing.entry, seat.landing.stale) for seat in seats] == [(entry, "error")] * 3
+    assert response.aborted
+    assert tower.stored is entry
+    assert tower.at_rest()
+
+
+def test_failure_after_the_head_cuts_every_client_and_stores_nothing() -> None:
+    tower = Tower()
+    seats = [tower.join() for _ in range(3)]
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"half")
+    response.cut()
+    assert [(seat.data, seat.ended) for seat in seats] == [(b"half", "cut")] * 3
+    assert tower.stored is None
+    assert tower.at_rest()
+
+
+def test_a_body_that_ends_with_its_connection_is_not_stored() -> None:
+    tower = Tower()
+    seat = tower.join()
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"body")
+    response.end(Framing.CLOSE)
+    assert seat.ended == "delivered"
+    assert tower.stored is None
+    assert tower.at_rest()
+
+
+def test_shutting_down_lands_everybody_and_cancels_the_fetch() -> None:
+    tower = Tower()
+    seat = tower.join()
+    tower.registry.close()
+    assert seat.landing.status == 503
+    assert tower.origin.cancelled == [0]
+    assert tower.at_rest()
+
+
+def test_an_exception_while_the_answer_is_handled_lands_everybody(
+    monkeypatch: pytest.MonkeyPatch, logged_failures: Any
+) -> None:
+    tower = Tower()
+    seats = [tower.join(), tower.join()]
+    monkeypatch.setattr("txstalecache.http.policy.admit", lambda *_: 1 / 0)
+    tower.origin.answer(0, 200, CACHEABLE)
+    tower.origin.answer(1, 200, CACHEABLE)
+    assert all(isinstance(seat.landing, Failed) for seat in seats)
+    assert logged_failures.flush(ZeroDivisionError)
+    assert tower.at_rest()
+
+
+def test_a_store_that_fails_costs_the_entry_not_the_answer(
+    monkeypatch: pytest.MonkeyPatch, logged_failures: Any
+) -> None:
+    tower = Tower()
+    seats = [tower.join(), tower.join()]
+    monkeypatch.setattr(tower.store, "put", lambda *_: 1 / 0)
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert {(seat.data, seat.ended) for seat in seats} == {(b"body", "delivered")}
+    assert logged_failures.flush(ZeroDivisionError)
+    assert tower.at_rest()
+
+
+# -- validation --------------------------------------------------------------------------------------------------------
+
+
+def test_a_304_renews_the_entry_for_everybody() -> None:
+    tower = Tower()
+    entry = tower.entry()
+    seats = [tower.join(entry=entry), tower.join(entry=entry)]
+    assert tower.origin.requests[0].head.fields.get(b"if-none-match") == b'"1"'
+    tower.origin.answer(0, 304, [(b"ETag", b'"1"'), (b"Cache-Control", b"max-age=60")])
+    assert all(seat.landing.validated and seat.landing.entry.body == (b"stale",) for seat in seats)
+    assert tower.stored is not None and tower.stored.freshness.lifetime == 60
+    assert tower.at_rest()
+
+
+def test_a_304_for_something_else_is_asked_again_without_conditions() -> None:
+    tower = Tower()
+    seat = tower.join(entry=tower.entry())
+    tower.origin.answer(0, 304, [(b"ETag", b'"other"')])
+    assert b"if-none-match" not in tower.origin.requests[1].head.fields
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert seat.data == b"body"
+    assert tower.at_rest()
+
+
+def test_an_answer_that_may_not_be_stored_takes_the_old_entry_away() -> None:
+    tower = Tower()
+    tower.join(entry=tower.entry())
+    finish(tower.origin.answer(0, 200, PRIVATE))
+    assert tower.stored is None
+
+
+# -- clients that leave ------------------------------------------------------------------------------------------------
+
+
+def test_a_leader_that_leaves_takes_nothing_from_the_others() -> None:
+    tower = Tower()
+    leader, waiter = tower.join(), tower.join()
+    leader.leave()
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert waiter.data == b"body"
+    assert tower.at_rest()
+
+
+def test_the_fetch_goes_on_without_anybody_for_an_answer_that_may_be_stored() -> None:
+    tower = Tower()
+    tower.join().leave()
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    finish(response)
+    assert not response.aborted and tower.stored is not None
+    assert tower.at_rest()
+
+
+def test_the_last_one_out_ends_a_fetch_that_is_not_stored() -> None:
+    tower = Tower()
+    one, two = tower.join(), tower.join()
+    response = tower.origin.answer(0, 200, [(b"Cache-Control", b"max-age=0")])
+    response.send(b"half")
+    one.leave()
+    assert not response.aborted
+    two.leave()
+    assert response.aborted
+    assert tower.at_rest()
+
+
+def test_a_fetch_for_one_client_ends_with_it() -> None:
+    tower = Tower()
+    seat = Seat(tower.registry.solo(tower.plan(sharing=Sharing.PRIVATE)))
+    seat.leave()
+    assert tower.origin.cancelled == [0]
+    assert tower.at_rest()
+
+
+# -- the three clocks --------------------------------------------------------------------------------------------------
+
+
+def test_wait_stale_gives_whoever_waits_what_may_stand_in() -> None:
+    tower = Tower()
+    entry = tower.entry()
+    seats = [tower.join(entry=entry), tower.join(entry=entry)]
+    tower.clock.advance(0.9)
+    assert [seat.landing for seat in seats] == [None, None]
+    tower.clock.advance(0.2)
+    assert {seat.landing.stale for seat in seats} == {"wait"}
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert tower.stored is not None and tower.stored.body == (b"body",)
+    assert tower.at_rest()
+
+
+def test_leader_age_brings_one_second_attempt_and_the_first_head_wins() -> None:
+    tower = Tower()
+    seats = [tower.join() for _ in range(10)]
+    tower.clock.advance(5)
+    assert len(tower.origin.requests) == 2
+    tower.clock.advance(5)
+    assert len(tower.origin.requests) == 2
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert {seat.data for seat in seats} == {b"body"}
+    assert tower.origin.cancelled == [0]
+    assert tower.at_rest()
+
+
+def test_a_client_alone_needs_no_second_attempt() -> None:
+    tower = Tower()
+    tower.join()
+    tower.clock.advance(10)
+    assert len(tower.origin.requests) == 1
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+
+
+def test_wait_deadline_is_504_counted_from_each_ones_own_arrival() -> None:
+    tower = Tower()
+    early = tower.join()
+    tower.clock.advance(10)
+    late = tower.join()
+    tower.clock.advance(5)
+    assert early.landing == Failed(504, "wait-deadline", 1)
+    assert late.landing is None
+    for _ in range(10):
+        tower.clock.advance(1)
+    assert late.landing.status == 504
+
+
+def test_a_late_waiter_may_pass_where_the_route_says_so_and_only_a_few_do() -> None:
+    tower = Tower(late_passes=1)
+    clocks = Clocks(wait_deadline=2, late=Late.PASS)
+    passing = Seat(tower.registry.solo(tower.plan(sharing=Sharing.SOLO)))
+    seats = [tower.join(clocks=clocks) for _ in range(2)]
+    tower.clock.advance(2)
+    assert {seat.landing.status for seat in seats} == {504}
+    passing.leave()
+    seat = tower.join(clocks=clocks)
+    tower.clock.advance(2)
+    assert seat.landing == Alone("late")
+
+
+# -- no-cache, purges, caps --------------------------------------------------------------------------------------------
+
+
+def test_a_reload_joins_no_flight_that_began_before_it() -> None:
+    tower = Tower()
+    tower.join()
+    tower.join(began_after=tower.store.now())
+    assert len(tower.origin.requests) == 2
+
+
+def test_nobody_joins_an_invalidated_flight_and_it_stores_nothing() -> None:
+    tower = Tower()
+    old = tower.join()
+    tower.registry.invalidate(KEY)
+    new = tower.join()
+    assert len(tower.origin.requests) == 2
+    finish(tower.origin.answer(0, 200, CACHEABLE), b"old")
+    assert old.data == b"old" and tower.stored is None
+    finish(tower.origin.answer(1, 200, CACHEABLE), b"new")
+    assert new.data == b"new" and tower.stored is not None
+
+
+def test_beyond_the_caps_it_is_stale_or_503() -> None:
+    tower = Tower(waiters_per_key=2)
+    entry = tower.entry()
+    seats = [tower.join() for _ in range(2)]
+    assert tower.join().landing == Failed(503, "overflow", 1)
+    assert tower.join(entry=entry).landing == Settled(entry, collapsed=False, stale="overflow")
+    assert [seat.landing for seat in seats] == [None, None]
+
+
+def test_beyond_the_bytes_in_flight_bodies_stream_unstored() -> None:
+    tower = Tower(bytes_in_flight=3)
+    seat = tower.join()
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert seat.data == b"body" and tower.stored is None
+    assert tower.at_rest()
+
+
+# -- large bodies ------------------------------------------------------------------------------------------------------
+
+
+def test_over_max_object_nothing_is_stored_nobody_joins_and_the_origin_is_paused() -> None:
+    tower = Tower(window=8)
+    rules = Rules(max_object=10)
+    slow, fast = tower.join(rules=rules), tower.join(rules=rules)
+    slow.hold = True
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"12345678")
+    late = tower.join(rules=rules)
+    assert late.data == b"12345678"
+    response.send(b"abcdefgh")
+    assert response.paused
+    too_late = tower.join(rules=rules)
+    assert too_late.landing is None and len(tower.origin.requests) == 2
+    slow.hold = False
+    assert slow.reader is not None
+    slow.reader.resumeProducing()
+    assert not response.paused
+    response.end()
+    assert {seat.data for seat in (slow, fast, late)} == {b"12345678abcdefgh"}
+    assert tower.stored is None
+
+
+def test_a_reader_slower_than_the_minimum_does_not_stall_the_others() -> None:
+    tower = Tower(window=8, min_rate=4)
+    rules = Rules(max_object=1)
+    slow, fast = tower.join(rules=rules), tower.join(rules=rules)
+    slow.hold = True
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    for _ in range(3):
+        response.send(b"12345678")
+    assert response.paused
+    tower.clock.advance(1)
+    tower.clock.advance(1)
+    assert slow.ended == "cut"
+    assert not response.paused
+    response.end()
+    assert fast.data == b"12345678" * 3
+    assert tower.at_rest()
+
+
+# -- HEAD --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_head_request_takes_the_head_of_a_get_in_the_air() -> None:
+    tower = Tower()
+    tower.join()
+    head = Seat(tower.registry.join(tower.plan(method=b"HEAD"))[0])
+    assert len(tower.origin.requests) == 1
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    assert isinstance(head.landing, Attached)
+    head.leave()
+    finish(response)
+    assert tower.stored is not None
+
+
+def test_a_get_does_not_wait_for_a_head() -> None:
+    tower = Tower()
+    Seat(tower.registry.join(tower.plan(method=b"HEAD"))[0])
+    tower.join()
+    assert [request.head.method for request in tower.origin.requests] == [b"HEAD", b"GET"]
