@@ -1,0 +1,106 @@
+"""Where a Redis is: ``redis://[user:password@]host[:port][/db]``, ``rediss://…`` (TLS), ``unix:///path[?db=n]``.
+
+``rediss`` verifies the server's certificate and name; ``?ca=/file.pem`` trusts that authority instead of the system's.
+Must not know: the Redis protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from twisted.internet import endpoints
+from twisted.internet.interfaces import IStreamClientEndpoint
+
+__all__ = ["Address", "parse"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One Redis. ``shown`` is what may be logged: it has no credentials."""
+
+    shown: str
+    host: str = ""
+    port: int = 6379
+    path: str = ""
+    tls: bool = False
+    ca: str = ""
+    db: int = 0
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    def endpoint(self, reactor: object, timeout: float) -> IStreamClientEndpoint:
+        """How to connect, in at most ``timeout`` seconds. ValueError when the certificate authority cannot be read."""
+        if self.path:
+            return endpoints.UNIXClientEndpoint(reactor, self.path, timeout=timeout)
+        plain = endpoints.HostnameEndpoint(reactor, self.host, self.port, timeout=timeout)
+        if not self.tls:
+            return plain
+        from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+
+        root = None
+        if self.ca:
+            try:
+                with open(self.ca, encoding="ascii") as file:
+                    root = trustRootFromCertificates([Certificate.loadPEM(file.read())])
+            except Exception as error:
+                raise ValueError(f"cannot read the certificate authority {self.ca!r}: {error}") from None
+        return endpoints.wrapClientTLS(optionsForClientTLS(self.host, trustRoot=root), plain)
+
+
+def parse(url: str) -> Address:
+    """The address in ``url``; ValueError with one line, free of credentials, when there is none."""
+    scheme, mark, _ = url.partition("://")
+    if not mark or scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
+    try:
+        split = urlsplit(url)
+        port = split.port
+    except ValueError:
+        raise ValueError(f"not a {scheme}:// URL: bad host or port") from None
+    options = dict(parse_qsl(split.query, keep_blank_values=True))
+    username = unquote(split.username) if split.username else None
+    password = unquote(split.password) if split.password is not None else None
+    if username is not None and password is None:
+        raise ValueError("a Redis URL with a user needs a password: redis://user:password@host")
+    unknown = sorted(set(options) - {"db", "ca"})
+    if unknown:
+        raise ValueError(f"unknown option in the Redis URL: {unknown[0]!r} (known: db, ca)")
+    if split.fragment:
+        raise ValueError("a Redis URL has no fragment: write # in a password as %23")
+    wanted = options.get("db", "")
+    if scheme == "unix":
+        path = unquote(split.path)
+        if split.hostname or not path.startswith("/"):
+            raise ValueError("a unix:// URL has three slashes and an absolute path: unix:///run/redis.sock")
+        return Address(shown=f"unix://{path}", path=path, db=_db(wanted), username=username, password=password)
+    if not split.hostname:
+        raise ValueError(f"no host in the {scheme}:// URL")
+    path = split.path.strip("/")
+    if path and wanted:
+        raise ValueError("the Redis database is given twice")
+    port = 6379 if port is None else port
+    if not 0 < port < 65536:
+        raise ValueError("the Redis port must be from 1 to 65535")
+    if options.get("ca") and scheme != "rediss":
+        raise ValueError("?ca= is for rediss:// only")
+    db = _db(path or wanted)
+    host = f"[{split.hostname}]" if ":" in split.hostname else split.hostname
+    return Address(
+        shown=f"{scheme}://{host}:{port}" + (f"/{db}" if db else ""),
+        host=split.hostname,
+        port=port,
+        tls=scheme == "rediss",
+        ca=options.get("ca", ""),
+        db=db,
+        username=username,
+        password=password,
+    )
+
+
+def _db(text: str) -> int:
+    if not text:
+        return 0
+    if not text.isascii() or not text.isdigit() or len(text) > 5:
+        raise ValueError(f"the Redis database must be a number, not {text!r}")
+    return int(text)

@@ -1,0 +1,53 @@
+"""The fleet's time: Redis' ``TIME`` as seen from here.
+
+Hosts' clocks may be hours apart; what is stored in common is dated by the clock they have in common.
+Must not know: connections.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+__all__ = ["FleetClock", "uptime"]
+
+
+def uptime() -> float:
+    """Seconds that pass whatever is done to the host's clock, time asleep included where the system can tell."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
+class FleetClock:
+    """Seconds since the epoch, running with ``ticks`` and set by ``wall`` until ``measured``."""
+
+    #: A measurement this much older than the best one replaces it even if it is less sharp, in seconds.
+    PATIENCE = 100.0
+
+    def __init__(self, ticks: Callable[[], float] = uptime, wall: Callable[[], float] = time.time) -> None:
+        self.ticks = ticks
+        self._offset = wall() - ticks()
+        self._error = float("inf")
+        self._when = ticks()
+        self._after = float("-inf")
+
+    def now(self) -> float:
+        """The fleet's time."""
+        return max(self.ticks() + self._offset, self._after)
+
+    def mark(self) -> float:
+        """The fleet's time, and every later ``now`` is after it, be it by a microsecond: what begins later can be told
+        from what began before."""
+        marked = self.now()
+        self._after = marked + 0.000_001
+        return marked
+
+    def measured(self, theirs: float, asked: float, answered: float) -> None:
+        """Redis said ``theirs`` between the ticks ``asked`` and ``answered``."""
+        error = (answered - asked) / 2
+        offset = theirs - (asked + answered) / 2
+        # The sharpest measurement stands, unless this one shows that it cannot be true any longer.
+        agrees = abs(offset - self._offset) <= error + self._error
+        if error <= self._error or not agrees or answered - self._when > self.PATIENCE:
+            self._offset, self._error, self._when = offset, error, answered
+            self._after = float("-inf")

@@ -1,0 +1,288 @@
+"""Leases: one fetch per key for the whole fleet.
+
+A lease is a value in Redis with a random token and an expiry, kept alive by a heartbeat: its holder killed, it is gone
+after ``HOLD`` seconds. Only the holder's token takes it away, so nobody ever deletes another's.
+``LocalLeases`` is what is left without Redis: everybody is granted (the registry coalesces), only back-offs hold.
+
+Must not know: flights, entries.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from txstalecache.http.keys import Key
+from txstalecache.store.deadlines import Deadlines
+from txstalecache.store.interfaces import ILease, ILeases, Purpose
+from txstalecache.store.layout import Layout
+from txstalecache.store.remote import ICommands, Refused, Unavailable
+from txstalecache.store.scripts import ACQUIRE, BACK_OFF, BEAT, RELEASE, Script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.python.failure import Failure
+
+__all__ = ["Changes", "LocalLeases", "RedisLeases"]
+
+#: The first back-off and the longest, in seconds.
+FIRST, LONGEST = 1.0, 60.0
+#: How long a lease outlives its holder, in seconds; the heartbeat comes at a third of it.
+HOLD = 5.0
+
+
+class Changes:
+    """Who waits for something about a key to change. Woken by word from Redis, or at the latest after a pause that
+    grows from 50 to 500 ms, jittered: the net for words that get lost."""
+
+    SHORTEST, LONGEST = 0.05, 0.5
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._waiting: dict[str, dict[Deferred[None], IDelayedCall]] = {}
+        self._pauses: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, digest: str) -> Deferred[None]:
+        """Fires at the next change of what is called ``digest``, or when the pause is over."""
+        waiting = self._waiting.setdefault(digest, {})
+        changed: Deferred[None] = Deferred(lambda d: self._forget(digest, d))
+        waiting[changed] = self._clock.callLater(self._pause(digest), self._over, digest, changed)
+        return changed
+
+    def happened(self, digest: str | None) -> None:
+        """Something about ``digest`` changed; None: about everything."""
+        for one in [digest] if digest is not None else list(self._waiting):
+            self._pauses.pop(one, None)
+            for changed, timer in self._waiting.pop(one, {}).items():
+                timer.cancel()
+                changed.callback(None)
+
+    def close(self) -> None:
+        """Wake everybody: nothing more will be heard."""
+        self.happened(None)
+
+    def _over(self, digest: str, changed: Deferred[None]) -> None:
+        self._forget(digest, changed)
+        changed.callback(None)
+
+    def _forget(self, digest: str, changed: Deferred[None]) -> None:
+        waiting = self._waiting.get(digest)
+        timer = waiting.pop(changed, None) if waiting else None
+        if timer is not None and timer.active():
+            timer.cancel()
+        if waiting is not None and not waiting:
+            self._waiting.pop(digest, None)
+
+    def _pause(self, digest: str) -> float:
+        now = self._clock.seconds()
+        pause, when = self._pauses.pop(digest, (self.SHORTEST / 2, 0.0))
+        if now - when > 2 * self.LONGEST:
+            pause = self.SHORTEST / 2
+        pause = min(self.LONGEST, pause * 2)
+        self._pauses[digest] = (pause, now + pause)
+        while len(self._pauses) > 1000:
+            self._pauses.popitem(last=False)
+        return pause * random.uniform(0.75, 1.0)
+
+
+# -- without Redis --------------------------------------------------------------------------------------------------
+
+
+@implementer(ILease)
+class _LocalLease:
+    """Granted to whoever asked."""
+
+    lost = False
+
+    def __init__(self, leases: LocalLeases, name: str) -> None:
+        self._leases = leases
+        self._name = name
+        self._over = False
+
+    def release(self) -> None:
+        """It went well: what failed before is forgotten."""
+        if not self._over:
+            self._over = True
+            self._leases.succeeded(self._name)
+
+    def back_off(self) -> None:
+        """It did not go well."""
+        if not self._over:
+            self._over = True
+            self._leases.failed(self._name)
+
+
+@implementer(ILeases)
+class LocalLeases:
+    """Grants every lease but a refresh during a back-off."""
+
+    #: Names whose failures are remembered.
+    MOST = 10_000
+
+    def __init__(self, clock: IReactorTime, changes: Changes | None = None) -> None:
+        self._clock = clock
+        self._changes = changes or Changes(clock)
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def grant(self, name: str, purpose: Purpose) -> ILease | None:
+        """The lease called ``name``, or None during its back-off."""
+        _, until = self._failures.get(name, (0, 0.0))
+        if purpose is Purpose.REFRESH and self._clock.seconds() < until:
+            return None
+        return _LocalLease(self, name)
+
+    def acquire(self, name: str, purpose: Purpose) -> Deferred[ILease | None]:
+        return succeed(self.grant(name, purpose))
+
+    def changed(self, key: Key) -> Deferred[None]:
+        return self._changes.wait(key.digest)
+
+    def succeeded(self, name: str) -> None:
+        """The fetch called ``name`` went well."""
+        self._failures.pop(name, None)
+
+    def failed(self, name: str) -> None:
+        """The fetch called ``name`` failed: nobody refreshes it for a while."""
+        count, _ = self._failures.pop(name, (0, 0.0))
+        pause = min(FIRST * 2 ** min(count, 30), LONGEST) * _jitter()
+        self._failures[name] = (count + 1, self._clock.seconds() + pause)
+        while len(self._failures) > self.MOST:
+            self._failures.popitem(last=False)
+
+
+def _jitter() -> float:
+    # Never shorter than said: the origin is to be left alone for that long.
+    return random.uniform(1.0, 1.25)
+
+
+# -- with Redis -----------------------------------------------------------------------------------------------------
+
+
+@implementer(ILease)
+class _RedisLease:
+    """Held in Redis under ``token``; ``lost`` once it cannot be shown to be ours any longer."""
+
+    def __init__(self, leases: RedisLeases, name: str, token: str, asked: float) -> None:
+        self._leases = leases
+        self._name = name
+        self._token = token
+        self._confirmed = asked
+        self._over = False
+        self._taken = False
+        self._next()
+
+    @property
+    def lost(self) -> bool:
+        """By the clock, not by word: a process that was stopped for longer has lost it before it can be told."""
+        return self._taken or self._leases.ticks() - self._confirmed >= HOLD
+
+    def release(self) -> None:
+        if not self._over:
+            self._over = True
+            self._leases.end(self._name, self._token)
+
+    def back_off(self) -> None:
+        if not self._over:
+            self._over = True
+            self._leases.back_off(self._name, self._token)
+
+    def _next(self) -> None:
+        self._leases.deadlines.add(HOLD / 3, self._beat)
+
+    def _beat(self) -> None:
+        if self._over or self._taken:
+            return
+        asked = self._leases.ticks()
+
+        def kept(reply: object) -> None:
+            if reply == 1:
+                self._confirmed = asked
+            else:
+                self._taken = True
+
+        self._leases.beat(self._name, self._token).addCallbacks(kept, lambda failure: None)
+        self._next()
+
+
+@implementer(ILeases)
+class RedisLeases:
+    """Leases for the fleet; local ones while Redis is not available. ``ticks`` are seconds that a stopped process does
+    not miss."""
+
+    def __init__(
+        self,
+        commands: ICommands,
+        layout: Layout,
+        deadlines: Deadlines,
+        ticks: Callable[[], float],
+        local: LocalLeases,
+        changes: Changes,
+    ) -> None:
+        self._commands = commands
+        self._layout = layout
+        self._local = local
+        self._changes = changes
+        self.deadlines = deadlines
+        self.ticks = ticks
+
+    def acquire(self, name: str, purpose: Purpose) -> Deferred[ILease | None]:
+        if not self._commands.available:
+            return self._local.acquire(name, purpose)
+        token, asked = os.urandom(16).hex(), self.ticks()
+        granted = self._ask(ACQUIRE, name, token, round(HOLD * 1000), "1" if purpose is Purpose.FETCH else "0")
+        acquired: Deferred[ILease | None] = Deferred()
+
+        def answer(reply: object) -> None:
+            if acquired.called:
+                # Nobody wants it any more; it must not stay locked for that.
+                if reply == 1:
+                    self.end(name, token)
+                return
+            acquired.callback(_RedisLease(self, name, token, asked) if reply == 1 else None)
+
+        def unanswered(failure: Failure) -> None:
+            # Perhaps it was granted and the answer was lost; then it runs out by itself.
+            if not acquired.called:
+                acquired.callback(self._local.grant(name, purpose))
+
+        granted.addCallbacks(answer, unanswered)
+        return acquired
+
+    def changed(self, key: Key) -> Deferred[None]:
+        return self._changes.wait(key.digest)
+
+    def end(self, name: str, token: str) -> None:
+        """Give back the lease ``name`` if it is still held under ``token``."""
+        self._local.succeeded(name)
+        self._tell(RELEASE, name, token).addErrback(lambda failure: None)
+
+    def back_off(self, name: str, token: str) -> None:
+        """Turn the lease ``name`` into a back-off if it is still held under ``token``."""
+        percent = round(100 * _jitter())
+        told = self._tell(BACK_OFF, name, token, round(FIRST * 1000), round(LONGEST * 1000), percent)
+        told.addErrback(lambda failure: self._local.failed(name))
+
+    def beat(self, name: str, token: str) -> Deferred[object]:
+        """Keep the lease ``name``: fires with 1 while it is held under ``token``."""
+        return self._ask(BEAT, name, token, round(HOLD * 1000))
+
+    def _ask(self, script: Script, name: str, *args: str | int) -> Deferred[object]:
+        # Where reads go: somebody waits, and should not behind a large body on its way out.
+        return self._commands.read([script([self._layout.lease(name)], *args)]).addCallback(_only)
+
+    def _tell(self, script: Script, name: str, *args: str | int) -> Deferred[object]:
+        # Where writes go: whoever is woken by this must find what was stored before it.
+        return self._commands.write([script([self._layout.lease(name)], *args)], 100).addCallback(_only)
+
+
+def _only(replies: list[object]) -> object:
+    if isinstance(replies[0], Refused):
+        raise Unavailable(str(replies[0]))
+    return replies[0]

@@ -1,0 +1,190 @@
+"""One door to the store: from what an operator writes to what flights use.
+
+Must not know: options, routes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txstalecache.store.address import Address, parse
+from txstalecache.store.clock import FleetClock, uptime
+from txstalecache.store.interfaces import ILeases
+from txstalecache.store.layout import Layout
+from txstalecache.store.lease import Changes, LocalLeases, RedisLeases
+from txstalecache.store.memory import MemoryTier
+from txstalecache.store.redisserver import EmbeddedRedis, NoServer
+from txstalecache.store.remote import Remote
+from txstalecache.store.tiered import TieredStore
+
+if TYPE_CHECKING:
+    from txstalecache.store.redis import RedisClient
+    from txstalecache.store.tracking import Tracking
+
+__all__ = ["MODES", "StoreService", "open_store"]
+
+#: ``local``: without Redis, memory and coalescing within the process. ``protect``: say so (503) instead.
+MODES = ("local", "protect")
+
+DEFAULT_PREFIX = "txsc:"
+DEFAULT_MEMORY = 64 * 1024 * 1024
+
+
+class StoreService(Service):
+    """The store of one process: ``store`` (IStore) and ``leases`` (ILeases) may be used at any time, before it is started
+    and while Redis is not there as well."""
+
+    log = Logger()
+    name = "store"
+
+    #: How long ``ready`` waits for Redis at most, in seconds.
+    PATIENCE = 2.0
+
+    def __init__(self, reactor: IReactorTime, redis: str, prefix: str, memory: int, mode: str, embedded: int) -> None:
+        if mode not in MODES:
+            raise ValueError(f"the store's mode is local or protect, not {mode!r}")
+        if memory < 0:
+            raise ValueError("the memory tier has no less than 0 bytes")
+        self._reactor = reactor
+        self._mode = mode
+        self._layout = Layout(prefix)
+        self._address: Address | None = None
+        self._server: EmbeddedRedis | None = None
+        self._trouble = ""
+        self._client: RedisClient | None = None
+        self._tracking: Tracking | None = None
+        self.clock = FleetClock(uptime) if IReactorCore.providedBy(reactor) else FleetClock(reactor.seconds)
+        self.memory = MemoryTier(memory)
+        self.changes = Changes(reactor)
+        local = LocalLeases(reactor, self.changes)
+        self.leases: ILeases = local
+        self.store = TieredStore(self.memory, self.clock)
+        if redis == "embedded":
+            try:
+                self._server = EmbeddedRedis(reactor, embedded)
+            except NoServer as error:
+                self._trouble = str(error)
+        elif redis != "memory":
+            self._address = parse(redis)
+            self._address.endpoint(reactor, 1.0)  # what is wrong with it is to be said now
+        if self._server is not None or self._address is not None:
+            self._attach(local)
+
+    def _attach(self, local: LocalLeases) -> None:
+        # Late: they import txredisapi, and that the reactor.
+        from txstalecache.store.redis import RedisClient
+        from txstalecache.store.tracking import Tracking
+
+        client = self._client = RedisClient(self._reactor, self._layout, self.clock)
+        self.store = TieredStore(self.memory, self.clock, Remote(client, self._layout))
+        self.leases = RedisLeases(client, self._layout, client.deadlines, self.clock.ticks, local, self.changes)
+        self._tracking = Tracking(client, self._layout, self._changed, self.store.tracked)
+        client.when_up.append(self.store.reachable)
+
+    def _changed(self, name: bytes | None) -> None:
+        if name is None:
+            self.store.changed(None)
+            self.changes.happened(None)
+            return
+        read = self._layout.read(name)
+        if read is None:
+            return
+        digest, letter = read
+        if letter == "b":
+            return
+        if letter != "l":
+            self.store.changed(digest)
+        self.changes.happened(digest)
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    def describe(self) -> str:
+        """One line on where entries are kept."""
+        held = f"memory ({self.memory.limit // 1024 // 1024} MiB)"
+        if self._trouble:
+            return f"{held} only: {self._trouble}"
+        if self._server is not None:
+            return f"{held} over an embedded Redis ({self._server.binary})"
+        if self._address is not None:
+            return f"{held} over Redis at {self._address.shown}"
+        return f"{held} only"
+
+    @property
+    def degraded(self) -> bool:
+        """Whether there should be a Redis and is none to be had now."""
+        return bool(self._trouble) or (self._client is not None and not self._client.available)
+
+    @property
+    def protecting(self) -> bool:
+        """Whether misses are to be refused rather than sent upstream: mode ``protect`` without its Redis."""
+        return self._mode == "protect" and self.degraded
+
+    @property
+    def url(self) -> str | None:
+        """Where the embedded Redis is, for workers to share; None before it is started and without one."""
+        return (self._server.url or None) if self._server is not None else None
+
+    # -- coming and going -------------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        super().startService()
+        (self.log.warn if self._trouble else self.log.info)("store: {what}", what=self.describe())
+        if self._server is not None:
+            self._server.start().addCallback(self._connect).addErrback(self._broken)
+        elif self._address is not None:
+            self._connect(None)
+
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure("the embedded Redis does not start; going on without it", failure)
+
+    def _connect(self, _: object) -> None:
+        address = self._address if self._server is None else parse(self._server.url)
+        if self._client is not None and self._tracking is not None and address is not None and self.running:
+            self._client.start(address)
+            self._tracking.start()
+
+    def ready(self) -> Deferred[None]:
+        """Fires when Redis is connected and tells what changes, or after 2 s; nobody needs to wait for it."""
+        if self._client is None or self._tracking is None:
+            return succeed(None)
+        done: Deferred[None] = DeferredList([self._client.when_available(), self._tracking.when_active()]).addCallback(
+            lambda _: None
+        )
+        return done.addTimeout(self.PATIENCE, self._reactor, lambda result, seconds: None)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        await self.store.flush()
+        if self._tracking is not None:
+            await self._tracking.close()
+        if self._client is not None:
+            await self._client.close()
+        self.changes.close()
+        if self._server is not None:
+            await self._server.stop()
+
+
+def open_store(
+    reactor: IReactorTime,
+    *,
+    redis: str = "embedded",
+    prefix: str = DEFAULT_PREFIX,
+    memory: int = DEFAULT_MEMORY,
+    mode: str = "local",
+    embedded: int = 256 * 1024 * 1024,
+) -> StoreService:
+    """The store over ``redis``: ``embedded``, ``memory`` (none), or a URL. A service to start and stop.
+
+    ``memory`` bounds the memory tier and ``embedded`` the embedded server, in bytes. ValueError, in one line and without
+    credentials, when something cannot be meant. It never fails for lack of a Redis.
+    """
+    return StoreService(reactor, redis, prefix, memory, mode, embedded)

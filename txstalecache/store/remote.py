@@ -1,0 +1,233 @@
+"""What this store says to Redis about entries and markers, and what it makes of the answers.
+
+Must not know: connections, the memory tier, who asks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
+from txstalecache.http.keys import Key
+from txstalecache.store import envelope
+from txstalecache.store.envelope import PIECE, Manifest, Opened, Row
+from txstalecache.store.layout import Layout, variant_id
+from txstalecache.store.scripts import DISCARD, MAX_VARIANTS, PUT
+
+__all__ = ["Command", "ICommands", "Loaded", "Refused", "Remote", "Unavailable"]
+
+Command = Sequence[bytes | str | int]
+
+
+class Unavailable(Exception):
+    """Redis did not answer: not connected, too slow, the breaker is open, or too much is waiting to be written."""
+
+
+class Refused(Exception):
+    """Redis answered with an error."""
+
+
+class ICommands(Protocol):
+    """A way to Redis. Replies come in the order of the commands; one that is an error is a ``Refused`` among them."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it is worth trying."""
+
+    def read(self, commands: Sequence[Command]) -> Deferred[list[object]]:
+        """The replies, within the read time limit; else fails with ``Unavailable``."""
+
+    def write(self, commands: Sequence[Command], size: int = 0) -> Deferred[list[object]]:
+        """As ``read``, in the order written and within the write time limit. ``size`` counts against what may wait."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What Redis knows about one key."""
+
+    entries: dict[Selector, Opened] = field(default_factory=dict)
+    """Those that were asked for and are there, with their bodies."""
+    rows: list[Row] = field(default_factory=list)
+    private: Marker | None = None
+    cookie: Marker | None = None
+
+
+class Remote:
+    """Entries in Redis. Its Deferreds fail with ``Unavailable`` or ``Refused`` and with nothing else."""
+
+    #: How long a discard is remembered against fetches that were in the air, in seconds. Longer than a fetch may take.
+    REMEMBER = 300.0
+
+    def __init__(self, commands: ICommands, layout: Layout) -> None:
+        self._commands = commands
+        self._layout = layout
+        self.corrupt = 0
+        """Values that were not what they should be, so far."""
+
+    @property
+    def available(self) -> bool:
+        """Whether Redis is worth asking."""
+        return self._commands.available
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    async def load(self, key: Key, wanted: Iterable[Selector], bodies: dict[str, Opened]) -> Loaded:
+        """Everything about ``key`` but the variants that are not ``wanted``, in one round trip (two for a body in
+        pieces that is not among ``bodies``)."""
+        layout, digest = self._layout, key.digest
+        selectors: list[Selector] = [(), *(chosen for chosen in wanted if chosen)]
+        names = [layout.variant(digest, chosen) for chosen in selectors]
+        marks = [layout.name(digest, "m"), layout.name(digest, "c")]
+        index = layout.name(digest, "x")
+        values, rows = await self._commands.read([("MGET", *marks, *names), ("HGETALL", index)])
+        if not isinstance(values, list) or len(values) != len(names) + 2:
+            raise values if isinstance(values, Refused) else Refused(f"unexpected reply to MGET: {type(values)}")
+        loaded = Loaded()
+        odd: list[bytes] = []
+        for name, value in zip(marks, values[:2], strict=True):
+            marker = envelope.open_marker(value, key)
+            if marker is None:
+                if value is not None:
+                    odd.append(name)
+            elif marker.kind is MarkerKind.COOKIE:
+                loaded.cookie = marker
+            else:
+                loaded.private = marker
+        for chosen, name, value in zip(selectors, names, values[2:], strict=True):
+            opened = envelope.open_entry(value, key)
+            if opened is not None and opened.entry.selector == chosen:
+                whole = await self._whole(key, opened, bodies)
+                if whole is not None:
+                    loaded.entries[chosen] = whole
+                    continue
+            if value is not None:
+                odd.append(name)
+        odd += self._index(rows, index, loaded)
+        self._delete(odd)
+        return loaded
+
+    async def fetch(self, key: Key, chosen: Selector, bodies: dict[str, Opened]) -> Opened | None:
+        """One variant, with its body."""
+        name = self._layout.variant(key.digest, chosen)
+        (value,) = await self._commands.read([("GET", name)])
+        if isinstance(value, Refused):
+            raise value
+        opened = envelope.open_entry(value, key)
+        if opened is not None and opened.entry.selector == chosen:
+            whole = await self._whole(key, opened, bodies)
+            if whole is not None:
+                return whole
+        if value is not None:
+            self._delete([name])
+        return None
+
+    def _index(self, rows: object, index: bytes, loaded: Loaded) -> list[bytes]:
+        if not isinstance(rows, list) or len(rows) % 2 or len(rows) > 4 * MAX_VARIANTS:
+            return [index]
+        for name, value in zip(rows[::2], rows[1::2], strict=True):
+            row = envelope.open_row(value)
+            if row is None or variant_id(row.selector).encode() != name:
+                return [index]
+            loaded.rows.append(row)
+        return []
+
+    async def _whole(self, key: Key, opened: Opened, bodies: dict[str, Opened]) -> Opened | None:
+        """``opened`` with its body; None when some of it is gone."""
+        manifest = opened.manifest
+        if manifest is None:
+            return opened
+        known = bodies.get(manifest.body_id)
+        if known is not None and known.entry.length == manifest.length:
+            return _with_body(opened, known.entry.body)
+        names = [self._piece(key, manifest.body_id, number) for number in range(manifest.pieces)]
+        # One command per piece: a single reply of many megabytes is read slowly.
+        replies = await self._commands.read([("GET", name) for name in names])
+        return self._joined(opened, manifest, replies)
+
+    def _joined(self, opened: Opened, manifest: Manifest, replies: list[object]) -> Opened | None:
+        body = []
+        for number, reply in enumerate(replies):
+            piece = envelope.open_piece(reply, manifest, number)
+            if piece is None:
+                return None
+            body.append(piece)
+        return _with_body(opened, tuple(body))
+
+    def _delete(self, names: list[bytes]) -> None:
+        if names:
+            self.corrupt += len(names)
+            self._commands.write([("UNLINK", *names)]).addErrback(_ignore)
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    async def put(self, key: Key, entry: Entry, keep: float, until: float, body_id: str) -> bool:
+        """Store ``entry`` for ``keep`` seconds; False when Redis has something newer. ``body_id`` names a body that is
+        larger than one piece."""
+        layout, digest = self._layout, key.digest
+        base = layout.name(digest, "")
+        milliseconds = max(1, round(keep * 1000))
+        commands: list[Command] = []
+        pieces = 0
+        if body_id:
+            body = envelope.seal_pieces(body_id, envelope.cut(entry.body))
+            pieces = len(body)
+            # The pieces outlive the envelope that leads to them, never the other way round.
+            commands += [
+                ("SET", self._piece(key, body_id, number), piece, "PX", milliseconds + 10_000)
+                for number, piece in enumerate(body)
+            ]
+        sealed = envelope.seal_entry(key, entry, until, body_id, pieces)
+        more: tuple[bytes | str | int, ...] = ()
+        if entry.selector:
+            row = Row(entry.selector, entry.request_time, entry.response_time, until)
+            more = (variant_id(entry.selector), envelope.seal_row(row), MAX_VARIANTS)
+        keys = [
+            layout.variant(digest, entry.selector),
+            *(layout.name(digest, suffix) for suffix in ("d", "m", "x")),
+        ]
+        commands.append(PUT(keys, base, envelope.stamp(entry.request_time), milliseconds, sealed, *more))
+        replies = await self._commands.write(commands, entry.length + len(sealed))
+        for reply in replies:
+            if isinstance(reply, Refused):
+                raise reply
+        return replies[-1] == 1
+
+    async def mark(self, key: Key, marker: Marker, seconds: float) -> None:
+        """Make ``marker`` known for ``seconds``."""
+        name = self._layout.name(key.digest, "c" if marker.kind is MarkerKind.COOKIE else "m")
+        value = envelope.seal_marker(key, marker)
+        (reply,) = await self._commands.write([("SET", name, value, "PX", max(1, round(seconds * 1000)))], len(value))
+        if isinstance(reply, Refused):
+            raise reply
+
+    async def discard(self, key: Key, when: float) -> None:
+        """Forget the variants of ``key`` whose fetch began at ``when`` or earlier, those still in the air too."""
+        layout, digest = self._layout, key.digest
+        keys = [layout.name(digest, suffix) for suffix in ("e", "d", "x")]
+        base = layout.name(digest, "")
+        (reply,) = await self._commands.write(
+            [DISCARD(keys, base, envelope.stamp(when), round(self.REMEMBER * 1000))], 200
+        )
+        if isinstance(reply, Refused):
+            raise reply
+
+    def _piece(self, key: Key, body_id: str, number: int) -> bytes:
+        return self._layout.name(key.digest, f"b:{body_id}:{number}")
+
+    @staticmethod
+    def body_id(entry: Entry) -> str:
+        """A fresh name for the body of ``entry``; empty when it fits in the envelope."""
+        return os.urandom(8).hex() if entry.length > PIECE else ""
+
+
+def _with_body(opened: Opened, body: tuple[bytes, ...]) -> Opened:
+    return Opened(replace(opened.entry, body=body), opened.until, opened.manifest)
+
+
+def _ignore(failure: object) -> None:
+    """What is not waited for and may fail."""

@@ -1,0 +1,166 @@
+"""What must happen at once in Redis, as Lua. All keys of one call have the same hash tag.
+
+Stamps and the place of things in an envelope are described in ``store.envelope``.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+
+__all__ = ["ACQUIRE", "ALL", "BACK_OFF", "BEAT", "DISCARD", "MAX_VARIANTS", "PUT", "RELEASE", "Script"]
+
+#: Variants kept under one key; the oldest goes first.
+MAX_VARIANTS = 16
+
+
+class Script:
+    """A script and the name Redis gives it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text.encode()
+        self.sha = sha1(self.text, usedforsecurity=False).hexdigest()
+
+    def __call__(self, keys: list[bytes], *args: bytes | str | int) -> tuple[bytes | str | int, ...]:
+        """The command that runs it."""
+        return ("EVALSHA", self.sha, len(keys), *keys, *args)
+
+
+# When the value at a key began to be fetched, and its body's place; nil when it is no entry of ours.
+_STAMP = """
+local function stamp(key)
+  local head = redis.pcall('GETRANGE', key, 0, 45)
+  if type(head) ~= 'string' or string.sub(head, 1, 6) ~= 'txsc1E' then return nil end
+  local when = string.sub(head, 7, 26)
+  if not string.match(when, '^%d+$') or #when ~= 20 then return nil end
+  return when, string.sub(head, 27, 42), tonumber(string.sub(head, 43, 46)) or 0
+end
+-- A body that is being replaced may still be being read.
+local function leave(base, body, pieces)
+  if body and string.match(body, '^%x+$') then
+    for n = 0, pieces - 1 do redis.call('PEXPIRE', base .. 'b:' .. body .. ':' .. n, 10000) end
+  end
+end
+"""
+
+#: Store an entry unless a newer one is there or the key was discarded after its fetch began. 1: stored, 0: not.
+#: KEYS entry, discarded, marker, index; ARGV base, stamp, milliseconds, envelope, [variant, row, most variants]
+PUT = Script(
+    _STAMP
+    + """
+local cut = redis.call('GET', KEYS[2])
+if cut and cut >= ARGV[2] then return 0 end
+local had, body, pieces = stamp(KEYS[1])
+if had and had > ARGV[2] then return 0 end
+redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[3])
+if had then leave(ARGV[1], body, pieces) end
+redis.call('DEL', KEYS[3])
+local variant = ARGV[5]
+if not variant then return 1 end
+local index = KEYS[4]
+if redis.call('TYPE', index)['ok'] ~= 'hash' then redis.call('DEL', index) end
+redis.call('HSET', index, variant, ARGV[6])
+if redis.call('PTTL', index) < tonumber(ARGV[3]) then redis.call('PEXPIRE', index, ARGV[3]) end
+local surplus = redis.call('HLEN', index) - tonumber(ARGV[7])
+if surplus > 0 then
+  local rows = redis.call('HGETALL', index)
+  local others = {}
+  for i = 1, #rows, 2 do
+    if rows[i] ~= variant then others[#others + 1] = {string.sub(rows[i + 1], 7, 26), rows[i]} end
+  end
+  table.sort(others, function(a, b) return a[1] < b[1] end)
+  for i = 1, surplus do
+    local name = ARGV[1] .. 'v:' .. others[i][2]
+    local old, old_body, old_pieces = stamp(name)
+    if old then leave(ARGV[1], old_body, old_pieces) end
+    redis.call('HDEL', index, others[i][2])
+    redis.call('DEL', name)
+  end
+end
+return 1
+"""
+)
+
+#: Forget every variant whose fetch began no later than the stamp, and refuse them for a while.
+#: KEYS entry, discarded, index; ARGV base, stamp, milliseconds to remember it
+DISCARD = Script(
+    _STAMP
+    + """
+local function drop(name)
+  local when, body, pieces = stamp(name)
+  if when and when > ARGV[2] then return false end
+  if when then leave(ARGV[1], body, pieces) end
+  redis.call('DEL', name)
+  return true
+end
+drop(KEYS[1])
+local rows = redis.pcall('HKEYS', KEYS[3])
+if rows['err'] then
+  redis.call('DEL', KEYS[3])
+else
+  for i = 1, #rows do
+    if drop(ARGV[1] .. 'v:' .. rows[i]) then redis.call('HDEL', KEYS[3], rows[i]) end
+  end
+end
+local cut = redis.call('GET', KEYS[2])
+if not cut or cut < ARGV[2] then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end
+return 1
+"""
+)
+
+# The value of a lease is "h:<token>:<failures>" while it is held, "b:<until>:<failures>" during a back-off and for a
+# while after it, so that the next failure knows how many there were. `until` is in milliseconds of Redis' TIME.
+_LEASE = """
+local function now() local t = redis.call('TIME') return t[1] * 1000 + math.floor(t[2] / 1000) end
+local value = redis.pcall('GET', KEYS[1])
+if type(value) == 'table' then redis.call('DEL', KEYS[1]) value = false end
+local state, first, failures = string.match(value or '', '^(%a):([^:]*):(%d+)$')
+if value and not state then redis.call('DEL', KEYS[1]) end
+"""
+
+#: Take the lease. 1: granted, 0: held by another, or a back-off runs and stands in the way.
+#: KEYS lease; ARGV token, milliseconds, "1" when a back-off does not stand in the way
+ACQUIRE = Script(
+    _LEASE
+    + """
+if state == 'h' then return 0 end
+if state == 'b' and ARGV[3] ~= '1' and (tonumber(first) or 0) > now() then return 0 end
+redis.call('SET', KEYS[1], 'h:' .. ARGV[1] .. ':' .. (failures or '0'), 'PX', ARGV[2])
+return 1
+"""
+)
+
+#: Keep the lease. 1: still ours, 0: lost. KEYS lease; ARGV token, milliseconds
+BEAT = Script(
+    _LEASE
+    + """
+if state ~= 'h' or first ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+)
+
+#: Give the lease back. KEYS lease; ARGV token
+RELEASE = Script(
+    _LEASE
+    + """
+if state ~= 'h' or first ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
+"""
+)
+
+#: Turn the lease into a back-off. Answers its milliseconds; 0: the lease was lost.
+#: KEYS lease; ARGV token, first back-off in ms, longest in ms, jitter as a percentage of the back-off
+BACK_OFF = Script(
+    _LEASE
+    + """
+if state ~= 'h' or first ~= ARGV[1] then return 0 end
+local count = math.min(tonumber(failures), 30)
+local pause = math.min(tonumber(ARGV[2]) * 2 ^ count, tonumber(ARGV[3]))
+pause = math.floor(pause * tonumber(ARGV[4]) / 100)
+redis.call('SET', KEYS[1], 'b:' .. string.format('%.0f', now() + pause) .. ':' .. (count + 1), 'PX', pause + 60000)
+return pause
+"""
+)
+
+ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, BACK_OFF)

@@ -1,0 +1,432 @@
+"""The store that flights see: memory over Redis, with what is on its way to Redis in between.
+
+An answer is looked for in memory, then among the writes that Redis has not confirmed yet, then in Redis. A write is
+visible here at once; nobody waits for it to reach Redis. Nothing that goes wrong with Redis comes out of here.
+
+Must not know: how Redis is talked to, what an entry means.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from txstalecache.http.entry import Entry, Marker, Selector
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import RequestHead
+from txstalecache.http.vary import selector
+from txstalecache.store.clock import FleetClock
+from txstalecache.store.envelope import Opened
+from txstalecache.store.interfaces import NOTHING, Found, IStore
+from txstalecache.store.memory import MemoryTier, Shelf, Variant
+from txstalecache.store.remote import Loaded, Refused, Remote, Unavailable
+
+__all__ = ["TieredStore"]
+
+
+class _Pending:
+    """What was written about one key and Redis has not confirmed yet."""
+
+    __slots__ = ("shelf", "unmarked", "writes")
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.writes = 0
+        self.unmarked = False
+        """Whether a marker that Redis still knows was taken away."""
+
+
+class _Trip:
+    """One question to Redis about one key, and those who wait for its answer."""
+
+    __slots__ = ("key", "session", "tainted", "waiters")
+
+    def __init__(self, key: Key, session: int) -> None:
+        self.key = key
+        self.session = session
+        self.waiters: dict[Deferred[Found], RequestHead] = {}
+        self.tainted = False
+        """The key changed meanwhile: good for those who asked before, not to be kept."""
+
+
+@implementer(IStore)
+class TieredStore:
+    """Memory over Redis; over nothing when ``remote`` is None."""
+
+    log = Logger()
+
+    #: How long memory is believed when nobody tells of changes, in seconds.
+    UNTRACKED = 1.0
+    #: How long a discard is remembered against fetches in the air, in seconds.
+    REMEMBER = 300.0
+    #: Discards remembered, those among them that Redis has still to be told, and keys whose Vary is remembered.
+    MOST = 10_000
+
+    def __init__(self, memory: MemoryTier, clock: FleetClock, remote: Remote | None = None) -> None:
+        self.memory = memory
+        self.clock = clock
+        self.session = 0
+        """The tracking session that runs; 0: none."""
+        self.unwritten = 0
+        """Writes that did not reach Redis, so far."""
+        self._remote = remote
+        self._trips: dict[str, _Trip] = {}
+        self._pending: dict[Key, _Pending] = {}
+        self._under_way: set[Deferred[None]] = set()
+        self._names: OrderedDict[Key, tuple[bytes, ...]] = OrderedDict()
+        self._cuts: OrderedDict[Key, float] = OrderedDict()
+        self._untold: OrderedDict[Key, float] = OrderedDict()
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def peek(self, key: Key, request: RequestHead) -> Found | None:
+        now = self.clock.now()
+        shelf = self.memory.get(key)
+        if shelf is not None and self._believed(shelf, now):
+            found = shelf.find(request, now, "memory")
+            if found is not None:
+                return found
+        pending = self._pending.get(key)
+        if pending is not None:
+            found = pending.shelf.find(request, now, "memory")
+            if found is not None:
+                return found
+        if self._remote is not None and self._remote.available:
+            return None
+        return self._guess(key, request)
+
+    def lookup(self, key: Key, request: RequestHead) -> Deferred[Found]:
+        found = self.peek(key, request)
+        if found is not None:
+            return succeed(found)
+        trip = self._trips.get(key.digest)
+        done: Deferred[Found] = Deferred()
+        if trip is not None:
+            trip.waiters[done] = request
+            return done
+        trip = self._trips[key.digest] = _Trip(key, self.session)
+        trip.waiters[done] = request
+        self._start(self._travel(trip, request))
+        return done
+
+    def _believed(self, shelf: Shelf, now: float) -> bool:
+        if shelf.suspect:
+            return False
+        if self._remote is None or (shelf.session and shelf.session == self.session):
+            return True
+        return now - shelf.learned < self.UNTRACKED
+
+    def _guess(self, key: Key, request: RequestHead) -> Found:
+        """What can be said when Redis cannot be asked."""
+        now = self.clock.now()
+        shelf = self.memory.look(key)
+        if shelf is not None and self._believed(shelf, now):
+            return shelf.without_bodies(request, now, "memory")
+        pending = self._pending.get(key)
+        return NOTHING if pending is None else pending.shelf.without_bodies(request, now, "memory")
+
+    async def _travel(self, trip: _Trip, request: RequestHead) -> None:
+        assert self._remote is not None
+        key = trip.key
+        names = self._names.get(key, ())
+        wanted = [selector(names, request)] if names else []
+        loaded: Loaded | None = None
+        try:
+            loaded = await self._remote.load(key, wanted, self._bodies(key))
+        except (Unavailable, Refused):
+            pass
+        finally:
+            # From here on nobody joins: what is asked later is asked anew.
+            if self._trips.get(key.digest) is trip:
+                del self._trips[key.digest]
+            if loaded is None:
+                self._settle(trip.waiters, lambda asked: self._guess(key, asked))
+        if loaded is None:
+            return
+        shelf = self._shelve(trip, loaded, wanted)
+        now = self.clock.now()
+        absent: dict[Selector, dict[Deferred[Found], RequestHead]] = {}
+        for done, asked in list(trip.waiters.items()):
+            if shelf.find(asked, now, "redis") is None:
+                variant = shelf.matching(asked, now)
+                assert variant is not None
+                absent.setdefault(variant.selector, {})[done] = asked
+                del trip.waiters[done]
+        self._settle(trip.waiters, lambda asked: shelf.without_bodies(asked, self.clock.now(), "redis"))
+        for chosen, waiters in absent.items():
+            self._start(self._fetch(trip, shelf, chosen, waiters))
+
+    async def _fetch(
+        self, trip: _Trip, shelf: Shelf, chosen: Selector, waiters: dict[Deferred[Found], RequestHead]
+    ) -> None:
+        """A variant that the index told of: the second round trip of a process that does not know the key's Vary."""
+        assert self._remote is not None
+        opened: Opened | None = None
+        try:
+            opened = await self._remote.fetch(trip.key, chosen, self._bodies(trip.key))
+        except (Unavailable, Refused):
+            pass
+        finally:
+            if opened is None:
+                shelf.variants.pop(chosen, None)
+            else:
+                shelf.add(_variant(opened))
+            if shelf.alive:
+                self.memory.put(shelf)
+            self._settle(waiters, lambda asked: shelf.without_bodies(asked, self.clock.now(), "redis"))
+
+    def _shelve(self, trip: _Trip, loaded: Loaded, wanted: list[Selector]) -> Shelf:
+        """What was ``loaded`` as a shelf, with what is on its way on top; kept when nothing has changed meanwhile."""
+        key = trip.key
+        shelf = Shelf(key, complete=True, session=trip.session, learned=self.clock.now())
+        shelf.cut = self._cuts.get(key, -1.0)
+        for row in loaded.rows:
+            if row.selector not in wanted or row.selector in loaded.entries:
+                shelf.add(Variant(row.selector, row.request_time, row.response_time, row.until))
+        for opened in loaded.entries.values():
+            shelf.add(_variant(opened))
+        shelf.private, shelf.cookie = loaded.private, loaded.cookie
+        self._remember_names(shelf)
+        # What is pending is about this process's own view: it does not go into what is kept.
+        keep = not trip.tainted and trip.session == self.session
+        pending = self._pending.get(key)
+        if pending is not None:
+            self._overlay(shelf, pending)
+            keep = False
+        if keep and (shelf.variants or shelf.private or shelf.cookie):
+            self.memory.put(shelf)
+        else:
+            shelf.alive = False
+        return shelf
+
+    def _overlay(self, shelf: Shelf, pending: _Pending) -> None:
+        over = pending.shelf
+        if over.complete:
+            shelf.discard(over.cut)
+        for variant in over.variants.values():
+            shelf.add(variant)
+        if over.private is not None or pending.unmarked:
+            shelf.private = over.private
+        if over.cookie is not None:
+            shelf.cookie = over.cookie
+
+    def _bodies(self, key: Key) -> dict[str, Opened]:
+        """Large bodies of ``key`` that memory has, by their id: what has the same id need not be read again."""
+        shelf = self.memory.look(key)
+        if shelf is None:
+            return {}
+        return {
+            one.body_id: Opened(one.entry, one.until, None)
+            for one in shelf.variants.values()
+            if one.body_id and one.entry is not None
+        }
+
+    def _remember_names(self, shelf: Shelf) -> None:
+        if shelf.names:
+            self._names[shelf.key] = shelf.names
+            self._names.move_to_end(shelf.key)
+            if len(self._names) > self.MOST:
+                self._names.popitem(last=False)
+
+    def _settle(self, waiters: dict[Deferred[Found], RequestHead], answer: Callable[[RequestHead], Found]) -> None:
+        while waiters:
+            done, asked = waiters.popitem()
+            if not done.called:  # cancelled
+                done.callback(answer(asked))
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def put(self, key: Key, entry: Entry, keep: float) -> None:
+        if keep <= 0 or entry.request_time <= self._cuts.get(key, -1.0):
+            return
+        now = self.clock.now()
+        remote = self._remote
+        reachable = remote is not None and remote.available
+        body_id = Remote.body_id(entry) if reachable else ""
+        variant = Variant.of(entry, now + keep, body_id)
+        shelf = self._open(key, now)
+        shelf.add(variant)
+        shelf.private = None
+        self.memory.put(shelf)
+        self._remember_names(shelf)
+        self._taint(key)
+        if remote is None:
+            return
+        if not reachable:
+            self.unwritten += 1
+            return
+        pending = self._pend(key)
+        pending.shelf.add(variant)
+        pending.shelf.private = None
+        pending.unmarked = True
+        self._send(pending, self._put(remote, key, entry, keep, variant))
+
+    async def _put(self, remote: Remote, key: Key, entry: Entry, keep: float, variant: Variant) -> None:
+        if not await remote.put(key, entry, keep, variant.until, variant.body_id):
+            # Redis has something newer, or it was discarded meanwhile: ours is not to be used.
+            shelf = self.memory.look(key)
+            if shelf is not None and shelf.variants.get(entry.selector) is variant:
+                self.memory.drop(key)
+
+    def mark(self, key: Key, marker: Marker) -> None:
+        now = self.clock.now()
+        if marker.until <= now:
+            return
+        shelf = self._open(key, now)
+        shelf.mark(marker)
+        self.memory.put(shelf)
+        self._taint(key)
+        remote = self._remote
+        if remote is None or not remote.available:
+            return
+        pending = self._pend(key)
+        pending.shelf.mark(marker)
+        self._send(pending, remote.mark(key, marker, marker.until - now))
+
+    def discard(self, key: Key) -> None:
+        when = self.clock.mark()
+        self._cuts[key] = when
+        self._cuts.move_to_end(key)
+        while self._cuts:
+            _, oldest = next(iter(self._cuts.items()))
+            if len(self._cuts) <= self.MOST and oldest > when - self.REMEMBER:
+                break
+            self._cuts.popitem(last=False)
+        shelf = self.memory.look(key)
+        if shelf is not None:
+            # Not changed in place: whoever holds on to a shelf asks only whether it is alive.
+            self.memory.drop(key)
+        if self._remote is None:
+            if shelf is not None and (shelf.private or shelf.cookie):
+                fresh = self._open(key, when)
+                fresh.private, fresh.cookie = shelf.private, shelf.cookie
+                self.memory.put(fresh)
+            return
+        self._taint(key)
+        self._tell(key, when)
+
+    def _tell(self, key: Key, when: float) -> None:
+        remote = self._remote
+        assert remote is not None
+        self._untold[key] = when
+        self._untold.move_to_end(key)
+        if len(self._untold) > self.MOST:
+            self._untold.popitem(last=False)
+            self.unwritten += 1
+        if remote.available:
+            pending = self._pend(key)
+            pending.shelf.discard(when)
+            pending.shelf.complete = True
+            self._send(pending, self._discard(remote, key, when))
+
+    async def _discard(self, remote: Remote, key: Key, when: float) -> None:
+        await remote.discard(key, when)
+        if self._untold.get(key) == when:
+            del self._untold[key]
+
+    def _open(self, key: Key, now: float) -> Shelf:
+        """A shelf to write on: the one in memory where it can be believed for as long as a new one, else a new one."""
+        shelf = self.memory.look(key)
+        tracked = shelf is not None and shelf.session == self.session != 0
+        if shelf is not None and not shelf.suspect and (self._remote is None or tracked):
+            return shelf
+        fresh = Shelf(key, complete=self._remote is None, session=self.session, learned=now)
+        fresh.cut = self._cuts.get(key, -1.0)
+        return fresh
+
+    def _pend(self, key: Key) -> _Pending:
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._pending[key] = _Pending(Shelf(key))
+        return pending
+
+    def _send(self, pending: _Pending, writing: Coroutine[Any, Any, None]) -> None:
+        pending.writes += 1
+
+        async def written() -> None:
+            try:
+                await writing
+            except (Unavailable, Refused):
+                self.unwritten += 1
+            finally:
+                pending.writes -= 1
+                key = pending.shelf.key
+                if not pending.writes and self._pending.get(key) is pending:
+                    del self._pending[key]
+
+        self._start(written())
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        done: Deferred[None] = Deferred.fromCoroutine(coroutine)
+        if done.called:
+            done.addErrback(lambda failure: self.log.failure("store", failure))
+            return
+        self._under_way.add(done)
+
+        def over(result: object) -> None:
+            self._under_way.discard(done)
+
+        done.addErrback(lambda failure: self.log.failure("store", failure))
+        done.addBoth(over)
+
+    # -- what others do ---------------------------------------------------------------------------------------------
+
+    def changed(self, digest: str | None) -> None:
+        """Something about the key with this digest was changed elsewhere; None: perhaps everything."""
+        if digest is None:
+            for trip in list(self._trips.values()):
+                self._taint(trip.key)
+            self.memory.clear()
+            return
+        trip = self._trips.get(digest)
+        if trip is not None:
+            self._taint(trip.key)
+        shelf = self.memory.called(digest)
+        if shelf is None:
+            return
+        if any(one.body_id for one in shelf.variants.values()):
+            # Large bodies are kept aside: what Redis says next may be that they are still the ones.
+            shelf.suspect = True
+            shelf.alive = False
+        else:
+            self.memory.drop(shelf.key)
+
+    def tracked(self, session: int) -> None:
+        """A tracking session has begun; 0: it is over, and what was learned in it may change unnoticed."""
+        self.session = session
+        if not session:
+            self.changed(None)
+
+    def reachable(self) -> None:
+        """Redis is there (again): it is told what it missed."""
+        for key, when in list(self._untold.items()):
+            self._tell(key, when)
+
+    def _taint(self, key: Key) -> None:
+        trip = self._trips.pop(key.digest, None)
+        if trip is not None:
+            trip.tainted = True
+
+    # -- ending -----------------------------------------------------------------------------------------------------
+
+    def flush(self) -> Deferred[None]:
+        """Fires when what was written so far is in Redis, or has failed: at most the write time limit."""
+        waiting: list[Deferred[None]] = []
+        for done in self._under_way:
+            one: Deferred[None] = Deferred()
+            done.addBoth(lambda result, one=one: one.callback(None))
+            waiting.append(one)
+        return DeferredList(waiting).addCallback(lambda _: None)
+
+
+def _variant(opened: Opened) -> Variant:
+    body_id = "" if opened.manifest is None else opened.manifest.body_id
+    return Variant.of(opened.entry, opened.until, body_id)
