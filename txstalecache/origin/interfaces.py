@@ -123,8 +123,8 @@ class IOriginResponse(Interface):
 class IOrigin(Interface):
     """The way to the upstream. One fetch is one request, sent at most once unless configured otherwise."""
 
-    def fetch(request: OriginRequest) -> Deferred[IOriginResponse]:  # type: ignore[empty-body]
+    def fetch(request: OriginRequest) -> Deferred[IOriginResponse]:
         """Fires with the response head, or fails with OriginError. Cancelling closes the connection."""
 
-    def close() -> Deferred[None]:  # type: ignore[empty-body]
+    def close() -> Deferred[None]:
         """Close idle connections; fires when they are gone."""

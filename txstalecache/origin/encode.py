@@ -1,0 +1,56 @@
+"""Requests to the wire: exactly one well-formed head, or ``ValueError``.
+
+What the edge has let through is checked once more: this is the last place where a line break in the wrong place can be
+kept from becoming a second request. Must not know: sockets, clocks.
+"""
+
+from __future__ import annotations
+
+import re
+
+from twisted.web.iweb import UNKNOWN_LENGTH
+
+from txstalecache.http.fields import HOP_BY_HOP
+from txstalecache.origin.interfaces import OriginRequest
+
+__all__ = ["encode_head"]
+
+# Framing and the connection are ours; Expect is between the client and us (RFC 9110 §10.1.1).
+_OURS = HOP_BY_HOP | {b"content-length", b"expect"}
+
+# Methods that mean a body: without one they say so (RFC 9110 §8.6).
+_WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
+
+_HEAD = re.compile(
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ (?:/[\x21\x22\x24-\x7e]*+|\*) HTTP/1\.1\r\n"
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)++\r\n"
+)
+
+
+def encode_head(request: OriginRequest, authority: bytes) -> bytes:
+    """The head of ``request``, its fields in their order. ``authority`` becomes the ``Host`` when there is none.
+
+    Raises ValueError for what would not be one HTTP/1.1 request: line breaks, NUL or other controls anywhere, a method
+    or a name that is no token, a target that is not in origin form, more than one Host.
+    """
+    head = request.head
+    lines = [b"%s %s HTTP/1.1" % (head.method, head.target)]
+    if b"host" not in head.fields:
+        lines.append(b"Host: " + authority)
+    elif len(head.fields.get_all(b"host")) > 1:
+        raise ValueError("more than one Host")
+    for name, value in head.fields.pairs:
+        if name.lower() not in _OURS:
+            lines.append(b"%s: %s" % (name, value))
+    if request.body is not None:
+        length = request.body.length
+        lines.append(b"Transfer-Encoding: chunked" if length is UNKNOWN_LENGTH else b"Content-Length: %d" % length)
+    elif head.method in _WITH_BODY:
+        lines.append(b"Content-Length: 0")
+    count = len(lines)
+    lines.append(b"\r\n")
+    encoded = b"\r\n".join(lines)
+    # The pattern alone would take an injected line for one more field: the number of lines must be ours as well.
+    if encoded.count(b"\n") != count + 1 or _HEAD.fullmatch(encoded) is None:
+        raise ValueError("not one well-formed request")
+    return encoded

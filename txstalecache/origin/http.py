@@ -1,0 +1,115 @@
+"""An upstream server that speaks HTTP/1.1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    UNIXClientEndpoint,
+    wrapClientTLS,
+)
+from twisted.internet.interfaces import IStreamClientEndpoint
+from zope.interface import implementer
+
+from txstalecache.origin.address import Address
+from txstalecache.origin.encode import encode_head
+from txstalecache.origin.exchange import Exchange
+from txstalecache.origin.interfaces import Fault, IOrigin, IOriginResponse, OriginError, OriginRequest
+from txstalecache.origin.pool import Pool
+from txstalecache.origin.tls import TLS
+
+__all__ = ["HttpOrigin"]
+
+# Longer than any limit of ours: the fetch's own connect deadline decides.
+_ENDPOINT_TIMEOUT = 86400.0
+
+
+@implementer(IOrigin)
+class HttpOrigin:
+    """One server behind ``url``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:/path/of/socket``.
+
+    At most ``max_connections`` at a time; ``queue`` fetches may wait ``queue_wait`` seconds for one, beyond that they
+    fail as OVERLOADED. Connections are kept ``idle`` seconds after their last exchange (below the 5 s after which many
+    servers close theirs); 0 keeps none. A connection is used again only after an exchange that ended exactly where it
+    said it would. No redirects, no cookies, no decoding. Nothing is sent twice, but for an idempotent request without
+    body whose kept connection turns out to have been closed: that goes out once more on a fresh one.
+
+    Raises ValueError, in one line, for a URL or a TLS file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        *,
+        max_connections: int = 64,
+        queue: int = 1000,
+        queue_wait: float = 5.0,
+        idle: float = 4.0,
+        tls: TLS | None = None,
+    ) -> None:
+        if max_connections < 1:
+            raise ValueError(f"max_connections {max_connections}: expected at least 1")
+        self.address = Address.parse(url)
+        if tls is not None and self.address.scheme != "https":
+            raise ValueError(f"origin {url!r}: TLS options need https://")
+        self._reactor = reactor
+        self._pool = Pool(
+            reactor,
+            _endpoint(reactor, self.address, tls or TLS()),
+            secure=self.address.scheme == "https",
+            max_connections=max_connections,
+            queue=queue,
+            queue_wait=queue_wait,
+            idle=idle,
+        )
+        self._authority = self.address.authority
+
+    def fetch(self, request: OriginRequest) -> Deferred[IOriginResponse]:
+        """See ``IOrigin``. A request that cannot be sent as one well-formed HTTP/1.1 request is not sent: MALFORMED."""
+        try:
+            encoded = encode_head(request, self._authority)
+        except ValueError as error:
+            return fail(OriginError(Fault.MALFORMED, f"request not sent: {error}"))
+        exchange = Exchange(self._reactor, request, encoded)
+        self._pool.submit(exchange)
+        return exchange.begun
+
+    def close(self) -> Deferred[None]:
+        """See ``IOrigin``. Fetches are still possible; their connections are not kept."""
+        return self._pool.close()
+
+    @property
+    def connections(self) -> int:
+        """Connections open or being opened."""
+        return self._pool.size
+
+    @property
+    def idle_connections(self) -> int:
+        """Connections kept for the next fetch."""
+        return self._pool.idle_connections
+
+    @property
+    def waiting(self) -> int:
+        """Fetches that wait for a connection."""
+        return self._pool.waiting
+
+
+def _endpoint(reactor: Any, address: Address, tls: TLS) -> IStreamClientEndpoint:
+    endpoint: IStreamClientEndpoint
+    if address.scheme == "unix":
+        return UNIXClientEndpoint(reactor, address.path, timeout=_ENDPOINT_TIMEOUT)
+    if isIPAddress(address.host):
+        endpoint = TCP4ClientEndpoint(reactor, address.host, address.port, timeout=_ENDPOINT_TIMEOUT)
+    elif isIPv6Address(address.host):
+        endpoint = TCP6ClientEndpoint(reactor, address.host, address.port, timeout=_ENDPOINT_TIMEOUT)
+    else:
+        endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=_ENDPOINT_TIMEOUT)
+    if address.scheme == "https":
+        endpoint = wrapClientTLS(tls.creator(address.host), endpoint)
+    return endpoint

@@ -1,0 +1,125 @@
+"""A request body on its way to the origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IProducer, IPullProducer, IPushProducer, IReactorTime, ITransport
+from twisted.python.failure import Failure
+from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
+from zope.interface import implementer
+
+__all__ = ["Upload"]
+
+
+@implementer(IConsumer, IPushProducer)
+class Upload:
+    """Writes what a body producer gives to a transport, framed; the transport's back-pressure reaches the producer.
+
+    ``ended`` is called once, with None when the whole body is written, or with a short text when it will not be; not
+    after ``stop``. The Deferred of ``startProducing`` is owned here.
+    """
+
+    def __init__(
+        self, clock: IReactorTime, body: IBodyProducer, transport: ITransport, ended: Callable[[str | None], None]
+    ) -> None:
+        self._clock = clock
+        self._body = body
+        self._transport = transport
+        self._ended = ended
+        self._left: int | None = None if body.length is UNKNOWN_LENGTH else body.length
+        self._source: IPushProducer | IPullProducer = body
+        self._pulled = False
+        self._running = False
+        self._done: Deferred[None] | None = None
+        self.stalled_at: float | None = None
+        """Since when the origin takes no more (the clock's seconds); None while it does."""
+
+    def start(self) -> None:
+        """Start the producer; the head is written already."""
+        self._running = True
+        self._transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        try:
+            self._done = done = self._body.startProducing(self)
+        except Exception:
+            self._finish("the request body could not be read")
+            return
+        done.addCallbacks(self._produced, self._failed)
+
+    def stop(self) -> None:
+        """Send no more; the origin does not want it or is gone. The connection is of no further use. Idempotent."""
+        if self._detach():
+            self._body.stopProducing()
+
+    def _detach(self) -> bool:
+        if not self._running:
+            return False
+        self._running = False
+        self.stalled_at = None
+        self._transport.unregisterProducer()  # type: ignore[attr-defined]
+        return True
+
+    def _finish(self, error: str | None) -> None:
+        if self._detach():
+            self._ended(error)
+
+    def _produced(self, _: object) -> None:
+        if self._left:
+            self._finish("the request body ended early")
+        elif self._running:
+            if self._left is None:
+                self._transport.write(b"0\r\n\r\n")
+            self._finish(None)
+
+    def _failed(self, _: Failure) -> None:
+        self._finish("the request body ended early")
+
+    # -- IConsumer, for the body --------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Part of the body."""
+        if not self._running or not data:
+            return
+        if self._left is None:
+            self._transport.writeSequence((b"%x\r\n" % len(data), data, b"\r\n"))
+            return
+        if len(data) > self._left:
+            # Never sent: the origin would read the rest as the next request.
+            self._body.stopProducing()
+            self._finish("a request body longer than announced")
+            return
+        self._left -= len(data)
+        self._transport.write(data)
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """A body may name somebody else who is to be paused in its place."""
+        self._source = producer  # type: ignore[assignment]
+        self._pulled = not streaming
+        if self._pulled and self._running:
+            self._transport.unregisterProducer()  # type: ignore[attr-defined]
+            self._transport.registerProducer(producer, False)  # type: ignore[attr-defined]
+
+    def unregisterProducer(self) -> None:
+        """That one has nothing more; the body's Deferred tells the end."""
+        self._source = self._body
+        if self._pulled and self._running:
+            self._pulled = False
+            self._transport.unregisterProducer()  # type: ignore[attr-defined]
+            self._transport.registerProducer(self, True)  # type: ignore[attr-defined]
+
+    # -- IPushProducer, for the transport -----------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """The origin takes no more for now."""
+        self.stalled_at = self._clock.seconds()
+        self._source.pauseProducing()  # type: ignore[union-attr]
+
+    def resumeProducing(self) -> None:
+        """It takes more."""
+        self.stalled_at = None
+        self._source.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+        self.stop()
