@@ -82,26 +82,7 @@ class Discard:
         pass
 
     def complete(self, framing: Framing) -> None:
-        if framing is Framing.DELIMITED and self.body.retained and not self.outdated:
-            try:
-                self._store_whole()
-            except Exception:
-                # The clients have their answer whatever becomes of the entry.
-                self._log.failure("an answer could not be stored")
-        self.body.end()
-        self._end(self.state if self.state is State.UNSHAREABLE else State.DONE)
-
-    def _store_whole(self) -> None:
-        admission, response, lease = self._admission, self._response, self._lease
-        if response is None or not isinstance(admission, Store) or (lease is not None and lease.lost):
-            return
-        chunks = tuple(self.body.chunks)
-        if chunks and self.body.length <= Body.COMPACT:
-            chunks = (b"".join(chunks),)
-        entry = policy.make_entry(
-            self.plan.fetch, response.head, chunks, admission, self._request_time, self._response_time
-        )
-        self._put(entry)
+        pass
 
     def broken(self, error: OriginError) -> None:
         pass
@@ -452,25 +433,26 @@ class Flight:
             self._response.pause()
 
     def complete(self, framing: Framing) -> None:
-        admission = self._admission
-        if (
-            isinstance(admission, Store)
-            and self.body.retained
-            and framing is Framing.DELIMITED
-            and not self.outdated
-            and not (self._lease is not None and self._lease.lost)
-        ):
-            assert self._response is not None
-            chunks = tuple(self.body.chunks)
-            if self.body.length <= Body.COMPACT:
-                chunks = (b"".join(chunks),) if chunks else ()
-            self._put(
-                policy.make_entry(
-                    self.plan.fetch, self._response.head, chunks, admission, self._request_time, self._response_time
-                )
-            )
+        if framing is Framing.DELIMITED and self.body.retained and not self.outdated:
+            try:
+                self._store_whole()
+            except Exception:
+                # The clients have their answer whatever becomes of the entry.
+                self._log.failure("an answer could not be stored")
         self.body.end()
         self._end(self.state if self.state is State.UNSHAREABLE else State.DONE)
+
+    def _store_whole(self) -> None:
+        admission, response, lease = self._admission, self._response, self._lease
+        if response is None or not isinstance(admission, Store) or (lease is not None and lease.lost):
+            return
+        chunks = tuple(self.body.chunks)
+        if chunks and self.body.length <= Body.COMPACT:
+            chunks = (b"".join(chunks),)
+        entry = policy.make_entry(
+            self.plan.fetch, response.head, chunks, admission, self._request_time, self._response_time
+        )
+        self._put(entry)
 
     def broken(self, error: OriginError) -> None:
         if self.plan.entry is not None and self._lease is not None:
