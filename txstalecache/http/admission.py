@@ -143,12 +143,12 @@ def admit(
     if lifetime.source is Source.NONE and rules.default_ttl is not None and response.status in FORCED_STATUSES:
         lifetime = Lifetime(rules.default_ttl + age, Source.EXPLICIT)
     validator = freshness.has_validator(fields)
+    if control.no_cache and not validator:
+        return Share(explicit, "no-cache")
     if lifetime.source is Source.NONE and not (
         validator and (response.status in HEURISTIC_STATUSES or control.public or control.no_cache)
     ):
         return Share(explicit, "no-freshness")
-    if control.no_cache and not validator:
-        return Share(explicit, "no-cache")
     decided = _freshness(response, control, lifetime.seconds, rules, age)
     if lifetime.seconds <= 0 and not (validator or decided.while_revalidate or decided.if_error):
         return Share(explicit, "ttl-0")
