@@ -41,7 +41,7 @@ class Address:
         root = None
         if self.ca:
             try:
-                with open(self.ca, encoding="ascii") as file:
+                with open(self.ca, "rb") as file:
                     root = trustRootFromCertificates([Certificate.loadPEM(file.read())])
             except Exception as error:
                 raise ValueError(f"cannot read the certificate authority {self.ca!r}: {error}") from None

@@ -13,8 +13,11 @@ __all__ = ["Deadlines"]
 
 
 class Deadlines:
-    """Calls back what was ``add``ed, at its time or up to two ticks (of 20 ms) later. Nothing is ever taken out: what is
-    called back looks whether it still matters. The timer stands at the first slot in use, and only while there is one."""
+    """Calls back what was ``add``ed, at its time or up to two ticks (of 20 ms) later.
+
+    Nothing is ever taken out: what is called back looks whether it still matters. The timer stands at the first slot in
+    use, and only while there is one.
+    """
 
     TICK = 0.02
 

@@ -39,10 +39,10 @@ NOTHING = Found()
 class IStore(Interface):
     """Where entries live. All methods may be called at any time, before and after Redis comes and goes."""
 
-    def peek(key: Key, request: RequestHead) -> Found | None:  # type: ignore[empty-body]
+    def peek(key: Key, request: RequestHead) -> Found | None:
         """What this process can say at once, without I/O; None when it would have to ask further (``lookup``)."""
 
-    def lookup(key: Key, request: RequestHead) -> Deferred[Found]:  # type: ignore[empty-body]
+    def lookup(key: Key, request: RequestHead) -> Deferred[Found]:
         """What is known about ``key``. Takes at most the read time limit. Never fails; cancelling it is safe."""
 
     def put(key: Key, entry: Entry, keep: float) -> None:
@@ -55,7 +55,7 @@ class IStore(Interface):
     def discard(key: Key) -> None:
         """Forget every variant of ``key`` everywhere, at once for this process (RFC 9111 §4.4 invalidation)."""
 
-    def now() -> float:  # type: ignore[empty-body]
+    def now() -> float:
         """The fleet's time in seconds since the epoch: Redis ``TIME`` once known, else the host's."""
 
 
@@ -77,15 +77,15 @@ class ILease(Interface):
         """Give it back and wake those who wait elsewhere. Idempotent; nobody waits for it."""
 
     def back_off() -> None:
-        """The refresh failed: let nobody refresh this key until the back-off passes (1 s, doubling to 60 s, jittered)."""
+        """The refresh failed: nobody refreshes this key until the back-off passes (1 s, doubling to 60 s, jittered)."""
 
 
 class ILeases(Interface):
     """Grants leases. Without Redis every lease is granted: the registry still coalesces within the process."""
 
-    def acquire(name: str, purpose: Purpose) -> Deferred[ILease | None]:  # type: ignore[empty-body]
+    def acquire(name: str, purpose: Purpose) -> Deferred[ILease | None]:
         """The lease called ``name``, or None while another process holds it (or, for REFRESH, a back-off runs)."""
 
-    def changed(key: Key) -> Deferred[None]:  # type: ignore[empty-body]
+    def changed(key: Key) -> Deferred[None]:
         """Fires when something about ``key`` (entry, marker, lease) may have changed elsewhere, or at the latest after
         the poll interval. The caller owns it and cancels it when it no longer cares."""

@@ -185,8 +185,8 @@ class Shelf:
 
 
 class MemoryTier:
-    """Shelves, up to ``limit`` bytes of them, by S3-FIFO: newcomers pass through a small queue, and only those asked for
-    again while in it (or soon after) enter the main one, so that a scan does not wash out what is popular."""
+    """Shelves, up to ``limit`` bytes of them, by S3-FIFO: newcomers pass through a small queue, and only those asked
+    for again while in it (or soon after) enter the main one, so that a scan does not wash out what is popular."""
 
     SMALL = 0.1
 

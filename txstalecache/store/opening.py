@@ -37,8 +37,8 @@ DEFAULT_MEMORY = 64 * 1024 * 1024
 
 
 class StoreService(Service):
-    """The store of one process: ``store`` (IStore) and ``leases`` (ILeases) may be used at any time, before it is started
-    and while Redis is not there as well."""
+    """The store of one process: ``store`` (IStore) and ``leases`` (ILeases) may be used at any time, also before it is
+    started and while Redis is not there."""
 
     log = Logger()
     name = "store"
@@ -184,7 +184,7 @@ def open_store(
 ) -> StoreService:
     """The store over ``redis``: ``embedded``, ``memory`` (none), or a URL. A service to start and stop.
 
-    ``memory`` bounds the memory tier and ``embedded`` the embedded server, in bytes. ValueError, in one line and without
-    credentials, when something cannot be meant. It never fails for lack of a Redis.
+    ``memory`` bounds the memory tier and ``embedded`` the embedded server, in bytes. ValueError, in one line and
+    without credentials, when something cannot be meant. It never fails for lack of a Redis.
     """
     return StoreService(reactor, redis, prefix, memory, mode, embedded)

@@ -1,7 +1,7 @@
 """The connections to Redis: txredisapi's factories and parser, with our time limits, handshake and circuit breaker.
 
-Commands of one batch go out in one write and answer one Deferred. Reads and writes have a connection each (reads as many
-as configured), so that a hit does not queue behind a large body on its way out; what is written stays in order.
+Commands of one batch go out in one write and answer one Deferred. Reads and writes have a connection each (reads as
+many as configured), so that a hit does not queue behind a large body on its way out; what is written stays in order.
 
 Import this module late: txredisapi imports the reactor. Must not know: what is stored.
 """
@@ -12,11 +12,12 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import hiredis
 import txredisapi
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,6 +31,10 @@ from txstalecache.store.remote import Command, Refused, Unavailable
 from txstalecache.store.scripts import ALL
 
 __all__ = ["Connections", "Limits", "RedisClient", "Wire"]
+
+
+#: As hiredis spells it.
+_Words = tuple[str | int | float | bytes | memoryview]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +118,7 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         # Cancelled or late, a batch keeps its place in the queue: its replies still come.
         batch = _Batch(len(commands), Deferred(), client.clock.seconds())
         self._batches.append(batch)
-        self.transport.write(b"".join([hiredis.pack_command(tuple(command)) for command in commands]))
+        self.transport.write(b"".join([hiredis.pack_command(cast("_Words", tuple(command))) for command in commands]))
         client.deadlines.add(limit, lambda: self._late(batch))
         return batch.done
 
@@ -220,7 +225,7 @@ class _Watched:
         self._endpoint = endpoint
         self._client = client
 
-    def connect(self, factory: object) -> Deferred[object]:
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         return self._endpoint.connect(factory).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:

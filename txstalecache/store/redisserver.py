@@ -1,7 +1,7 @@
 """A private Redis: a Valkey (or Redis) server started as a child of this process, for this process and its workers.
 
-It listens on a unix socket in a directory only we can enter, keeps nothing on disk, evicts what is least used when full,
-and goes when we go, however we go.
+It listens on a unix socket in a directory only we can enter, keeps nothing on disk, evicts what is least used when
+full, and goes when we go, however we go.
 
 Must not know: what is stored in it.
 """

@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txstalecache.http.entry import Entry, Marker, Selector
@@ -367,23 +368,22 @@ class TieredStore:
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         done: Deferred[None] = Deferred.fromCoroutine(coroutine)
         if done.called:
-            done.addErrback(lambda failure: self.log.failure("store", failure))
+            done.addErrback(self._broken)
             return
         self._under_way.add(done)
 
-        def over(result: object) -> None:
-            self._under_way.discard(done)
+        done.addErrback(self._broken).addBoth(lambda _: self._under_way.discard(done))
 
-        done.addErrback(lambda failure: self.log.failure("store", failure))
-        done.addBoth(over)
+    def _broken(self, failure: Failure) -> None:
+        self.log.failure("a fault of the store's own", failure)
 
     # -- what others do ---------------------------------------------------------------------------------------------
 
     def changed(self, digest: str | None) -> None:
         """Something about the key with this digest was changed elsewhere; None: perhaps everything."""
         if digest is None:
-            for trip in list(self._trips.values()):
-                self._taint(trip.key)
+            for each in list(self._trips.values()):
+                self._taint(each.key)
             self.memory.clear()
             return
         trip = self._trips.get(digest)
@@ -411,9 +411,9 @@ class TieredStore:
             self._tell(key, when)
 
     def _taint(self, key: Key) -> None:
-        trip = self._trips.pop(key.digest, None)
-        if trip is not None:
-            trip.tainted = True
+        gone = self._trips.pop(key.digest, None)
+        if gone is not None:
+            gone.tainted = True
 
     # -- ending -----------------------------------------------------------------------------------------------------
 
@@ -422,9 +422,14 @@ class TieredStore:
         waiting: list[Deferred[None]] = []
         for done in self._under_way:
             one: Deferred[None] = Deferred()
-            done.addBoth(lambda result, one=one: one.callback(None))
+            done.addBoth(_also, one)
             waiting.append(one)
         return DeferredList(waiting).addCallback(lambda _: None)
+
+
+def _also(result: object, other: Deferred[None]) -> object:
+    other.callback(None)
+    return result
 
 
 def _variant(opened: Opened) -> Variant:

@@ -1,7 +1,7 @@
 """Word of what changes in Redis, from Redis itself: server-assisted client tracking in broadcast mode, over RESP2.
 
-One connection listens on ``__redis__:invalidate``; tracking is switched on on the connection that *writes*, redirected to
-the listener, with NOLOOP: what this process writes with plain commands does not come back to it. (What its scripts
+One connection listens on ``__redis__:invalidate``; tracking is switched on on the connection that *writes*, redirected
+to the listener, with NOLOOP: what this process writes with plain commands does not come back to it. (What its scripts
 write does; both seen on Redis 6.2 and Valkey 9.) A **session** lasts while both connections do. What was learned in
 a session that is over, or outside any, may have changed unnoticed.
 
@@ -64,8 +64,8 @@ class _Listening(Connections):
 
 
 class Tracking:
-    """Keeps a session going. ``changed`` is called with each name that changed, or None for all of them; ``session`` with
-    its number when one begins and 0 when it ends."""
+    """Keeps a session going. ``changed`` is called with each name that changed, or None for all of them; ``session``
+    with its number when one begins and 0 when it ends."""
 
     log = Logger()
 
