@@ -98,7 +98,7 @@ class ProxyService(Service):
         """Start what is left to start. ``twist`` calls nothing before this."""
         self._listen()
         super().startService()
-        self._store.start()
+        self._store.startService()
 
     def _listen(self) -> None:
         if self._pending is not None:
@@ -127,8 +127,7 @@ class ProxyService(Service):
         self._resource = CacheResource(
             origin=self._origin,
             store=self._store,
-            leases=self._store,
-            clock=reactor,
+            reactor=reactor,
             routes=settings.routes(),
             log=self._access_log,
         )
@@ -189,7 +188,7 @@ class ProxyService(Service):
         # Whoever is still here gets 503; then nothing asks the origin or the store any more.
         await self._closing("flights", self._resource.close)
         await self._closing("origin", self._origin.close)
-        await self._closing("store", self._store.close)
+        await self._closing("store", self._store.stopService)
         if self._demo_port is not None:
             await self._closing("demo", self._demo_port.stopListening)
         if self._access_log is not None:

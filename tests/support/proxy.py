@@ -51,7 +51,7 @@ class Proxy:
     ) -> None:
         from twisted.internet import reactor
 
-        from txstalecache.origin.http import HttpOrigin
+        from txstalecache.origin import HttpOrigin
         from txstalecache.store import open_store
 
         self._reactor: Any = reactor
@@ -64,9 +64,8 @@ class Proxy:
             route["template"] = KeyTemplate.parse(key)
         self.resource = CacheResource(
             self.origin,
-            self.backend.store,
-            self.backend.leases,
-            clock=clock or reactor,
+            self.backend,
+            reactor=clock or reactor,
             routes=Routes((Route(**route),)),
             limits=limits or Limits(),
             log=self.log.append,
@@ -87,7 +86,8 @@ class Proxy:
     @inlineCallbacks
     def start(self) -> Any:
         """Listen on a free port."""
-        yield self.backend.start()
+        self.backend.startService()
+        yield self.backend.ready()
         self._listening = self._reactor.listenTCP(
             0, CacheSite(self.resource, self._reactor), backlog=1024, interface="127.0.0.1"
         )
@@ -97,9 +97,9 @@ class Proxy:
         """Stop listening, land what is in the air, close origin and store."""
         if self._listening is not None:
             yield self._listening.stopListening()
-        self.resource.close()
+        yield self.resource.close()
         yield self.origin.close()
-        yield self.backend.stop()
+        yield self.backend.stopService()
 
 
 def settled(*waiting: Deferred[Any]) -> Deferred[Any]:

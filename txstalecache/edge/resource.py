@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import Request
 from twisted.web.http_headers import Headers
@@ -43,8 +44,10 @@ from txstalecache.http.entry import Entry
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
+from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
-from txstalecache.store.interfaces import Found, ILeases, IStore
+from txstalecache.store import StoreService, open_store
+from txstalecache.store.interfaces import Found, IStore
 
 __all__ = ["CacheResource"]
 
@@ -55,29 +58,35 @@ ROUNDS = 4
 class CacheResource(Resource):
     """A caching proxy in front of ``origin``, as a leaf resource for any ``Site``.
 
-    The caller owns ``origin``, ``store`` and ``leases`` and closes them after the resource. ``log`` is called with one
-    ``Record`` per request.
+    ``origin`` is an IOrigin, or a URL; ``store`` comes from ``open_store`` and is memory alone when left out. The
+    caller owns what it passes in, starts the store, and closes both after the resource. ``log`` is called with one ``Record``
+    per request. ``reactor`` is Twisted's own when left out. ValueError for a URL that cannot be an origin's.
     """
 
     isLeaf = True
 
     def __init__(
         self,
-        origin: IOrigin,
-        store: IStore,
-        leases: ILeases,
+        origin: IOrigin | str,
+        store: StoreService | None = None,
         *,
-        clock: IReactorTime,
         routes: Routes | None = None,
         limits: Limits = Limits(),
         log: Callable[[Record], None] | None = None,
+        reactor: Any = None,
     ) -> None:
         super().__init__()
-        self._store = store
-        self._clock = clock
+        if reactor is None:
+            from twisted.internet import reactor
+        backend = open_store(reactor, redis="memory") if store is None else store
+        self._own_origin: IOrigin | None = None
+        if isinstance(origin, str):
+            origin = self._own_origin = HttpOrigin(reactor, origin)
+        self._store: IStore = backend.store
+        self._clock: IReactorTime = reactor
         self._routes = Routes() if routes is None else routes
         self._log = log
-        self.registry = Registry(clock, origin, store, leases, limits)
+        self.registry = Registry(reactor, origin, backend.store, backend.leases, limits)
 
     def render(self, request: Request) -> int:
         """Any method; the answer comes later."""
@@ -85,9 +94,10 @@ class CacheResource(Resource):
         exchange.run(self._serve(exchange))
         return NOT_DONE_YET
 
-    def close(self) -> None:
-        """Land every flight; requests still waiting get 503."""
+    def close(self) -> Deferred[None]:
+        """Land every flight; requests still waiting get 503. Fires when what the resource owns is closed."""
         self.registry.close()
+        return succeed(None) if self._own_origin is None else self._own_origin.close()
 
     # -- the straight line ---------------------------------------------------------------------------------------
 
