@@ -1,0 +1,29 @@
+"""The way to the upstream."""
+
+from __future__ import annotations
+
+from txstalecache.origin.http import HttpOrigin
+from txstalecache.origin.interfaces import (
+    Deadlines,
+    Fault,
+    Framing,
+    IOrigin,
+    IOriginResponse,
+    OriginError,
+    OriginRequest,
+    Sink,
+)
+from txstalecache.origin.tls import TLS
+
+__all__ = [
+    "TLS",
+    "Deadlines",
+    "Fault",
+    "Framing",
+    "HttpOrigin",
+    "IOrigin",
+    "IOriginResponse",
+    "OriginError",
+    "OriginRequest",
+    "Sink",
+]
