@@ -28,13 +28,13 @@ async def test_a_crowd_on_a_stale_entry_is_one_refresh(origin: ScriptedOrigin, m
 
 @pytest_twisted.ensureDeferred
 async def test_two_proxies_on_one_redis_refresh_once(
-    origin: ScriptedOrigin, make_proxy: Any, redis_url: str
+    origin: ScriptedOrigin, make_proxy: Any, redis_server: Any
 ) -> None:
     answers = iter([Answer(200, STALE, b"old")])
     fresh = [Gate("go"), Head(200, [("Content-Length", "3"), ("Cache-Control", "max-age=60")]), Chunk(b"new")]
     origin.on("/x", lambda _: next(answers, fresh))
-    one = await make_proxy(origin.url, redis=redis_url)
-    two = await make_proxy(origin.url, redis=redis_url)
+    one = await make_proxy(origin.url, redis=redis_server.url)
+    two = await make_proxy(origin.url, redis=redis_server.url)
     await fetch(one.port, "GET", "/x")
     await one.backend.store.flush()
     ports = [one.port, two.port] * 10

@@ -50,7 +50,7 @@ def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
         fwd_status=head.status,
         stored=landing.stored,
         collapsed=(outcome.role == "waiter") or outcome.collapsed,
-        detail=landing.why if outcome.collapsed is None and not landing.stored else outcome.why,
+        detail=outcome.why if outcome.role == "alone" else None if landing.stored else landing.why,
     )
     return _told(visit, reply, status, "STORE" if landing.stored else "BYPASS")
 
