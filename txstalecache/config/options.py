@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from twisted.python import usage
 
@@ -35,7 +35,7 @@ class Options(usage.Options):
         "SECONDS may be written 5, 0.5, 500ms, 10m, 1h, 7d; BYTES 1048576, 512K, 64M, 1G."
     )
 
-    optParameters = [  # noqa: RUF012 - usage.Options reads it so
+    optParameters: ClassVar[list[list[str | None]]] = [
         [
             "listen",
             "l",
@@ -46,7 +46,7 @@ class Options(usage.Options):
             "origin",
             "o",
             None,
-            "URL of the site to cache, http:// or https://, without a path. Required but with --demo.",
+            "URL of the site to cache: http://HOST:PORT, https://HOST:PORT or unix:/PATH. Required but with --demo.",
         ],
         [
             "redis",
@@ -89,7 +89,7 @@ class Options(usage.Options):
         ["access-log-format", None, "combined", "combined (and what the cache did), or json (one object per line)."],
     ]
 
-    optFlags = [  # noqa: RUF012
+    optFlags: ClassVar[list[list[str]]] = [
         ["demo", "d", "Start a slow origin of its own, put the proxy in front of it, and say what to try with curl."],
     ]
 

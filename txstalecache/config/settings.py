@@ -9,13 +9,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import SplitResult, urlsplit
 
 from txstalecache.config.routes import Route, Routes
 from txstalecache.config.units import parse_bytes, parse_seconds
 from txstalecache.flight.clocks import Clocks
 from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
 from txstalecache.http.rules import Cookies, Rules
+from txstalecache.origin.address import Address as OriginAddress
+from txstalecache.store import address as redis_address
 
 __all__ = ["DEFAULTS", "Settings", "SettingsError"]
 
@@ -60,7 +61,7 @@ class Settings:
     listen: str
     """A Twisted server endpoint description."""
     origin: str | None
-    """``scheme://host:port`` without a path; None only with ``demo``."""
+    """``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``; None only with ``demo``."""
     redis: str
     """``embedded``, ``memory`` or a URL. May hold a password: not for logs."""
     prefix: str
@@ -162,46 +163,16 @@ def _endpoint(text: str) -> str:
     return text
 
 
-def _split(text: str, expected: str) -> SplitResult:
-    """The parts of a URL whose host and port are well formed."""
-    try:
-        if re.search(r"[^\x21-\x7e]", text):
-            raise ValueError
-        parts = urlsplit(text)
-        parts.port  # noqa: B018 - raises ValueError
-    except ValueError:
-        raise ValueError(f"expected {expected}, got {_redacted(text)}") from None
-    return parts
-
-
-def _redacted(text: str) -> str:
-    """A URL fit for a message: what may be a password is left out."""
-    return _shown(re.sub(r"//.*@", "//...@", text))
-
-
 def _origin(text: str) -> str:
-    expected = "a URL without path (like http://127.0.0.1:8000 or https://example.com)"
-    parts = _split(text, expected)
-    plain = parts.path in ("", "/") and not parts.query and not parts.fragment and parts.username is None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or not plain:
-        raise ValueError(f"expected {expected}, got {_redacted(text)}")
-    return f"{parts.scheme}://{parts.netloc}"
+    return str(OriginAddress.parse(text))
 
 
 def _redis(text: str) -> str:
-    if text in ("embedded", "memory"):
-        return text
-    expected = "embedded, memory, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH"
-    parts = _split(text, expected)
-    match parts.scheme:
-        case "redis" | "rediss":
-            good = bool(parts.hostname) and parts.port != 0 and re.fullmatch(r"(/[0-9]{0,5})?", parts.path) is not None
-        case "unix":
-            good = len(parts.path) > 1
-        case _:
-            good = False
-    if not good:
-        raise ValueError(f"expected {expected}, got {_redacted(text)}")
+    if text not in ("embedded", "memory"):
+        try:
+            redis_address.parse(text)
+        except ValueError as error:
+            raise ValueError(f"{error} (or embedded, or memory)") from None
     return text
 
 

@@ -43,10 +43,10 @@ def parse_bytes(text: str) -> int:
     factor = _BYTES.get(re.sub(r"i?b\Z", "", found[2].lower())) if found else None
     if found is None or factor is None:
         raise ValueError(f"expected bytes >= 0 (like 1048576, 512K, 64M, 1G), got {_shown(text)}")
-    size = int(float(found[1]) * factor)
+    size = float(found[1]) * factor
     if size > LARGEST:
         raise ValueError(f"expected at most 16T, got {_shown(text)}")
-    return size
+    return int(size)
 
 
 def _shown(text: str) -> str:

@@ -1,0 +1,129 @@
+"""The command line as a person meets it: real ``twistd`` and ``twist`` processes."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import PROXY, environment, finished
+from txstalecache.config.options import Options
+
+ORIGIN = ["--origin", "http://127.0.0.1:9"]
+
+both = pytest.mark.parametrize("runner", sorted(PROXY))
+
+
+def refused(done: subprocess.CompletedProcess[str], begins: str) -> None:
+    """One clear line, a status that is not zero, no traceback."""
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith(f"txstalecache: {begins}")
+
+
+@both
+def test_help_explains_every_option_with_unit_and_default(runner: str, tmp_path: Path) -> None:
+    done = finished([*PROXY[runner], "--help"], tmp_path)
+    assert done.returncode == 0
+    text = re.sub(r"\s+", " ", done.stdout)
+    for name, _, default, doc in Options.optParameters:
+        assert f"--{name}=" in text
+        assert name is not None
+        explained = text.partition(f"--{name}=")[2]
+        assert doc is not None
+        assert explained.lstrip().startswith(doc.split("[default")[0].rstrip())
+        if default is not None:
+            assert f"[default: {default}]" in explained
+    for name in ("ttl", "stale", "stale-if-error"):
+        assert "[default: the origin decides" in text.partition(f"--{name}=")[2].partition("--")[0]
+    for name in ("ttl", "stale", "stale-if-error", "wait-deadline"):
+        assert text.partition(f"--{name}= ")[2].startswith("SECONDS")
+    for name in ("memory", "max-object"):
+        assert text.partition(f"--{name}= ")[2].startswith("BYTES")
+    assert "--demo" in text
+
+
+BAD = [
+    (["--ttl", "10x"], "--ttl: expected seconds"),
+    (["--stale", "-1"], "--stale: expected seconds"),
+    (["--redis", "mongodb://x"], "--redis: a Redis URL begins with"),
+    (["--key", "$nonsense"], "--key: "),
+    (["--methods", "PATCH"], "--methods: "),
+    (["--memory", "lots"], "--memory: expected bytes"),
+    (["--origin", "gopher://x"], "--origin: "),
+    (["--listen", "carrier-pigeon:8080"], "--listen carrier-pigeon:8080: "),
+    (["--listen", "tcp:no-number"], "--listen tcp:no-number"),
+    (["--listen", "ssl:0:privateKey=/missing.pem"], "--listen ssl:0"),
+    (["--access-log", "/missing/directory/access.log"], "--access-log: No such file or directory"),
+    (["--nonsense"], "option --nonsense not recognized"),
+    (["stray"], "unexpected argument 'stray'"),
+]
+
+
+@both
+@pytest.mark.parametrize(
+    ("arguments", "begins"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_bad_value_is_one_line_and_a_status(runner: str, arguments: list[str], begins: str, tmp_path: Path) -> None:
+    usual = ["--listen", "tcp:0:interface=127.0.0.1", "--redis", "memory", *ORIGIN]
+    refused(finished([*PROXY[runner], *usual, *arguments], tmp_path), begins)
+
+
+@both
+def test_without_an_origin_the_line_says_what_to_give(runner: str, tmp_path: Path) -> None:
+    refused(finished(PROXY[runner], tmp_path), "--origin: required")
+
+
+@both
+def test_a_taken_port_is_one_line_and_a_status(runner: str, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        listen = f"tcp:{port}:interface=127.0.0.1"
+        done = finished([*PROXY[runner], "--redis", "memory", "--listen", listen, *ORIGIN], tmp_path)
+    refused(done, f"cannot listen on {listen}: Address already in use")
+
+
+def test_a_daemon_that_cannot_listen_says_so_to_its_starter_and_leaves_no_pid_file(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        twistd = [PROXY["twistd"][0], "--pidfile", "pid", "--logfile", "log", "txstalecache"]
+        arguments = ["--redis", "memory", "--listen", f"tcp:{port}:interface=127.0.0.1", *ORIGIN]
+        done = finished([*twistd, *arguments], tmp_path)
+    assert done.returncode != 0
+    assert "cannot listen" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "pid").exists()
+
+
+@pytest.mark.parametrize("module", ["txstalecache", "txstalecache.tap", "txstalecache.config.settings"])
+def test_reading_the_options_leaves_the_choice_of_reactor_open(module: str) -> None:
+    program = (
+        f"import sys, {module}\n"
+        "from txstalecache.tap import Options\n"
+        "options = Options(); options.parseOptions(['--origin', 'http://127.0.0.1:9', '--redis', 'redis://127.0.0.1'])\n"
+        "assert 'twisted.internet.reactor' not in sys.modules\n"
+        "assert 'txredisapi' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], env=environment(), timeout=30, check=True)
+
+
+def test_help_loads_nothing_that_it_has_no_use_for() -> None:
+    program = (
+        "import sys\n"
+        "from txstalecache.tap import Options\n"
+        "try: Options().parseOptions(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'twisted.web', 'OpenSSL', 'txredisapi', 'treq', 'txstalecache.service', 'txstalecache.config.settings'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], env=environment(), timeout=30, check=True)

@@ -1,0 +1,170 @@
+"""The command line's texts become settings that are usable as they stand, or every problem at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from txstalecache.config.options import Options
+from txstalecache.config.settings import DEFAULTS, Settings, SettingsError
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.rules import Cookies, Rules
+
+ORIGIN = {"origin": "http://127.0.0.1:8000"}
+
+
+def head(**fields: bytes) -> RequestHead:
+    named = [(name.replace("_", "-").encode(), value) for name, value in fields.items()]
+    return RequestHead(b"GET", b"/a?b=1", Fields([(b"Host", b"example.com"), *named]), b"http", b"example.com")
+
+
+def test_nothing_but_an_origin_leaves_every_decision_to_it() -> None:
+    settings = Settings.parse(ORIGIN)
+    assert settings.rules() == Rules()
+    assert settings.redis == "embedded"
+    assert settings.listen == "tcp:8080:interface=127.0.0.1"
+    assert settings.memory == 64 * 1024 * 1024
+    assert settings.access_log == "-"
+    clocks = settings.routes().pick(head()).clocks
+    assert (clocks.wait_stale, clocks.leader_age, clocks.wait_deadline) == (1.0, 5.0, 15.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "attribute", "value"),
+    [
+        ("listen", "unix:/run/x.sock", "listen", "unix:/run/x.sock"),
+        ("origin", "https://example.com/", "origin", "https://example.com"),
+        ("origin", "http://[::1]:8000", "origin", "http://[::1]:8000"),
+        ("origin", "unix:/run/app.sock", "origin", "unix:/run/app.sock"),
+        ("redis", "memory", "redis", "memory"),
+        ("redis", "redis://:secret@10.0.0.1:6380/3", "redis", "redis://:secret@10.0.0.1:6380/3"),
+        ("redis", "rediss://cache.example", "redis", "rediss://cache.example"),
+        ("redis", "unix:///run/redis.sock", "redis", "unix:///run/redis.sock"),
+        ("prefix", "shop-1:", "prefix", "shop-1:"),
+        ("ttl", "5", "ttl", 5.0),
+        ("ttl", "0", "ttl", 0.0),
+        ("stale", "100", "stale", 100.0),
+        ("stale-if-error", "1h", "stale_if_error", 3600.0),
+        ("methods", "get", "methods", frozenset({b"GET"})),
+        ("methods", "GET, HEAD", "methods", frozenset({b"GET", b"HEAD"})),
+        ("max-object", "1M", "max_object", 1048576),
+        ("wait-deadline", "3", "wait_deadline", 3.0),
+        ("memory", "0", "memory", 0),
+        ("access-log", "/var/log/x.log", "access_log", "/var/log/x.log"),
+        ("access-log", "none", "access_log", None),
+        ("access-log-format", "json", "access_log_format", "json"),
+    ],
+)
+def test_each_option_is_understood(name: str, text: str, attribute: str, value: Any) -> None:
+    assert getattr(Settings.parse({**ORIGIN, name: text}), attribute) == value
+
+
+BAD = [
+    ("listen", "8080"),
+    ("listen", ""),
+    ("origin", ""),
+    ("origin", "example.com"),
+    ("origin", "ftp://example.com"),
+    ("origin", "http://"),
+    ("origin", "http://example.com:x"),
+    ("origin", "http://example.com:0"),
+    ("origin", "http://example.com:99999"),
+    ("origin", "http://example.com/base"),
+    ("origin", "http://example.com?x"),
+    ("origin", "http://u:p@example.com"),
+    ("origin", "http://exa mple.com"),
+    ("origin", "http://example.com\nX: y"),
+    ("redis", "yes"),
+    ("redis", "http://example.com"),
+    ("redis", "redis://"),
+    ("redis", "redis://h:x"),
+    ("redis", "redis://h/x"),
+    ("redis", "unix://"),
+    ("prefix", ""),
+    ("prefix", "a b"),
+    ("prefix", "{x}"),
+    ("prefix", "a*"),
+    ("prefix", "x" * 65),
+    ("ttl", "-1"),
+    ("ttl", "10x"),
+    ("stale", "soon"),
+    ("stale-if-error", ""),
+    ("key", ""),
+    ("key", "constant"),
+    ("key", "$"),
+    ("key", "$nonsense"),
+    ("methods", ""),
+    ("methods", "POST"),
+    ("methods", "GET,POST"),
+    ("methods", "HEAD"),
+    ("methods", "G\xcbT"),
+    ("max-object", "big"),
+    ("wait-deadline", "0"),
+    ("wait-deadline", "later"),
+    ("memory", "-5"),
+    ("access-log", ""),
+    ("access-log-format", "xml"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), BAD)
+def test_a_bad_value_is_one_line_that_names_its_option(name: str, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse({**ORIGIN, name: text})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"--{name}: ")
+    assert problem.isprintable()
+    assert 0 < len(problem) < 300
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse({"ttl": "x", "memory": "y"})
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["--ttl", "--memory", "--origin"]
+
+
+def test_a_password_for_redis_is_in_no_message() -> None:
+    for text in ("redis://:hunter2@h:x", "redis://:hunter2@h/x", "redi://:hunter2@h", "redis://u:hunter2@h?what=1"):
+        with pytest.raises(SettingsError) as caught:
+            Settings.parse({**ORIGIN, "redis": text})
+        assert "hunter2" not in str(caught.value)
+
+
+def test_an_origin_is_required_but_for_the_demo_which_brings_its_own() -> None:
+    assert Settings.parse({}, demo=True).origin is None
+    with pytest.raises(SettingsError, match="--origin"):
+        Settings.parse({})
+    with pytest.raises(SettingsError, match="--demo"):
+        Settings.parse(ORIGIN, demo=True)
+
+
+def test_memory_alone_needs_some() -> None:
+    with pytest.raises(SettingsError, match="--memory"):
+        Settings.parse({**ORIGIN, "redis": "memory", "memory": "0"})
+
+
+def test_the_seeds_key_is_writable() -> None:
+    route = Settings.parse({**ORIGIN, "key": "$http_user_agent|$uri"}).routes().pick(head())
+    ours, other = head(User_Agent=b"a"), head(User_Agent=b"b")
+    assert route.template.key(ours) != route.template.key(other)
+    assert route.template.key(ours) == route.template.key(RequestHead(b"GET", b"/a?c=2", ours.fields))
+    assert route.rules.keyed_fields == {b"user-agent"}
+
+
+def test_only_the_whole_cookie_field_in_the_key_lets_requests_with_a_cookie_share() -> None:
+    def cookies(key: str) -> Cookies:
+        return Settings.parse({**ORIGIN, "key": key, "ttl": "5"}).rules().cookies
+
+    assert cookies("$uri") is Cookies.PASS
+    assert cookies("$uri|$cookie_lang") is Cookies.PASS
+    assert cookies("$uri|$http_cookie") is Cookies.KEYED
+
+
+def test_a_short_wait_shortens_the_clocks_before_it() -> None:
+    clocks = Settings.parse({**ORIGIN, "wait-deadline": "0.5"}).routes().pick(head()).clocks
+    assert (clocks.wait_stale, clocks.leader_age, clocks.wait_deadline) == (0.5, 0.5, 0.5)
+
+
+def test_the_defaults_that_are_printed_are_the_defaults_in_force() -> None:
+    assert dict(DEFAULTS) == {parameter[0]: parameter[2] for parameter in Options.optParameters}

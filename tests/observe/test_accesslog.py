@@ -1,0 +1,175 @@
+"""One line per request, whatever is in it; written without waiting."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from txstalecache.observe.accesslog import AccessLog, Record, combined, json_line
+
+
+def record(**changes: Any) -> Record:
+    usual: dict[str, Any] = {
+        "time": 1795464000.25,
+        "client": "127.0.0.1",
+        "method": b"GET",
+        "target": b"/a?b=1",
+        "version": b"HTTP/1.1",
+        "host": b"example.com",
+        "status": 200,
+        "sent": 41,
+        "referer": None,
+        "user_agent": b"curl/8",
+        "verdict": "stale",
+        "why": "swr",
+        "role": "hit",
+        "age": 7.9,
+        "wait": 0.0,
+        "duration": 0.0012,
+    }
+    return Record(**{**usual, **changes})
+
+
+def test_the_combined_line_says_what_the_cache_did() -> None:
+    assert combined(record()) == (
+        '127.0.0.1 - - [23/Nov/2026:20:00:00 +0000] "GET /a?b=1 HTTP/1.1" 200 41 "-" "curl/8"'
+        " verdict=stale why=swr role=hit age=7 wait=0.000 time=0.001"
+    )
+
+
+def test_a_cut_answer_and_an_unknown_age_are_visible() -> None:
+    line = combined(record(age=None, complete=False))
+    assert " age=- " in line
+    assert line.endswith(" cut")
+
+
+def test_the_json_line_has_every_field_of_the_record() -> None:
+    parsed = json.loads(json_line(record()))
+    assert set(parsed) == set(Record.__dataclass_fields__)
+    assert parsed["time"] == "2026-11-23T20:00:00.250+00:00"
+    assert (parsed["verdict"], parsed["age"], parsed["referer"]) == ("stale", 7.9, None)
+
+
+HOSTILE = [
+    b'x" 200 0 "-" "-" verdict=fresh',
+    b"a\r\n127.0.0.1 - - forged",
+    b"\x1b[2J\x00\x7f",
+    b"\\x22\\",
+    "\u2028\u0085".encode(),
+    b"\xff\xfe",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_a_client_sends_ends_a_field_or_begins_a_line(text: bytes) -> None:
+    hostile = record(target=text, user_agent=text, referer=text, method=text, version=text, host=text)
+    line = combined(hostile)
+    assert line.isascii()
+    assert line.isprintable()
+    assert line.count('"') == 6
+    written = json_line(hostile)
+    assert written.isascii()
+    assert written.isprintable()
+    assert set(json.loads(written)) == set(Record.__dataclass_fields__)
+
+
+@given(st.binary(), st.text())
+def test_any_bytes_stay_on_their_line(value: bytes, word: str) -> None:
+    hostile = record(target=value, user_agent=value, why=word, verdict=word, role=word, client=word)
+    assert combined(hostile).isprintable()
+    assert combined(hostile).count('"') == 6
+    assert json_line(hostile).isprintable()
+
+
+def test_what_is_written_escaped_can_be_told_from_what_was_sent_so() -> None:
+    assert combined(record(target=b"/\xe9")) != combined(record(target=b"/\\xe9"))
+
+
+def test_a_field_without_end_is_cut_and_marked() -> None:
+    line = combined(record(user_agent=b"x" * 100_000))
+    assert len(line) < 3000
+    assert '..."' in line
+    assert len(json_line(record(user_agent=b"\x00" * 100_000))) < 20_000
+
+
+def test_lines_arrive_in_order_and_whole(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path))
+    for number in range(1000):
+        log(record(sent=number))
+    log.close()
+    lines = path.read_text().splitlines()
+    assert lines == [combined(record(sent=number)) for number in range(1000)]
+    assert log.dropped == 0
+
+
+def test_a_log_that_was_moved_away_is_opened_anew(tmp_path: Path) -> None:
+    path, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    log = AccessLog(str(path))
+    path.rename(old)
+    log(record())
+    log.close()
+    assert path.read_text() == combined(record()) + "\n"
+    assert old.read_text() == ""
+
+
+def test_a_file_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="missing"):
+        AccessLog(str(tmp_path / "missing" / "access.log"))
+
+
+def test_a_reader_that_has_stopped_reading_costs_lines_not_time(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    log = AccessLog(str(fifo))
+    try:
+        log.PENDING = 200_000
+        for _ in range(5000):
+            log(record())  # would hang here, were it to write: the pipe holds 64 KiB
+        assert log.dropped > 0
+        assert log.dropped < 5000
+    finally:
+        os.close(reader)
+        log.close()
+
+
+def test_a_full_disk_costs_lines_and_the_log_goes_on() -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    log = AccessLog("/dev/full")
+    log(record())
+    log.close()
+    assert log.dropped == 1
+
+
+def test_standard_output_is_the_descriptor_not_what_python_calls_so() -> None:
+    program = (
+        "import sys, io\n"
+        "from tests.observe.test_accesslog import record\n"
+        "from txstalecache.observe.accesslog import AccessLog\n"
+        "sys.stdout = io.StringIO()\n"
+        "log = AccessLog('-'); log(record()); log.close()\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, timeout=30, check=True)
+    assert done.stdout.decode() == combined(record()) + "\n"
+
+
+def test_closing_ends_the_writer_and_later_lines_are_counted(tmp_path: Path) -> None:
+    before = threading.active_count()
+    log = AccessLog(str(tmp_path / "access.log"))
+    log.close()
+    log.close()
+    assert threading.active_count() == before
+    log(record())
+    assert log.dropped == 1

@@ -1,0 +1,139 @@
+"""Imports run one way: edge → flight → {store, origin} → http; config and observe are leaves. Read from the sources."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "txstalecache"
+
+#: Modules without behaviour: values that others may name whatever room they live in.
+VALUES = {
+    "txstalecache.flight.clocks",
+    "txstalecache.flight.limits",
+    "txstalecache.origin.address",
+    "txstalecache.origin.interfaces",
+    "txstalecache.store.address",
+    "txstalecache.store.interfaces",
+}
+
+#: What each room may import of the others, besides itself.
+MAY = {
+    "http": set(),
+    "store": {"http"},
+    "origin": {"http"},
+    "observe": {"http"},
+    "config": {"http"},
+    "flight": {"http", "store", "origin"},
+    "edge": {"http", "store", "origin", "flight", "config", "observe"},
+}
+
+#: What assembles the rooms, and so may name any.
+ASSEMBLY = {"__init__", "service", "tap", "testing"}
+
+#: What the rooms that may name no other room may take from them all the same.
+BORROWS = {"config": VALUES, "observe": set[str](), "store": set[str](), "origin": set[str](), "http": set[str]()}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(source: str, package: str) -> set[str]:
+    """Every module that ``source`` imports, anywhere in it; a name imported from a package counts as its module."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"a relative import in {package}"
+            base = node.module or ""
+            found.update(_module(base, alias.name) for alias in node.names)
+    return found
+
+
+def _module(base: str, name: str) -> str:
+    there = ROOT.joinpath(*base.split("."), name)
+    return f"{base}.{name}" if there.with_suffix(".py").exists() or there.is_dir() else base
+
+
+def room_of(module: str) -> str:
+    """The room of ``module``; for what stands beside the rooms, its own name."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def ours(path: Path) -> set[str]:
+    return {one for one in imported(path.read_text(), name_of(path)) if one.partition(".")[0] == "txstalecache"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_follow_the_arrows(path: Path) -> None:
+    here = room_of(name_of(path))
+    if here not in MAY:
+        return
+    borrowed = BORROWS.get(here, set())
+    against = {
+        module
+        for module in ours(path)
+        if room_of(module) != here
+        and room_of(module) not in MAY[here]
+        and module not in borrowed
+        and module != "txstalecache"
+    }
+    assert not against
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_nothing_imports_the_edge_but_what_assembles(path: Path) -> None:
+    here = room_of(name_of(path))
+    if here != "edge" and here not in ASSEMBLY:
+        assert not {module for module in ours(path) if room_of(module) == "edge"}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "http").glob("*.py")), ids=name_of)
+def test_the_core_is_pure(path: Path) -> None:
+    impure = {
+        "twisted",
+        "time",
+        "logging",
+        "socket",
+        "asyncio",
+        "threading",
+        "random",
+        "txredisapi",
+        "treq",
+        "zope",
+        "os",
+    }
+    assert not {module for module in imported(path.read_text(), name_of(path)) if module.partition(".")[0] in impure}
+    assert "datetime.now" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_nothing_imports_the_reactor_at_module_level(path: Path) -> None:
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module == "twisted.internet":
+            assert "reactor" not in {alias.name for alias in node.names}
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+            assert not {name for name in names if name.partition(".")[0] in ("txredisapi", "pytest_twisted")}
+
+
+def test_every_room_is_known() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms == set(MAY)
+
+
+def test_an_arrow_against_the_stream_would_be_seen() -> None:
+    assert imported("from txstalecache.edge import resource", "x") == {"txstalecache.edge.resource"}
+    assert imported("def f():\n    import txstalecache.edge.site", "x") == {"txstalecache.edge.site"}
+    assert imported("from txstalecache.http.keys import Key", "x") == {"txstalecache.http.keys"}
