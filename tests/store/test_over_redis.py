@@ -1,0 +1,381 @@
+"""Memory over a real Redis: what is stored is found, by this process and by others, and nobody waits for a write."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from twisted.internet.defer import CancelledError, gatherResults
+from zope.interface.verify import verifyObject
+
+from tests.store.conftest import MakeStore
+from tests.store.samples import entry, get, key
+from tests.store.waiting import pause, until
+from tests.support.async_test import async_test
+from tests.support.redis import RedisServer
+from txstalecache.http.entry import Marker, MarkerKind
+from txstalecache.store.envelope import PIECE
+from txstalecache.store.interfaces import ILeases, IStore
+from txstalecache.store.layout import Layout, variant_id
+
+LAYOUT = Layout("test:")
+GZIP = ((b"accept-encoding", b"gzip"),)
+
+
+def name(letter: str, of: str = "/a") -> bytes:
+    return LAYOUT.name(key(of).digest, letter)
+
+
+@async_test
+async def test_it_keeps_the_seams_promises(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(shared_redis.url)
+    assert verifyObject(IStore, backend.store)
+    assert verifyObject(ILeases, backend.leases)
+    assert "Redis at unix:///" in backend.describe()
+
+
+@async_test
+async def test_what_one_process_stores_another_finds(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    stored = entry(one.store.now())
+    one.store.put(key(), stored, 15)
+    await one.store.flush()
+    assert two.store.peek(key(), get()) is None
+    found = await two.store.lookup(key(), get())
+    assert (found.entry, found.where) == (stored, "redis")
+    # Word of the write may come after it was read; then it is read once more, and memory has it.
+    await pause(0.05)
+    await two.store.lookup(key(), get())
+    again = two.store.peek(key(), get())
+    assert again is not None and (again.entry, again.where) == (stored, "memory")
+
+
+@async_test
+async def test_it_survives_a_restart_of_the_process(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one = await make_store(shared_redis.url)
+    stored = entry(one.store.now())
+    one.store.put(key(), stored, 15)
+    await one.stopService()  # which lands what is on its way
+    two = await make_store(shared_redis.url)
+    assert (await two.store.lookup(key(), get())).entry == stored
+
+
+@async_test
+async def test_expiry_in_redis_is_exactly_what_was_asked_for(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(shared_redis.url)
+    backend.store.put(key(), entry(backend.store.now(), lifetime=10, keep=20), 30.0)
+    backend.store.put(key("/v"), entry(backend.store.now(), selector=GZIP), 7.5)
+    await backend.store.flush()
+    assert 29_000 < shared_redis.command("PTTL", name("e")) <= 30_000
+    assert 6_500 < shared_redis.command("PTTL", name(f"v:{variant_id(GZIP)}", "/v")) <= 7_500
+    assert 6_500 < shared_redis.command("PTTL", name("x", "/v")) <= 7_500
+
+
+@async_test
+async def test_the_next_request_sees_a_write_that_has_not_arrived(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(shared_redis.url, memory=0)  # nothing but what is pending
+    stored = entry(backend.store.now())
+    backend.store.put(key(), stored, 15)
+    found = backend.store.peek(key(), get())
+    assert found is not None and found.entry == stored
+    backend.store.discard(key())
+    found = backend.store.peek(key(), get())
+    assert found is not None and found.entry is None
+    await backend.store.flush()
+    assert (await backend.store.lookup(key(), get())).entry is None
+    assert shared_redis.command("EXISTS", name("e")) == 0
+
+
+@async_test
+async def test_a_lookup_in_the_air_does_not_bring_back_what_was_discarded(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    one.store.put(key(), entry(one.store.now()), 15)
+    await one.store.flush()
+    asked = two.store.lookup(key(), get())
+    two.store.discard(key())
+    after = two.store.lookup(key(), get())
+    assert (await asked).entry is None
+    assert (await after).entry is None
+    await two.store.flush()
+    assert (await two.store.lookup(key(), get())).entry is None
+
+
+@async_test
+async def test_what_was_fetched_before_a_discard_is_not_stored_after_it_anywhere(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    in_the_air = entry(one.store.now())
+    one.store.discard(key())
+    one.store.put(key(), in_the_air, 15)
+    assert (await one.store.lookup(key(), get())).entry is None
+    await one.store.flush()
+    two.store.put(key(), in_the_air, 15)
+    await two.store.flush()
+    await until(lambda: two.memory.look(key()) is None)
+    assert (await two.store.lookup(key(), get())).entry is None
+    later = entry(two.store.now() + 0.01)
+    two.store.put(key(), later, 15)
+    await two.store.flush()
+    assert (await one.store.lookup(key(), get())).entry == later
+
+
+@async_test
+async def test_a_late_store_does_not_replace_a_newer_entry(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    now = one.store.now()
+    new, old = entry(now, b"new"), entry(now - 5, b"old")
+    one.store.put(key(), new, 15)
+    await one.store.flush()
+    two.store.put(key(), old, 15)
+    await two.store.flush()
+    await until(lambda: two.memory.look(key()) is None)
+    for backend in (one, two):
+        assert (await backend.store.lookup(key(), get())).entry == new
+
+
+@async_test
+async def test_large_bodies_go_in_pieces_and_come_back_whole(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    body = random.Random(7).randbytes(3 * PIECE + 5)
+    one.store.put(key(), entry(one.store.now(), (body[:1000], body[1000:])), 15)
+    await one.store.flush()
+    pieces = shared_redis.command("KEYS", name("b:*"))
+    assert len(pieces) == 4
+    assert shared_redis.command("STRLEN", name("e")) < 2000
+    found = (await two.store.lookup(key(), get())).entry
+    assert found is not None and b"".join(found.body) == body
+    # Replaced, the old pieces do not stay for the rest of their time.
+    one.store.put(key(), entry(one.store.now(), b"small"), 15)
+    await one.store.flush()
+    assert all(shared_redis.command("PTTL", piece) <= 10_000 for piece in pieces)
+
+
+@async_test
+async def test_a_piece_that_is_missing_is_a_miss(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    one.store.put(key(), entry(one.store.now(), b"x" * (PIECE + 5)), 15)
+    await one.store.flush()
+    (last,) = shared_redis.command("KEYS", name("b:*:1"))
+    shared_redis.command("DEL", last)
+    assert (await two.store.lookup(key(), get())).entry is None
+    await two.store.flush()
+    await until(lambda: not shared_redis.command("EXISTS", name("e")))
+
+
+@async_test
+async def test_variants_are_found_by_the_request(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    for coding in ("gzip", "br"):
+        chosen = ((b"accept-encoding", coding.encode()),)
+        one.store.put(key(), entry(one.store.now(), coding.encode(), selector=chosen), 15)
+    await one.store.flush()
+    for coding in ("gzip", "br"):
+        found = await two.store.lookup(key(), get(accept_encoding=coding))
+        assert found.entry is not None and found.entry.body == (coding.encode(),)
+        assert found.vary == (b"accept-encoding",)
+    found = await two.store.lookup(key(), get(accept_encoding="zstd"))
+    assert found.entry is None and found.vary == (b"accept-encoding",)
+
+
+@async_test
+async def test_requests_for_different_variants_at_once_each_get_theirs(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    codings = [f"coding{number}" for number in range(5)]
+    for coding in codings:
+        chosen = ((b"accept-encoding", coding.encode()),)
+        one.store.put(key(), entry(one.store.now(), coding.encode(), selector=chosen), 15)
+    await one.store.flush()
+    for _ in range(2):
+        lookups = [two.store.lookup(key(), get(accept_encoding=coding)) for coding in [*codings, *codings]]
+        found = await gatherResults(lookups)
+        assert [one.entry and one.entry.body for one in found] == [(coding.encode(),) for coding in [*codings, *codings]]
+        two.memory.clear()
+
+
+@async_test
+async def test_redis_keeps_16_variants_the_oldest_goes(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    now = one.store.now()
+    for number in range(20):
+        chosen = ((b"accept-encoding", b"coding%d" % number),)
+        one.store.put(key(), entry(now + number / 100, selector=chosen), 15)
+    await one.store.flush()
+    assert shared_redis.command("HLEN", name("x")) == 16
+    assert len(shared_redis.command("KEYS", name("v:*"))) == 16
+    assert (await two.store.lookup(key(), get(accept_encoding="coding3"))).entry is None
+    assert (await two.store.lookup(key(), get(accept_encoding="coding4"))).entry is not None
+
+
+@async_test
+async def test_concurrent_lookups_share_one_round_trip_and_each_can_be_cancelled(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    stored = entry(one.store.now())
+    one.store.put(key(), stored, 15)
+    await one.store.flush()
+    before = shared_redis.command("INFO", "commandstats")
+    lookups = [two.store.lookup(key(), get()) for _ in range(50)]
+    lookups[7].cancel()
+    with pytest.raises(CancelledError):
+        await lookups[7]
+    del lookups[7]
+    assert all(found.entry == stored for found in await gatherResults(lookups))
+    after = shared_redis.command("INFO", "commandstats")
+    assert calls(after, b"mget") - calls(before, b"mget") == 1
+
+
+def calls(stats: bytes, command: bytes) -> int:
+    for line in stats.splitlines():
+        if line.startswith(b"cmdstat_" + command + b":"):
+            return int(line.split(b"calls=")[1].split(b",")[0])
+    return 0
+
+
+@async_test
+async def test_a_hit_in_redis_costs_one_round_trip_also_with_variants(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    for coding in ("gzip", "br"):
+        chosen = ((b"accept-encoding", coding.encode()),)
+        one.store.put(key(), entry(one.store.now(), selector=chosen), 15)
+    await one.store.flush()
+    await two.store.lookup(key(), get(accept_encoding="gzip"))  # learns by what the key varies
+    two.memory.clear()
+    before = shared_redis.command("INFO", "commandstats")
+    assert (await two.store.lookup(key(), get(accept_encoding="br"))).entry is not None
+    after = shared_redis.command("INFO", "commandstats")
+    assert calls(after, b"mget") - calls(before, b"mget") == 1
+    assert calls(after, b"get") - calls(before, b"get") == 0
+
+
+@async_test
+async def test_markers_are_shared_and_run_out(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    private = Marker(MarkerKind.PRIVATE, one.store.now() + 120, "private")
+    one.store.mark(key(), private)
+    assert (await one.store.lookup(key(), get())).marker == private
+    await one.store.flush()
+    assert (await two.store.lookup(key(), get())).marker == private
+    assert 119_000 < shared_redis.command("PTTL", name("m")) <= 120_000
+    short = Marker(MarkerKind.ERROR, one.store.now() + 0.15, "connect", 502)
+    one.store.mark(key("/b"), short)
+    await one.store.flush()
+    assert (await two.store.lookup(key("/b"), get())).marker == short
+    await pause(0.25)
+    assert (await two.store.lookup(key("/b"), get())).marker is None
+
+
+@async_test
+async def test_a_shareable_answer_takes_the_private_marker_away_and_leaves_cookie(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    cookie = Marker(MarkerKind.COOKIE, one.store.now() + 60, "implicit")
+    one.store.mark(key(), Marker(MarkerKind.PRIVATE, one.store.now() + 60, "private"))
+    one.store.mark(key(), cookie)
+    await one.store.flush()
+    two.store.put(key(), entry(two.store.now()), 15)
+    assert (await two.store.lookup(key(), get())).marker in (None, cookie)
+    await two.store.flush()
+    for backend in (one, two):
+        backend.memory.clear()
+        found = await backend.store.lookup(key(), get())
+        assert found.entry is not None and found.marker == cookie
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"txsc1E" + b"0" * 60, b"\x80\x04N.", b"x" * 100_000])
+@async_test
+async def test_a_foreign_value_is_a_miss_and_is_deleted(
+    shared_redis: RedisServer, make_store: MakeStore, junk: bytes
+) -> None:
+    backend = await make_store(shared_redis.url)
+    for letter in ("e", "m", "c"):
+        shared_redis.command("SET", name(letter), junk)
+    shared_redis.command("HSET", name("x"), "field", junk)
+    found = await backend.store.lookup(key(), get())
+    assert (found.entry, found.marker, found.vary) == (None, None, ())
+    await backend.store.flush()
+    await until(lambda: shared_redis.command("EXISTS", *(name(letter) for letter in "emcx")) == 0)
+
+
+@async_test
+async def test_an_entry_of_another_key_under_this_name_is_a_miss(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(shared_redis.url)
+    backend.store.put(key("/other"), entry(backend.store.now(), b"theirs"), 15)
+    await backend.store.flush()
+    shared_redis.command("COPY", name("e", "/other"), name("e", "/a"))
+    assert (await backend.store.lookup(key("/a"), get())).entry is None
+
+
+@async_test
+async def test_values_of_another_type_are_misses_and_are_written_over(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(shared_redis.url)
+    shared_redis.command("LPUSH", name("e"), "x")
+    shared_redis.command("SET", name("x"), "x")
+    assert (await backend.store.lookup(key(), get())).entry is None
+    await backend.store.flush()
+    backend.store.put(key(), entry(backend.store.now()), 15)
+    stored = entry(backend.store.now(), selector=GZIP)
+    backend.store.put(key(), stored, 15)
+    await backend.store.flush()
+    backend.memory.clear()
+    assert (await backend.store.lookup(key(), get(accept_encoding="gzip"))).entry == stored
+    assert backend.store.unwritten == 0
+
+
+@async_test
+async def test_another_database_is_another_cache(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(f"{shared_redis.url}?db=3")
+    one.store.put(key(), entry(one.store.now()), 15)
+    await one.store.flush()
+    assert (await two.store.lookup(key(), get())).entry is None
+
+
+@async_test
+async def test_the_time_is_that_of_redis(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(shared_redis.url)
+    again = await make_store(shared_redis.url)
+    await pause(0.05)
+    backend.clock._offset += 3600  # as if this host's clock were an hour ahead
+    backend.clock._error = float("inf")
+    seconds, micros = shared_redis.command("TIME")
+    theirs = int(seconds) + int(micros) / 1e6
+    assert abs(again.store.now() - theirs) < 0.5
+    assert abs(backend.store.now() - theirs) > 3000
+    for wire in list(backend._client._writer.usable):
+        wire.transport.abortConnection()  # measured anew on each connection
+    await until(lambda: abs(backend.store.now() - again.store.now()) < 0.5)
+
+
+@async_test
+async def test_memory_alone_answers_at_once_and_for_certain(make_store: MakeStore) -> None:
+    backend = await make_store("memory")
+    assert backend.describe() == "memory (16 MiB) only"
+    found = backend.store.peek(key(), get())
+    assert found is not None and found.entry is None
+    stored = entry(backend.store.now())
+    backend.store.put(key(), stored, 15)
+    cookie = Marker(MarkerKind.COOKIE, backend.store.now() + 60, "implicit")
+    backend.store.mark(key(), cookie)
+    found = backend.store.peek(key(), get())
+    assert found is not None and (found.entry, found.marker, found.where) == (stored, cookie, "memory")
+    backend.store.discard(key())
+    found = backend.store.peek(key(), get())
+    assert found is not None and found.entry is None
+    backend.store.put(key(), stored, 15)  # was in the air when it was discarded
+    found = backend.store.peek(key(), get())
+    assert found is not None and found.entry is None
+    assert not backend.degraded and not backend.protecting

@@ -1,0 +1,28 @@
+"""Waiting for what comes by itself, without guessing how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+
+__all__ = ["pause", "until"]
+
+
+def pause(seconds: float) -> Deferred[None]:
+    """Fires after ``seconds``."""
+    from twisted.internet import reactor
+
+    waited: Deferred[None] = Deferred()
+    reactor.callLater(seconds, waited.callback, None)  # type: ignore[attr-defined]
+    return waited
+
+
+async def until(true: Callable[[], object], seconds: float = 10.0) -> None:
+    """Returns once ``true()`` is; fails after ``seconds``."""
+    from twisted.internet import reactor
+
+    deadline = reactor.seconds() + seconds  # type: ignore[attr-defined]
+    while not true():
+        assert reactor.seconds() < deadline, "it does not come true"  # type: ignore[attr-defined]
+        await pause(0.005)
