@@ -10,17 +10,28 @@ from tests.support.origin import Answer, ScriptedOrigin
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_frozen_redis_delays_no_answer_beyond_its_read_limit_and_hides_no_new_entry(
+async def test_while_redis_writes_nothing_the_new_entry_is_seen_all_the_same(
     origin: ScriptedOrigin, make_proxy: Any, redis_server: Any
 ) -> None:
     origin.on("/x", Answer(200, [("Cache-Control", "max-age=60")], b"hello"))
-    # No memory tier: what the second request sees is the pending write.
+    # No memory tier: what the second request sees is the write that has not happened yet.
     proxy = await make_proxy(origin.url, redis=redis_server.url, memory=0)
-    await fetch(proxy.port, "GET", "/warm-up")
-    redis_server.pause()
+    redis_server.command("CLIENT", "PAUSE", "900", "WRITE")
     connection = await connect(proxy.port)
     assert (await connection.request("GET", "/x")).body == b"hello"
     assert (await connection.request("GET", "/x")).body == b"hello"
-    redis_server.resume()
-    await connection.close()
     assert origin.hits("/x") == 1
+    assert redis_server.command("DBSIZE") == 0
+    await connection.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_frozen_redis_costs_hits_and_no_errors(
+    origin: ScriptedOrigin, make_proxy: Any, redis_server: Any
+) -> None:
+    origin.on("/x", Answer(200, [("Cache-Control", "max-age=60")], b"hello"))
+    proxy = await make_proxy(origin.url, redis=redis_server.url, memory=0)
+    redis_server.pause()
+    for _ in range(8):
+        assert (await fetch(proxy.port, "GET", "/x")).body == b"hello"
+    redis_server.resume()

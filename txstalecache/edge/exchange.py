@@ -133,7 +133,6 @@ class Exchange:
         self.open = False
         reader, self._reader = self._reader, None
         if reader is not None:
-            self.request.unregisterProducer()
             reader.stopProducing()
         if self._task is not None:
             self._task.cancel()

@@ -7,7 +7,7 @@ byte reaches anybody.
 
     PENDING ── head, may be shared ──→ STREAMING ── end ──→ DONE
        │  │                               └── cut ──→ BROKEN
-       │  └─── head, not for sharing ──→ UNSHAREABLE (its leader may still stream it)
+       │  └─── head, not for sharing ──→ UNSHAREABLE (its leader may still stream it) ──→ DONE or BROKEN
        ├────── validated, or found in the store ──→ DONE
        └────── no answer ──→ FAILED
 
@@ -324,7 +324,7 @@ class Flight:
             self._admit(waiter, collapsed)
         if (leader is None and self.state is State.UNSHAREABLE) or not (self.body.readers or storing):
             response.abort()
-            self._end(self.state if self.state is State.UNSHAREABLE else State.DONE)
+            self._end(State.DONE)
             return
         response.deliver(self)
         if self.state in (State.STREAMING, State.UNSHAREABLE) and self._ticker is None:
@@ -440,7 +440,7 @@ class Flight:
                 # The clients have their answer whatever becomes of the entry.
                 self._log.failure("an answer could not be stored")
         self.body.end()
-        self._end(self.state if self.state is State.UNSHAREABLE else State.DONE)
+        self._end(State.DONE)
 
     def _store_whole(self) -> None:
         admission, response, lease = self._admission, self._response, self._lease
@@ -476,7 +476,7 @@ class Flight:
             return
         if self.state is State.STREAMING and self.body.retained:
             return
-        self._end(State.DONE if self.state is State.STREAMING else self.state)
+        self._end(State.DONE)
 
     def _end(self, state: State) -> None:
         """Leave the registry, give back the lease, stop what is still in the air. Idempotent."""
