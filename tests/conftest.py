@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-SUPPORT = ("tests.support.fixtures", "tests.support.origin", "tests.support.client", "tests.support.redis", "tests.support.proxy")
+SUPPORT = tuple(f"tests.support.{name}" for name in ("fixtures", "origin", "client", "redis", "proxy"))
 
 
 def _present(module: str) -> bool:
@@ -46,7 +46,8 @@ class LoggedFailures:
         self._events: list[tuple[Failure, str]] = []
 
     def __call__(self, event: LogEvent) -> None:
-        failure = event.get("log_failure")
+        # What the reactor catches (an exception in dataReceived, in a delayed call) comes as the old logger's events.
+        failure = event.get("log_failure") or event.get("failure")
         if isinstance(failure, Failure):
             self._events.append((failure, str(event.get("log_namespace"))))
 
