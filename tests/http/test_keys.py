@@ -113,11 +113,14 @@ def test_a_template_knows_what_it_keys_on(text: str, fields_: set[bytes], cookie
 
 
 @pytest.mark.parametrize(
-    "text", ["$http_cookie", "$http_authorization", "$cookie_s", "${cookie:s}", "${header:Cookie}"]
+    "text", ["$http_cookie", "$http_authorization", "$cookie_s", "${cookie:s}", "${header:Cookie}", "$http_x_api_key"]
 )
 def test_credentials_are_in_a_key_as_digests_only(text: str) -> None:
     template = KeyTemplate.parse(text)
-    one, other = (request(f"Cookie: s={secret}\nAuthorization: {secret}") for secret in ("topsecret", "other"))
+    one, other = (
+        request(f"Cookie: s={secret}\nAuthorization: {secret}\nX-API-Key: {secret}")
+        for secret in ("topsecret", "other")
+    )
     assert b"topsecret" not in b"".join(template.key(one).parts)
     assert template.key(one) == template.key(one) != template.key(other)
 

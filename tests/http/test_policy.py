@@ -154,6 +154,7 @@ def test_post_is_judged_where_the_route_caches_it() -> None:
         ("Cache-Control: max-stale", entry('Cache-Control: s-maxage=60\nETag: "a"'), 61, "Validate stale"),
         ("Cache-Control: max-stale", entry('Cache-Control: no-cache\nETag: "a"'), 1, "Validate no-cache"),
         ("Cache-Control: max-age=600, max-stale=10", PLAIN, 65, "Stale max-stale"),
+        ("Cache-Control: max-age=5, max-stale", PLAIN, 59.5, "Validate max-age"),
         ("Cache-Control: only-if-cached", PLAIN, 0, "Fresh hit"),
         ("Cache-Control: only-if-cached", SWR, 61, "Stale swr"),
         ("Cache-Control: only-if-cached", None, 0, "Refuse only-if-cached"),
@@ -170,6 +171,12 @@ def test_post_is_judged_where_the_route_caches_it() -> None:
 )
 def test_what_a_request_wishes_is_honoured(asked: str, known: Entry | None, at: float, expected: str) -> None:
     assert said(judged(known, asked, at)) == expected
+
+
+@pytest.mark.parametrize("asked", ['If-Match: "a"', "If-Unmodified-Since: @0"])
+def test_a_precondition_is_for_the_origin_to_judge(asked: str) -> None:
+    assert said(judged(PLAIN, asked)) == "Pass precondition"
+    assert said(judged(None, asked, method="HEAD")) == "Pass precondition"
 
 
 def test_only_if_cached_is_answered_504() -> None:
@@ -238,6 +245,7 @@ def test_a_keyed_authorization_is_like_any_other_request() -> None:
         (PLAIN, 0, Rules(ttl=5, cookies=Cookies.KEYED), "Fresh hit"),
         (PLAIN, 0, Rules(statuses={404: 5}), "Fresh hit"),
         (entry("", status=404, rules=Rules(statuses={404: 5})), 0, Rules(statuses={404: 5}), "Pass cookie"),
+        (entry("Cache-Control: max-age=60"), 0, Rules(statuses={200: 5}), "Pass cookie"),
         (entry("", rules=Rules(default_ttl=5)), 0, Rules(default_ttl=5), "Pass cookie"),
     ],
 )
@@ -294,6 +302,7 @@ SIE = entry("Cache-Control: max-age=60, stale-if-error=30")
         (marked(MarkerKind.ERROR, "connect", 502), PLAIN, "", 61, "Stale error"),
         (marked(MarkerKind.ERROR, "connect", 502), SIE, "", 91, "Refuse error"),
         (marked(MarkerKind.ERROR, "connect", 502, until=0), PLAIN, "", 61, "Validate stale"),
+        (marked(MarkerKind.ERROR, "connect", 502, until=61), PLAIN, "", 61, "Validate stale"),
         (marked(MarkerKind.ERROR, "connect", 502), None, "Authorization: x", 0, "Pass authorization store"),
         (marked(MarkerKind.ERROR, "connect", 502), PLAIN, "Cache-Control: no-cache", 0, "Stale error"),
     ],
@@ -342,6 +351,11 @@ def test_a_stored_part_answers_only_for_what_it_has(asked: str, expected: str) -
         ('Cache-Control: no-cache, max-age=60\nETag: "a"', "", 0, False, False),
         ("Cache-Control: max-age=60", "Cache-Control: stale-if-error=10", 69, True, True),
         ("Cache-Control: max-age=60", "Cache-Control: stale-if-error=10", 71, False, True),
+        ("Cache-Control: max-age=60, stale-if-error=30", "", 90, False, False),
+        ('Cache-Control: max-age=60, must-revalidate\nETag: "a"', "", 60, False, False),
+        ("Cache-Control: max-age=60, stale-if-error=3", "Cache-Control: stale-if-error=10", 70, False, False),
+        ("Cache-Control: max-age=60, stale-if-error=3", "Cache-Control: max-stale=10", 70, True, True),
+        ("Cache-Control: max-age=60, stale-if-error=3", "Cache-Control: max-stale=10", 70.5, False, False),
         ("Cache-Control: max-age=60", "Cache-Control: max-stale=10", 69, True, True),
         ("Cache-Control: max-age=60", "Cache-Control: max-stale", 9999, True, True),
         ('Cache-Control: max-age=60, must-revalidate\nETag: "a"', "Cache-Control: max-stale", 61, False, False),

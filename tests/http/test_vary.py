@@ -83,11 +83,18 @@ def test_a_variant_suits_whoever_says_the_same(name: str, one: str, other: str, 
     assert (selector([name.encode()], request(other)) == chosen) is same
 
 
-@pytest.mark.parametrize("secret", ["Cookie: session=topsecret", "Authorization: Basic topsecret"])
-def test_a_selector_holds_no_credentials(secret: str) -> None:
-    chosen = selector([b"cookie", b"authorization"], request(secret))
+@pytest.mark.parametrize(
+    "secret", ["Cookie: session=topsecret", "Authorization: Basic topsecret", "X-API-Key: topsecret"]
+)
+def test_a_selector_holds_no_secrets(secret: str) -> None:
+    chosen = selector([b"cookie", b"authorization", b"x-api-key"], request(secret))
     assert b"topsecret" not in b"".join(value or b"" for _, value in chosen)
-    assert by_credentials(chosen)
+    assert matches(chosen, request(secret))
+
+
+def test_who_asks_is_seen_in_a_selector() -> None:
+    assert by_credentials(selector([b"cookie"], request()))
+    assert by_credentials(selector([b"accept", b"authorization"], request()))
 
 
 def test_a_digest_is_not_the_credential() -> None:

@@ -1,6 +1,7 @@
 """Conditional requests: a client's, answered from what is stored; and ours, asking whether it still holds.
 
-RFC 9110 §13, RFC 9111 §4.3. If-Match and If-Unmodified-Since do not apply to a cache (RFC 9111 §4.3.2).
+RFC 9110 §13, RFC 9111 §4.3. If-Match and If-Unmodified-Since do not apply to a cache (RFC 9111 §4.3.2): the policy
+passes such requests on.
 Must not know: stores, flights.
 """
 

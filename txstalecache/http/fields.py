@@ -16,6 +16,7 @@ __all__ = [
     "CREDENTIALS",
     "FOREVER",
     "HOP_BY_HOP",
+    "SECRETS",
     "delta_seconds",
     "directives",
     "end_to_end",
@@ -48,6 +49,9 @@ HOP_BY_HOP = frozenset(
 
 #: Request fields that say who is asking. Their values are never written anywhere: only digests of them.
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"cookie2", b"proxy-authorization"})
+
+#: The same for whatever else is secret by custom.
+SECRETS = CREDENTIALS | {b"api-key", b"x-access-token", b"x-api-key", b"x-auth-token", b"x-csrf-token", b"x-xsrf-token"}
 
 # RFC 9110 §7.6.1: "A sender MUST NOT send a connection option corresponding to a field that is intended for all
 # recipients". Whoever does would take a field away from between key, decision and origin (hop-by-hop abuse).

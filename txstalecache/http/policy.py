@@ -59,6 +59,8 @@ def _decide(
     request: RequestHead, entry: Entry | None, marker: Marker | None, rules: Rules, now: float, asked: Wishes
 ) -> Verdict:
     fields = request.fields
+    if b"if-match" in fields or b"if-unmodified-since" in fields:
+        return Pass("precondition")  # RFC 9111 §4.3.2: not for a cache to judge
     authorized = b"authorization" in fields and b"authorization" not in rules.keyed_fields
     cookie = b"cookie" in fields and rules.cookies is Cookies.PASS and b"cookie" not in rules.keyed_fields
     if cookie and rules.ttl is not None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from txstalecache.http.entry import Entry, Selector
-from txstalecache.http.fields import CREDENTIALS, is_token, members
+from txstalecache.http.fields import CREDENTIALS, SECRETS, is_token, members
 from txstalecache.http.messages import Fields, RequestHead
 
 __all__ = ["MOST_NAMES", "by_credentials", "matches", "names", "select", "selector"]
@@ -55,7 +55,7 @@ _LONG = 1024
 
 def _normalised(name: bytes, value: bytes) -> bytes:
     """``value`` with what makes no difference taken out: spaces around members, how lines were joined, set order."""
-    if name in CREDENTIALS:
+    if name in SECRETS:
         return blake2b(value, digest_size=20, person=b"txsc-vary").hexdigest().encode("ascii")
     normalise = _set if name in _SETS else _listed
     return normalise(value) if len(value) <= _LONG else normalise.__wrapped__(value)
@@ -79,10 +79,8 @@ def matches(entry_selector: Selector, request: RequestHead) -> bool:
         if value is None or wanted is None:
             if value is not wanted:
                 return False
-        elif value != wanted and _normalised(name, value) != wanted:
-            return False
-        elif name in CREDENTIALS and _normalised(name, value) != wanted:
-            return False  # a credential that looks like the digest is not the credential
+        elif (value != wanted or name in SECRETS) and _normalised(name, value) != wanted:
+            return False  # a secret that looks like the digest is not the secret
     return True
 
 
