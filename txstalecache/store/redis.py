@@ -274,7 +274,7 @@ class RedisClient:
         self._up = False
         self._said: bool | None = None
         self._why = "not connected yet"
-        self._complained = ""
+        self._complained = False
         self._measured = float("-inf")
         self._closed = False
         self._probing = False
@@ -382,11 +382,11 @@ class RedisClient:
         for reply in replies:
             if isinstance(reply, Refused):
                 self._refused(str(reply), _WRITES_ON)
-                if self._complained != str(reply).partition(" ")[0]:
-                    self._complained = str(reply).partition(" ")[0]
+                if not self._complained:
+                    self._complained = True
                     self.log.warn("Redis at {where} refuses to write: {why}", where=self.address.shown, why=str(reply))
                 return replies
-        self._complained = ""
+        self._complained = False
         self._breaker.succeeded()
         return replies
 

@@ -191,7 +191,7 @@ class Remote:
             *(layout.name(digest, suffix) for suffix in ("d", "m", "x")),
         ]
         commands.append(PUT(keys, base, envelope.stamp(entry.request_time), milliseconds, sealed, *more))
-        replies = await self._commands.write(commands, entry.length + len(sealed))
+        replies = await self._commands.write(commands, len(sealed) + (entry.length if pieces else 0))
         for reply in replies:
             if isinstance(reply, Refused):
                 raise reply

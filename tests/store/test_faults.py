@@ -1,0 +1,358 @@
+"""No fault of Redis comes out of the store, but as misses and at most its read time limit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+
+from tests.store.conftest import MakeStore
+from tests.store.samples import entry, get, key
+from tests.store.waiting import pause, until
+from tests.support.async_test import async_test
+from tests.support.redis import RedisServer
+from txstalecache.http.entry import Marker, MarkerKind
+from txstalecache.store import StoreService
+from txstalecache.store.interfaces import NOTHING, Found, Purpose
+from txstalecache.store.redis import Limits
+
+#: What a machine that is busy with other things may add, in seconds.
+SLACK = 0.7
+
+
+class Said:
+    """What was logged about Redis coming and going."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("txstalecache.store.redis.") and (
+            event["log_level"] >= LogLevel.info
+        ):
+            self.lines.append(formatEvent(event))
+
+    def count(self, words: str) -> int:
+        return sum(words in line for line in self.lines)
+
+
+@pytest.fixture
+def said() -> Iterator[Said]:
+    observer = Said()
+    globalLogPublisher.addObserver(observer)
+    yield observer
+    globalLogPublisher.removeObserver(observer)
+
+
+def seconds() -> float:
+    from twisted.internet import reactor
+
+    return float(reactor.seconds())  # type: ignore[attr-defined]
+
+
+async def timed(asked: Deferred[Found]) -> tuple[Found, float]:
+    began = seconds()
+    found = await asked
+    return found, seconds() - began
+
+
+async def hits_again(backend: StoreService, name: str = "/again") -> None:
+    """Returns once what is stored is found in Redis; 5 s are promised."""
+    began = seconds()
+
+    async def hit() -> bool:
+        backend.store.put(key(name), entry(backend.store.now()), 15)
+        await backend.store.flush()
+        backend.memory.clear()
+        return (await backend.store.lookup(key(name), get())).where == "redis"
+
+    while not await hit():
+        assert seconds() - began < 5 + SLACK
+        await pause(0.05)
+
+
+@async_test
+async def test_absent_at_start_is_said_once_and_it_is_found_later(
+    redis_server: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    redis_server.kill()
+    backend = await make_store(redis_server.url, ready=False)
+    for _ in range(20):
+        assert await backend.store.lookup(key(), get()) == NOTHING
+        await pause(0.02)
+    backend.store.put(key(), entry(backend.store.now()), 15)
+    found = backend.store.peek(key(), get())
+    assert found is not None and found.entry is not None
+    assert backend.degraded
+    assert said.count("is not available") == 1
+    redis_server.start()
+    await hits_again(backend)
+    assert not backend.degraded
+    assert (said.count("is not available"), said.count("is back")) == (1, 1)
+
+
+@async_test
+async def test_a_server_that_hangs_costs_one_read_time_limit_and_then_nothing(
+    redis_server: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    backend = await make_store(redis_server.url)
+    redis_server.pause()
+    first = [timed(backend.store.lookup(key(f"/{number}"), get())) for number in range(20)]
+    for found, took in await gatherResults([Deferred.fromCoroutine(one) for one in first]):
+        assert found == NOTHING
+        assert 0.2 <= took <= 0.25 + SLACK
+    for number in range(50):
+        found, took = await timed(backend.store.lookup(key(f"/{number}"), get()))
+        assert found == NOTHING and took < 0.2  # without asking
+        if number == 10:
+            await pause(1.2)  # by now the connections have been given up and new ones hang
+    lease = await backend.leases.acquire(key().digest, Purpose.FETCH)
+    assert lease is not None
+    assert said.count("is not available") == 1
+    redis_server.resume()
+    await hits_again(backend)
+    assert (said.count("is not available"), said.count("is back")) == (1, 1)
+    lease.release()
+
+
+@async_test
+async def test_a_killed_server_costs_misses_and_memory_forgets(
+    redis_server: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    backend = await make_store(redis_server.url)
+    backend.store.put(key(), entry(backend.store.now()), 15)
+    await backend.store.flush()
+    redis_server.kill()
+    await until(lambda: backend.degraded)
+    assert len(backend.memory) == 0
+    assert await backend.store.lookup(key(), get()) == NOTHING
+    redis_server.start()
+    await hits_again(backend)
+    assert (await backend.store.lookup(key(), get())).entry is None
+    assert (said.count("is not available"), said.count("is back")) == (1, 1)
+
+
+@async_test
+async def test_what_is_on_its_way_when_the_server_dies_is_lost_and_nothing_else(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(redis_server.url)
+    redis_server.pause()
+    for number in range(20):
+        backend.store.put(key(f"/{number}"), entry(backend.store.now(), b"x" * 700_000), 15)
+    asked = [backend.store.lookup(key(f"/other/{number}"), get()) for number in range(20)]
+    redis_server.kill()
+    assert await gatherResults(asked) == [NOTHING] * 20
+    await backend.store.flush()
+    assert backend.store.unwritten == 20
+    assert not backend.store._pending and backend._client.waiting == 0
+    redis_server.start()
+    await hits_again(backend)
+
+
+@async_test
+async def test_a_discard_reaches_redis_even_if_it_is_away_meanwhile(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(redis_server.url), await make_store(redis_server.url)
+    one.store.put(key(), entry(one.store.now()), 60)
+    await one.store.flush()
+    redis_server.pause()
+    one.store.discard(key())
+    await pause(1.3)
+    one.store.discard(key("/b"))
+    redis_server.resume()
+    await until(lambda: not one.degraded and not two.degraded)
+    assert (await one.store.lookup(key(), get())).entry is None
+    await until(lambda: not one.store._untold)
+    two.memory.clear()
+    assert (await two.store.lookup(key(), get())).entry is None
+
+
+@async_test
+async def test_what_may_wait_to_be_written_is_bounded(redis_server: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(redis_server.url)
+    backend._client.limits = Limits(waiting=2_000_000)
+    redis_server.pause()
+    for number in range(10):
+        backend.store.put(key(f"/{number}"), entry(backend.store.now(), b"x" * 400_000), 15)
+    assert backend._client.waiting <= 2_000_000
+    await pause(0)
+    assert backend.store.unwritten == 6
+    assert sum(len(one.shelf.variants) for one in backend.store._pending.values()) == 4
+    redis_server.resume()
+    await backend.store.flush()
+    assert backend._client.waiting == 0
+
+
+@async_test
+async def test_a_full_server_refuses_writes_and_still_answers_reads(
+    redis_server: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    backend = await make_store(redis_server.url)
+    stored = entry(backend.store.now())
+    backend.store.put(key(), stored, 15)
+    await backend.store.flush()
+    redis_server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    redis_server.command("CONFIG", "SET", "maxmemory", "1")
+    for number in range(20):
+        backend.store.put(key(f"/{number}"), entry(backend.store.now()), 15)
+        backend.store.mark(key(f"/{number}"), Marker(MarkerKind.PRIVATE, backend.store.now() + 9, "private"))
+    await backend.store.flush()
+    assert backend.store.unwritten == 40
+    lease = await backend.leases.acquire(key().digest, Purpose.FETCH)
+    assert lease is not None
+    lease.release()
+    backend.memory.clear()
+    assert (await backend.store.lookup(key(), get())).entry == stored
+    assert not backend.degraded
+    assert said.count("refuses to write") == 1
+    redis_server.command("CONFIG", "SET", "maxmemory", "0")
+    await hits_again(backend)
+
+
+@async_test
+async def test_a_replica_answers_reads(redis_server: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(redis_server.url)
+    stored = entry(backend.store.now())
+    backend.store.put(key(), stored, 15)
+    await backend.store.flush()
+    redis_server.command("REPLICAOF", "127.0.0.1", "1")
+    for number in range(20):
+        backend.store.put(key(f"/{number}"), entry(backend.store.now()), 15)
+    await backend.store.flush()
+    assert backend.store.unwritten == 20
+    backend.memory.clear()
+    assert (await backend.store.lookup(key(), get())).entry == stored
+    redis_server.command("CONFIG", "SET", "replica-serve-stale-data", "no")
+    for _ in range(10):
+        backend.memory.clear()
+        assert (await backend.store.lookup(key(), get())).entry is None
+    assert backend.degraded  # MASTERDOWN
+    redis_server.command("REPLICAOF", "NO", "ONE")
+    await hits_again(backend)
+
+
+@async_test
+async def test_a_server_busy_with_a_script_is_left_alone_until_it_is_done(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    import hiredis
+
+    backend = await make_store(redis_server.url)
+    redis_server.command("CONFIG", "SET", "lua-time-limit", "50")
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.connect(redis_server.socket)
+        busy.sendall(hiredis.pack_command(("EVAL", "while true do end", "0")))
+        await pause(0.1)
+        for number in range(30):
+            found, took = await timed(backend.store.lookup(key(f"/{number}"), get()))
+            assert found == NOTHING and took <= 0.25 + SLACK
+            await pause(0.01)
+        assert backend.degraded
+        redis_server.command("SCRIPT", "KILL")
+    await hits_again(backend)
+
+
+@async_test
+async def test_a_password_it_does_not_have_is_said_once_and_it_goes_on_trying(
+    redis_server: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    redis_server.command("CONFIG", "SET", "requirepass", "s3cret")
+    right = await make_store(redis_server.url.replace("unix://", "unix://default:s3cret@"))
+    assert not right.degraded
+    wrong = await make_store(redis_server.url.replace("unix://", "unix://default:wr0ng@"), ready=False)
+    none = await make_store(redis_server.url, ready=False)
+    await until(lambda: said.count("is not available") == 2)
+    for backend in (wrong, none):
+        assert await backend.store.lookup(key(), get()) == NOTHING
+    await pause(0.5)
+    assert said.count("is not available") == 2
+    assert not any("s3cret" in line or "wr0ng" in line for line in said.lines)
+    redis_server.command("CONFIG", "SET", "requirepass", "", auth=("s3cret",))
+    await hits_again(none)
+
+
+@async_test
+async def test_a_flushed_script_cache_costs_one_write(redis_server: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(redis_server.url)
+    redis_server.command("SCRIPT", "FLUSH")
+    await hits_again(backend)
+    lease = await backend.leases.acquire("ab", Purpose.FETCH)
+    assert lease is not None
+    lease.release()
+
+
+class Rubbish(Protocol):
+    """Answers whatever comes with ``words``."""
+
+    words: bytes
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(self.words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\0" * 1000,
+        b"*-7\r\n",
+        b"*99999999999\r\n",
+        b"$99999999999999999999\r\nx",
+        b"$-2\r\n",
+        b"*1\r\n" * 100,
+        b"+OK\r\n" * 50,
+        b":1\r\n" * 9,
+        b"%2\r\n+a\r\n+b\r\n+c\r\n+d\r\n" * 20,
+        b"*2\r\n$1\r\na\r\n$1\r\nb\r\n" * 9,
+        b"$1000000\r\nonly this",
+        random.Random(1).randbytes(3000),
+    ],
+)
+@async_test
+async def test_rubbish_on_the_wire_is_a_redis_that_is_not_there(words: bytes, make_store: MakeStore) -> None:
+    from twisted.internet import reactor
+
+    factory = Factory.forProtocol(Rubbish)
+    port: IListeningPort
+    Rubbish.words = words
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+    try:
+        backend = await make_store(f"redis://127.0.0.1:{port.getHost().port}", ready=False)  # type: ignore[attr-defined]
+        for number in range(10):
+            backend.store.put(key(f"/{number}"), entry(backend.store.now()), 15)
+            lookup = backend.store.lookup(key(f"/none/{number}"), get())
+            found, took = await timed(lookup)
+            assert found.entry is None and took <= 0.25 + SLACK
+            assert await backend.leases.acquire(f"ab:{number}", Purpose.FETCH) is not None
+            await pause(0.03)
+        await backend.stopService()
+    finally:
+        await port.stopListening()  # type: ignore[misc]
+
+
+@async_test
+async def test_stopping_does_not_wait_for_a_server_that_hangs(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(redis_server.url)
+    redis_server.pause()
+    for number in range(10):
+        backend.store.put(key(f"/{number}"), entry(backend.store.now(), b"x" * 1_000_000), 15)
+    asked: Any = backend.store.lookup(key("/other"), get())
+    began = seconds()
+    await backend.stopService()
+    assert seconds() - began <= 1.0 + SLACK
+    assert (await asked) == NOTHING
+    assert await backend.store.lookup(key("/other"), get()) == NOTHING
+    redis_server.resume()
