@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest_twisted
+
 from tests.support.client import fetch
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import settled, until

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+
 from tests.support.client import fetch, open_exchange
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import settled, until
@@ -25,7 +26,9 @@ async def test_a_hundred_clients_on_a_cold_key_are_one_fetch_and_one_answer(
     origin.release("go")
     replies = await settled(*waiting)
     assert origin.hits("/cold") == 1
-    assert {(reply.status, reply.body, reply.field("content-type")) for reply in replies} == {(200, body, b"text/plain")}
+    assert {(reply.status, reply.body, reply.field("content-type")) for reply in replies} == {
+        (200, body, b"text/plain")
+    }
     roles = sorted(record.role for record in proxy.log)
     assert roles == ["leader"] + ["waiter"] * 99
     assert proxy.flights == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+
 from tests.support.client import fetch, open_exchange
 from tests.support.origin import Answer, Chunk, Gate, Hang, Head, Raw, Reset, ScriptedOrigin
 from tests.support.proxy import settled, until

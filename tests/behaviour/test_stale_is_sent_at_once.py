@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+
 from tests.support.client import connect, fetch
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import later, until

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest_twisted
+
 from tests.support.client import connect, fetch
 from tests.support.origin import Answer, ScriptedOrigin
 
