@@ -121,6 +121,7 @@ def test_any_final_status_is_stored_with_an_explicit_lifetime(status: int) -> No
         ("Cache-Control: max-age=60\nAge: 1000", 200, Share(True, "expired")),
         ("Cache-Control: max-age=10, must-revalidate\nAge: 15", 200, Share(True, "expired")),
         ("Cache-Control: s-maxage=10\nDate: @-15", 200, Share(True, "expired")),
+        ("Cache-Control: s-maxage=15\nDate: @-15", 200, Share(True, "expired")),
     ],
 )
 def test_what_nobody_may_have_later_is_shared_with_those_who_wait(text: str, status: int, expected: Share) -> None:
@@ -157,7 +158,16 @@ def test_what_may_be_used_again_is_stored(text: str, status: int, lifetime: floa
     assert (found.freshness.lifetime, found.explicit) == (lifetime, explicit)
 
 
-@pytest.mark.parametrize(("status", "understood"), [(200, True), (404, True), (503, True), (299, False), (599, False)])
+UNDERSTOOD = (
+    *(200, 203, 204, 300, 301, 302, 303, 307, 308),
+    *(400, 403, 404, 405, 410, 414, 421, 451, 500, 501, 502, 503, 504),
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "understood"),
+    [*((status, True) for status in UNDERSTOOD), *((status, False) for status in (201, 299, 305, 429, 599))],
+)
 def test_must_understand_means_the_statuses_this_cache_knows(status: int, understood: bool) -> None:
     for text in ("Cache-Control: must-understand, no-store, max-age=60", "Cache-Control: must-understand, max-age=60"):
         found = admitted(text, status=status)
@@ -226,6 +236,7 @@ def test_a_cookie_that_is_ignored_or_keyed_changes_nothing(rules: Rules) -> None
         ("Cache-Control: max-age=60", (0, 0, 300, 300)),
         ('Cache-Control: max-age=60\nETag: "a"', (0, 0, 300, 300)),
         ("Cache-Control: max-age=60, stale-while-revalidate=9", (9, 0, 9, 9)),
+        ("Cache-Control: max-age=60, stale-while-revalidate=1", (1, 0, 1, 1)),
         ("Cache-Control: max-age=60, stale-if-error=9", (0, 9, 9, 9)),
         ("Cache-Control: max-age=60, stale-while-revalidate=9, stale-if-error=7", (9, 7, 9, 9)),
         ('Cache-Control: max-age=60, stale-while-revalidate=9\nETag: "a"', (9, 0, 9, 9)),
@@ -311,6 +322,7 @@ def test_statuses_have_their_own_ttl() -> None:
 def test_a_default_ttl_is_for_answers_without_one() -> None:
     rules = Rules(default_ttl=7.0)
     assert stored("", rules=rules).lifetime == 7.0
+    assert stored("Age: 100", rules=rules).lifetime == 107.0
     assert stored("Cache-Control: max-age=60", rules=rules).lifetime == 60.0
     assert stored(LM, rules=rules).lifetime == 100.0
     assert admitted("Cache-Control: max-age=0", rules=rules) == Share(False, "ttl-0")
@@ -329,6 +341,11 @@ def test_a_forced_stale_window_outranks_the_origin() -> None:
     assert (found.while_revalidate, found.if_error, found.if_unreachable, found.keep) == (50, 80, 80, 80)
 
 
+def test_a_stale_window_forced_to_nothing_is_nothing() -> None:
+    found = stored('Cache-Control: max-age=60, stale-while-revalidate=9\nETag: "a"', rules=Rules(stale=0.0))
+    assert (found.while_revalidate, found.if_unreachable, found.keep) == (0, 0, 0)
+
+
 def test_a_forced_ttl_alone_leaves_the_grace() -> None:
     found = stored("", rules=Rules(ttl=5.0))
     assert (found.lifetime, found.if_unreachable, found.keep) == (5.0, 300.0, 300.0)
@@ -342,6 +359,7 @@ def test_cache_control_is_not_honoured_where_the_route_says_so_but_private_is() 
     assert admitted("Cache-Control: private", rules=rules) == Withhold("private")
     assert admitted("Set-Cookie: a", rules=rules) == Withhold("set-cookie")
     silent = Rules(honour_cache_control=False)
+    assert stored('Cache-Control: max-age=60\nETag: "a"', rules=silent).lifetime == 0.0
     assert admitted("Cache-Control: max-age=60", rules=silent) == Share(True, "no-freshness")
 
 
