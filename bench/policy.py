@@ -1,8 +1,8 @@
 """How long the pure decisions take: ``python bench/policy.py``.
 
 Prints microseconds per call: the median of several runs, and the spread from the fastest to the slowest. The targets
-are 5 us for a judgement on a parsed entry, and 25 us for the whole decision about a browser's request: key, choice among
-two variants, judgement, conditional request and range. Exits 1 when the fastest run misses one.
+are 5 us for a judgement on a parsed entry, and 25 us for the whole decision about a browser's request: key, choice
+among two variants, judgement, conditional request and range. Exits 1 when the fastest run misses one.
 """
 
 from __future__ import annotations

@@ -238,6 +238,11 @@ def test_an_answer_that_stays_valid_for_no_time_still_answers() -> None:
     assert found is not None and found.freshness.lifetime == 0.0
 
 
+def test_a_validation_by_head_freshens_too() -> None:
+    found = freshen(entry(STORED), request(method="HEAD"), response("", 304), RULES, LATER, LATER)
+    assert found is not None and found.freshness.lifetime == 60.0
+
+
 def test_forced_lifetimes_hold_for_a_304_too() -> None:
     found = freshened("", rules=Rules(ttl=5.0, stale=9.0))
     assert found is not None

@@ -127,14 +127,9 @@ def _renewed(
     age = fields.get_all(b"age")
     # What decides is the merged head as if it had just come, with the Age that really came.
     head = Fields((*merged.pairs, *((b"Age", value) for value in age[:1])))
-    asked = RequestHead(b"GET", request.target, request.fields, request.scheme, request.authority)
-    if b"GET" not in rules.methods:
-        asked = replace(asked, method=request.method)
+    asked = replace(request, method=b"GET") if request.method == b"HEAD" else request
     admission = admit(asked, ResponseHead(entry.status, head), rules, request_time, response_time)
     if isinstance(admission, Withhold):
-        return None
-    names = vary.names(merged)
-    if names is None:
         return None
     if isinstance(admission, Store):
         decided = admission.freshness
@@ -148,7 +143,7 @@ def _renewed(
         request_time=request_time,
         response_time=response_time,
         freshness=decided,
-        selector=vary.selector(names, request),
+        selector=vary.selector(vary.names(merged) or (), request),
         tags=tags.of(request, merged),
     )
 
