@@ -134,7 +134,7 @@ class Exchange:
         transport.write(self.encoded)
         body = self.request.body
         if body is not None and body.length != 0:
-            self._upload = upload = Upload(self._clock, body, transport, self._uploaded)
+            self._upload = upload = Upload(self._clock, body, transport, self._uploaded, connection.watch)
             upload.start()
 
     def again(self) -> None:

@@ -18,16 +18,23 @@ class Upload:
     """Writes what a body producer gives to a transport, framed; the transport's back-pressure reaches the producer.
 
     ``ended`` is called once, with None when the whole body is written, or with a short text when it will not be; not
-    after ``stop``. The Deferred of ``startProducing`` is owned here.
+    after ``stop``. ``stalled`` is called when the origin takes no more for now (``stalled_at`` says since when). The
+    Deferred of ``startProducing`` is owned here.
     """
 
     def __init__(
-        self, clock: IReactorTime, body: IBodyProducer, transport: ITransport, ended: Callable[[str | None], None]
+        self,
+        clock: IReactorTime,
+        body: IBodyProducer,
+        transport: ITransport,
+        ended: Callable[[str | None], None],
+        stalled: Callable[[], None],
     ) -> None:
         self._clock = clock
         self._body = body
         self._transport = transport
         self._ended = ended
+        self._stalled = stalled
         self._left: int | None = None if body.length is UNKNOWN_LENGTH else body.length
         self._source: IPushProducer | IPullProducer = body
         self._pulled = False
@@ -113,6 +120,7 @@ class Upload:
     def pauseProducing(self) -> None:
         """The origin takes no more for now."""
         self.stalled_at = self._clock.seconds()
+        self._stalled()
         self._source.pauseProducing()  # type: ignore[union-attr]
 
     def resumeProducing(self) -> None:

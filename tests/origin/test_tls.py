@@ -1,0 +1,214 @@
+"""An https:// upstream is who it says, or it is not spoken to."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from twisted.internet.defer import gatherResults
+
+from tests.origin.conftest import MakeHttpOrigin
+from tests.support.async_test import async_test
+from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
+from tests.support.sink import KeepingSink, fetch_from, origin_request
+from txstalecache.origin import TLS, Fault, Framing, HttpOrigin, OriginError
+
+
+def certificate(directory: Path, name: str, *names: str, days: int = 1) -> tuple[Path, Path]:
+    """A self-signed certificate for ``names``; the paths of it and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "origin under test")])
+    alternatives: list[x509.GeneralName] = [
+        x509.IPAddress(ip_address(one)) if one[0].isdigit() else x509.DNSName(one) for one in names
+    ]
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=10))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName(alternatives), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = directory / f"{name}.pem", directory / f"{name}.key"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> tuple[Path, Path]:
+    return certificate(tmp_path, "good", "localhost", "127.0.0.1")
+
+
+@pytest.fixture
+def secure(pem: tuple[Path, Path]) -> Iterator[ScriptedOrigin]:
+    origin = ScriptedOrigin(Answer(200, (), b"secret"))
+    pytest_twisted.blockon(origin.start_tls(*pem))
+    yield origin
+    pytest_twisted.blockon(origin.close())
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@async_test
+async def test_a_verified_origin_is_fetched_from_and_its_connection_kept(
+    secure: ScriptedOrigin, http_origin: MakeHttpOrigin, pem: tuple[Path, Path], host: str
+) -> None:
+    ours = http_origin(f"https://{host}:{secure.port}", tls=TLS(ca_file=str(pem[0])))
+    for _ in range(3):
+        kept = await fetch_from(ours)
+        assert (kept.body, kept.framing) == (b"secret", Framing.DELIMITED)
+    assert len(secure.connections) == 1
+    assert secure.requests[0].field("host") == f"{host}:{secure.port}".encode()
+
+
+@async_test
+async def test_many_at_once(secure: ScriptedOrigin, http_origin: MakeHttpOrigin, pem: tuple[Path, Path]) -> None:
+    from twisted.internet.defer import Deferred
+
+    secure.handler = lambda request: Answer(200, (), request.target * 10_000)
+    ours = http_origin(secure.url, tls=TLS(ca_file=str(pem[0])), max_connections=8)
+    got = await gatherResults([Deferred.fromCoroutine(fetch_from(ours, "GET", f"/{n}")) for n in range(40)])
+    assert [kept.body for kept in got] == [f"/{n}".encode() * 10_000 for n in range(40)]
+    assert len(secure.connections) <= 8
+
+
+async def refused(ours: HttpOrigin, secure: ScriptedOrigin) -> None:
+    with pytest.raises(OriginError) as caught:
+        await fetch_from(ours)
+    assert caught.value.fault is Fault.UNREACHABLE
+    assert secure.hits() == 0
+    await secure.quiet()
+    assert ours.connections == 0
+
+
+@async_test
+async def test_an_unknown_issuer_gets_no_request(secure: ScriptedOrigin, http_origin: MakeHttpOrigin) -> None:
+    await refused(http_origin(secure.url), secure)
+
+
+@async_test
+async def test_another_name_gets_no_request(
+    secure: ScriptedOrigin, http_origin: MakeHttpOrigin, pem: tuple[Path, Path]
+) -> None:
+    await refused(http_origin(secure.url, tls=TLS(ca_file=str(pem[0]), server_name="other.example")), secure)
+
+
+@async_test
+async def test_an_expired_certificate_gets_no_request(http_origin: MakeHttpOrigin, tmp_path: Path) -> None:
+    pem = certificate(tmp_path, "old", "localhost", days=-1)
+    secure = ScriptedOrigin(Answer())
+    await secure.start_tls(*pem)
+    await refused(http_origin(secure.url, tls=TLS(ca_file=str(pem[0]))), secure)
+    await secure.close()
+
+
+@async_test
+async def test_plain_http_where_tls_is_expected(http_origin: MakeHttpOrigin) -> None:
+    from twisted.internet import protocol, reactor
+
+    class Plain(protocol.Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            assert self.transport is not None
+            self.transport.write(b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n")
+
+    factory: Any = protocol.ServerFactory.forProtocol(Plain)
+    plain: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    with pytest.raises(OriginError) as caught:
+        await fetch_from(http_origin(f"https://127.0.0.1:{plain.getHost().port}"), connect=10)
+    assert caught.value.fault is Fault.UNREACHABLE
+    await plain.stopListening()
+
+
+@async_test
+async def test_a_handshake_that_does_not_end_is_a_connect_timeout(http_origin: MakeHttpOrigin) -> None:
+    from twisted.internet import protocol, reactor
+
+    factory: Any = protocol.ServerFactory.forProtocol(protocol.Protocol)
+    silent: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    ours = http_origin(f"https://127.0.0.1:{silent.getHost().port}")
+    with pytest.raises(OriginError) as caught:
+        await fetch_from(ours, connect=0.1)
+    assert (caught.value.fault, caught.value.status) == (Fault.CONNECT_TIMEOUT, 504)
+    await silent.stopListening()
+
+
+@async_test
+async def test_a_body_without_length_is_whole_only_after_a_tls_goodbye(
+    secure: ScriptedOrigin, http_origin: MakeHttpOrigin, pem: tuple[Path, Path]
+) -> None:
+    """Somebody in between can forge a FIN, not a goodbye."""
+    secure.on("/goodbye", Answer(200, (), b"whole", "close"))
+    secure.on("/cut", [Head(200), Chunk(b"who"), Gate("sent"), Gate("never")])
+    ours = http_origin(secure.url, tls=TLS(ca_file=str(pem[0])))
+    kept = await fetch_from(ours, "GET", "/goodbye")
+    assert (kept.body, kept.framing) == (b"whole", Framing.CLOSE)
+    response = await ours.fetch(origin_request("GET", "/cut"))
+    sink = KeepingSink()
+    response.deliver(sink)
+    await sink.received(3)
+    transport: Any = secure.connections[-1].transport
+    transport.transport.loseConnection()  # the TCP connection alone
+    await sink.ended
+    assert sink.framing is None
+    assert sink.error is not None and sink.error.fault is Fault.TRUNCATED
+
+
+@async_test
+async def test_pause_holds_back_what_is_decrypted(
+    secure: ScriptedOrigin, http_origin: MakeHttpOrigin, pem: tuple[Path, Path]
+) -> None:
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
+
+    secure.handler = Answer(200, (), b"x" * 4_000_000)
+    response = await http_origin(secure.url, tls=TLS(ca_file=str(pem[0]))).fetch(origin_request())
+    sink = KeepingSink(keep=False)
+    sink.on_write = lambda _: response.pause()
+    response.deliver(sink)
+    while not sink.ended.called:
+        length = sink.length
+        turned: Deferred[None] = Deferred()
+        reactor.callLater(0, turned.callback, None)
+        await turned
+        assert response.length == 4_000_000 and sink.length - length <= 200_000
+        response.resume()
+    assert (sink.length, sink.framing) == (4_000_000, Framing.DELIMITED)
+
+
+def test_bad_tls_options_are_refused_in_one_line(tmp_path: Path, pem: tuple[Path, Path]) -> None:
+    from twisted.internet import reactor
+
+    (tmp_path / "rubbish").write_text("rubbish")
+    (tmp_path / "half").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    bad = [
+        TLS(ca_file=str(tmp_path / "none")),
+        TLS(ca_file=str(tmp_path / "rubbish")),
+        TLS(ca_file=str(tmp_path / "half")),
+        TLS(client_certificate=str(tmp_path / "none")),
+        TLS(client_certificate=str(tmp_path / "rubbish")),
+        TLS(client_certificate=str(pem[0])),
+    ]
+    for tls in bad:
+        with pytest.raises(ValueError) as caught:
+            HttpOrigin(reactor, "https://localhost", tls=tls)
+        assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+    with pytest.raises(ValueError, match="https://"):
+        HttpOrigin(reactor, "http://localhost", tls=TLS())
+    with pytest.raises(ValueError, match="at least 1"):
+        HttpOrigin(reactor, "http://localhost", max_connections=0)
