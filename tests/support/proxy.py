@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 
 from txstalecache.config.routes import Route, Routes
+from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
 from txstalecache.flight.limits import Limits
@@ -46,6 +47,7 @@ class Proxy:
         rules: Rules | None = None,
         key: str | None = None,
         limits: Limits | None = None,
+        edge: EdgeLimits | None = None,
         clock: IReactorTime | None = None,
         **route: Any,
     ) -> None:
@@ -70,6 +72,7 @@ class Proxy:
             limits=limits or Limits(),
             log=self.log.append,
         )
+        self.site = CacheSite(self.resource, reactor, limits=edge or EdgeLimits(body=None), refused=self.log.append)
         self._listening: IListeningPort | None = None
 
     @property
@@ -88,9 +91,7 @@ class Proxy:
         """Listen on a free port."""
         self.backend.startService()
         yield self.backend.ready()
-        self._listening = self._reactor.listenTCP(
-            0, CacheSite(self.resource, self._reactor), backlog=1024, interface="127.0.0.1"
-        )
+        self._listening = self._reactor.listenTCP(0, self.site, backlog=1024, interface="127.0.0.1")
 
     @inlineCallbacks
     def close(self) -> Any:

@@ -5,96 +5,111 @@ Must not know: caching.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.web.http import HTTPChannel
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 
-from txstalecache.edge.upload import StreamedUpload
+from txstalecache.edge.channel import CacheChannel, CacheRequest, canned
+from txstalecache.edge.limits import EdgeLimits, connection_cap
+from txstalecache.observe.accesslog import Record
 
 __all__ = ["CacheSite"]
 
 
-class CacheRequest(Request):
-    """A request that is processed when its head is complete; its body streams."""
+class _Full(Protocol):
+    """A connection too many."""
 
-    upload: StreamedUpload | None = None
-    _started = False
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.write(canned(503, "too many connections", retry_after=1))
+        transport.loseConnection()
 
-    def gotLength(self, length: int | None) -> None:
-        if length == 0:
-            super().gotLength(0)
-            return
-        super().gotLength(0)
-        transport: Any = self.channel.transport
-        self.upload = StreamedUpload(length, transport.pauseProducing, transport.resumeProducing)
 
-    def begin(self, command: bytes, path: bytes, version: bytes) -> None:
-        """The head is complete, the body is not: process the request now."""
-        self._started = True
-        super().requestReceived(command, path, version)
+class _Channel(CacheChannel):
+    """A channel its site counts."""
 
-    def handleContentChunk(self, data: bytes) -> None:
-        assert self.upload is not None
-        self.upload.feed(data)
+    site: CacheSite
 
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        if self.upload is not None:
-            self.upload.end()
-        if not self._started:
-            super().requestReceived(command, path, version)
-
-    def finish(self) -> None:
-        if self.upload is not None and not self.upload.ended:
-            # The rest of the body would be taken for the next request.
-            cast("CacheChannel", self.channel).drop_rest()
-        super().finish()
-
-    def connectionLost(self, reason: object) -> None:
-        if self.upload is not None and not self.upload.ended:
-            self.upload.fail(ConnectionAbortedError("the client left"))
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
-
-
-class CacheChannel(HTTPChannel):
-    """A server connection whose requests start when their head has come."""
-
-    requestFactory = CacheRequest
-    _dropping = False
-
-    def allHeadersReceived(self) -> None:
-        super().allHeadersReceived()
-        request = self.requests[-1]
-        if request.upload is not None:
-            if self.timeOut:
-                self._savedTimeOut = self.setTimeout(None)
-            request.begin(self._command, self._path, self._version)
-
-    def drop_rest(self) -> None:
-        """Answer the current request, then close: its body is not wanted."""
-        self.persistent = False
-        self._dropping = True
-
-    def rawDataReceived(self, data: bytes) -> None:
-        if not self._dropping:
-            super().rawDataReceived(data)
+        self.site.lost(self)
 
 
 class CacheSite(Site):
-    """A ``Site`` for a ``CacheResource`` (or a tree with some in it)."""
+    """A ``Site`` for a ``CacheResource`` (or a tree with some in it) that holds clients to ``limits``.
 
-    def __init__(self, resource: IResource, reactor: IReactorTime, *, timeout: float = 15.0) -> None:
+    ``refused`` is called with one ``Record`` per request that got no further than the site. Bodies of requests stream:
+    a resource that is not a ``CacheResource`` finds ``request.content`` empty and the body in ``request.upload``.
+    HTTP/1.1 alone is spoken, and offered by ALPN.
+    """
+
+    def __init__(
+        self,
+        resource: IResource,
+        reactor: IReactorTime,
+        *,
+        limits: EdgeLimits = EdgeLimits(),
+        refused: Callable[[Record], None] | None = None,
+    ) -> None:
         super().__init__(resource, requestFactory=CacheRequest, parsePOSTFormSubmission=False, reactor=reactor)
-        self.timeOut = timeout
+        self.limits = limits
+        self.channels: set[CacheChannel] = set()
+        """The connections that stand."""
+        self._refused = refused
+        self._cap = connection_cap(limits)
+        self._crowded = False
+        self._drained: list[Deferred[None]] = []
+        self._draining = False
 
-    def buildProtocol(self, addr: IAddress | None) -> CacheChannel:  # type: ignore[override]
-        channel: Any = CacheChannel()
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:  # type: ignore[override]
+        if len(self.channels) >= self._cap:
+            if not self._crowded:
+                self._crowded = True
+                Logger().warn("connection cap of {cap} reached: new clients get 503", cap=self._cap)
+            return _Full()
+        self._crowded = False
+        channel: Any = _Channel(self.limits, self.reactor, self._refused)
         channel.factory = channel.site = self
-        channel.timeOut = self.timeOut
         channel.callLater = self.reactor.callLater
-        return cast(CacheChannel, channel)
+        channel.requestFactory = self.requestFactory
+        self.channels.add(channel)
+        if self._draining:
+            channel.persistent = False
+        return channel  # type: ignore[no-any-return]
+
+    def drain(self) -> Deferred[None]:
+        """Let every connection end with its next answer, and those without a request soon. Fires when none stands;
+        whoever calls this bounds the wait."""
+        self._draining = True
+        for channel in list(self.channels):
+            channel.retire()
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        self._drained_or_not()
+        return drained
+
+    def lost(self, channel: CacheChannel) -> None:
+        """A channel's connection is gone."""
+        self.channels.discard(channel)
+        self._drained_or_not()
+
+    def _drained_or_not(self) -> None:
+        if not self.channels:
+            waiting, self._drained = self._drained, []
+            for drained in waiting:
+                if not drained.called:
+                    drained.callback(None)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What is offered by ALPN: HTTP/2 has other limits than these."""
+        return [b"http/1.1"]
 
     def log(self, request: object) -> None:
         """The resource writes its own access log."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.web.client import FileBodyProducer
 from twisted.web.http import Request
@@ -37,6 +37,7 @@ class StreamedUpload:
         self._done: Deferred[None] | None = None
         self._paused = False
         self._stopped = False
+        self._failed: BaseException | None = None
         self.ended = False
 
     def feed(self, data: bytes) -> None:
@@ -55,14 +56,17 @@ class StreamedUpload:
         self._flow()
 
     def fail(self, reason: BaseException) -> None:
-        """The client has gone before the end."""
+        """The end will not come: the client has gone, or has its answer already."""
         done, self._done = self._done, None
+        self._failed = reason
         self._stopped = True
         self._waiting.clear()
         if done is not None:
             done.errback(reason)
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        if self._failed is not None:
+            return fail(self._failed)
         self._consumer = consumer
         done = self._done = Deferred(lambda _: self.stopProducing())
         self._flow()

@@ -1,0 +1,511 @@
+"""One client's connection: strict requests in, answers out, every wait bounded.
+
+Twisted's channel gives the way out (writing, producers, TLS); the way in is ours. Its parser never sees a byte: it
+takes requests that two recipients read in two ways. A connection goes through these phases::
+
+    IDLE ── byte ──→ HEAD ── no body ──→ ANSWER ── answered ──→ IDLE
+                      │└──── body ──→ BODY ── its end ──→ ANSWER
+                      │                └── answered before its end ──→ DRAIN ── its end ──→ IDLE
+                      └── rejected (here, in BODY or DRAIN) ──→ LINGER ──→ closed
+
+Must not know: caching, resources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, cast
+
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport, ITCPTransport
+from twisted.python.failure import Failure
+from twisted.web.http import NO_BODY_CODES, HTTPChannel, datetimeToString
+from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource
+from twisted.web.server import Request
+
+from txstalecache.edge.forwarded import peer_host
+from txstalecache.edge.framing import Chunked, Counted, framing
+from txstalecache.edge.heads import ReceivedRequest, Rejected, examine
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.edge.reasons import reason
+from txstalecache.edge.upload import StreamedUpload
+from txstalecache.observe.accesslog import Record
+
+__all__ = ["SERVER", "CacheChannel", "CacheRequest", "canned"]
+
+#: What we call ourselves. No version: it is of use to attackers only.
+SERVER = b"txstalecache"
+
+
+class Phase(Enum):
+    """See the module."""
+
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    ANSWER = "answer"
+    DRAIN = "drain"
+    LINGER = "linger"
+    CLOSED = "closed"
+
+
+def canned(status: int, why: str, *, retry_after: int | None = None) -> bytes:
+    """A whole answer that closes the connection, for a client that gets no further."""
+    text = b"%d %s: %s\n" % (status, reason(status), why.encode("ascii", "replace"))
+    lines = [
+        b"HTTP/1.1 %d %s" % (status, reason(status)),
+        b"Server: " + SERVER,
+        b"Date: " + datetimeToString(),
+        b"Content-Type: text/plain; charset=utf-8",
+        b"Content-Length: %d" % len(text),
+        b"Cache-Control: no-store",
+        b"Connection: close",
+    ]
+    if status == 405:
+        lines.append(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+    if retry_after is not None:
+        lines.append(b"Retry-After: %d" % retry_after)
+    return b"\r\n".join(lines) + b"\r\n\r\n" + text
+
+
+class CacheRequest(Request):
+    """A request that is processed when its head is complete; ``upload`` is its body as it streams, None without one."""
+
+    upload: StreamedUpload | None = None
+
+    def render(self, resrc: IResource) -> None:
+        self.responseHeaders.setRawHeaders(b"Server", [SERVER])
+        super().render(resrc)
+
+    def finish(self) -> None:
+        """As Twisted's; but an answer of another length than announced cuts the connection, which is out of step."""
+        announced = self.responseHeaders.getRawHeaders(b"Content-Length") if self.startedWriting else None
+        if (
+            announced
+            and self.method != b"HEAD"
+            and self.code not in NO_BODY_CODES
+            and announced != [b"%d" % self.sentLength]
+            and not self._disconnected
+        ):
+            cast("CacheChannel", self.channel).cut()
+            return
+        super().finish()
+
+    def connectionLost(self, reason: Failure) -> None:
+        if self.upload is not None and not self.upload.ended:
+            self.upload.fail(ConnectionAborted())
+        super().connectionLost(reason)
+
+
+class CacheChannel(HTTPChannel):
+    """A server connection. ``site`` must have ``limits``, ``reactor`` and ``refused``; it owns the channel."""
+
+    requestFactory = CacheRequest
+    timeOut = None  # Twisted's own deadline: ours tell apart what is waited for
+
+    def __init__(
+        self, limits: EdgeLimits, clock: IReactorTime, refused: Callable[[Record], None] | None = None
+    ) -> None:
+        super().__init__()
+        self._limits = limits
+        self._clock = clock
+        self._refused = refused
+        self.phase = Phase.IDLE
+        self.persistent = True
+        self._received = bytearray()
+        """What has come and was not yet taken apart."""
+        self._scanned = 0
+        self._began = 0.0
+        self._body: Counted | Chunked | None = None
+        self._body_length = 0
+        self._owes_continue = False
+        self._reading = True
+        self._body_wanted = True
+        self._stalled = False
+        self._advancing = False
+        self._blank_lines = 1
+        self._due = 0.0
+        self._timer: IDelayedCall | None = None
+        self._held_since = 0.0
+        self._stall: IDelayedCall | None = None
+        # Twisted's channel: never pause reading by yourself, we do.
+        self._handlingRequest = True
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._scheme = b"https" if self.isSecure() else b"http"
+        self._wait(self._limits.idle)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self.phase = Phase.CLOSED
+        for call in (self._timer, self._stall):
+            if call is not None and call.active():
+                call.cancel()
+        self._received.clear()
+        super().connectionLost(reason)
+
+    @property
+    def _wire(self) -> Any:
+        """The transport, with all that one for TCP or TLS can do."""
+        return self.transport
+
+    def cut(self) -> None:
+        """End the connection so that the client sees that something is missing."""
+        self.phase = Phase.CLOSED
+        self._wire.abortConnection()
+
+    def retire(self) -> None:
+        """Close with the answer in progress, or with the next one: a request may be on its way to us. Without one,
+        after ``linger``."""
+        self.persistent = False
+        for request in self.requests:
+            if not request.startedWriting:
+                request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        if self.phase is Phase.IDLE:
+            self._wait(self._limits.linger)
+
+    def _close(self) -> None:
+        """Close once all is written; a client that does not take it is cut off."""
+        self.phase = Phase.CLOSED
+        self._received.clear()
+        self.loseConnection()
+        self._wait(self._limits.idle)
+
+    # -- the way in ----------------------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.phase is Phase.CLOSED:
+            return
+        if self.phase is Phase.LINGER:
+            self._linger(len(data))
+            return
+        self._received += data
+        self._advance()
+
+    def _advance(self) -> None:
+        """Take apart what has come, as far as it may go."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._step():
+                pass
+        except Rejected as rejected:
+            self._reject(rejected)
+        finally:
+            self._advancing = False
+        self._read_or_not()
+
+    def _step(self) -> bool:
+        match self.phase:
+            case Phase.IDLE | Phase.HEAD:
+                return self._take_head()
+            case Phase.BODY | Phase.DRAIN:
+                return self._take_body()
+            case _:
+                return False
+
+    def _take_head(self) -> bool:
+        received = self._received
+        if not received or self._stalled:
+            return False
+        if self.phase is Phase.IDLE:
+            # RFC 9112 §2.2: one empty line before a request is forgiven.
+            if self._blank_lines and received[:2] == b"\r\n":
+                self._blank_lines = 0
+                del received[:2]
+                return True
+            if received == b"\r":
+                return False
+            self.phase = Phase.HEAD
+            self._began = self._clock.seconds()
+            self._scanned = 0
+            self._wait(self._limits.head_deadline)
+        head = examine(received, self._limits, self._scheme, self._scanned)
+        if head is None:
+            self._scanned = len(received)
+            return False
+        del received[: head.end]
+        self._begin(head)
+        return True
+
+    def _begin(self, head: ReceivedRequest) -> None:
+        """A request is here: process it, its body may still be coming."""
+        self.persistent = self.persistent and head.persistent
+        request: CacheRequest = self.requestFactory(self)
+        self.requests.append(request)
+        for name, value in head.fields:
+            request.requestHeaders.addRawHeader(name, value)
+        if not self.persistent:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        request.parseCookies()
+        request.gotLength(0)
+        self._blank_lines = 1
+        self._body = framing(head, self._limits.body)
+        self._body_wanted = True
+        if self._body is None:
+            self.phase = Phase.ANSWER
+            self._wait(self._limits.request)
+        else:
+            self.phase = Phase.BODY
+            self._body_length = 0
+            self._owes_continue = head.expects
+            length = head.length if isinstance(self._body, Counted) else None
+            request.upload = StreamedUpload(length, self._hold_body, self._want_body)
+            self._wait_for_body()
+        request.requestReceived(head.method, head.target, head.version)
+
+    def _take_body(self) -> bool:
+        body, received = self._body, self._received
+        assert body is not None
+        if self.phase is Phase.BODY and not self._body_wanted:
+            return False
+        data = body.take(received)
+        self._body_length += len(data)
+        if self.phase is Phase.BODY:
+            upload = self.requests[0].upload
+            if data:
+                upload.feed(data)
+                self._wait_for_body()
+            if body.ended and self.phase is Phase.BODY:
+                self.phase = Phase.ANSWER
+                if not self.requests[0].startedWriting:
+                    self._wait(self._limits.request)
+                else:
+                    self._wait(None)
+                upload.end()
+            return body.ended
+        if self._body_length > self._limits.linger_bytes:
+            self._give_up()
+        elif body.ended:
+            self._next()
+        return self.phase is Phase.IDLE
+
+    def _hold_body(self) -> None:
+        """The origin takes no more for now."""
+        if self.phase is Phase.BODY and self._body_wanted:
+            self._body_wanted = False
+            self._held_since = self._clock.seconds()
+            self._wait(None)
+            self._read_or_not()
+
+    def _want_body(self) -> None:
+        """The origin takes the body, or more of it."""
+        if self.phase is not Phase.BODY:
+            return
+        if self._owes_continue:
+            self._owes_continue = False
+            if not self._received and not self.requests[0].startedWriting:
+                self._wire.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if not self._body_wanted:
+            self._body_wanted = True
+            self._began += self._clock.seconds() - self._held_since
+            self._wait_for_body()
+            self._advance()
+
+    # -- the way out ---------------------------------------------------------------------------------------------
+
+    def requestDone(self, request: Request) -> None:
+        """Called by a request when all of its answer is written."""
+        if request is not self.requests[0]:
+            raise ValueError("answered out of order")
+        del self.requests[0]
+        if self.phase is Phase.ANSWER:
+            self._next()
+        elif self.phase is Phase.BODY:
+            upload = cast(CacheRequest, request).upload
+            assert upload is not None
+            upload.fail(ConnectionAborted())
+            if self._owes_continue or not self.persistent:
+                # Whether a body will follow is the client's choice: nobody can tell what comes next.
+                self._give_up()
+            else:
+                self.phase = Phase.DRAIN
+                self._body_length = 0
+                self._wait(self._limits.linger)
+                self._advance()
+
+    def _next(self) -> None:
+        """The exchange is over."""
+        if not self.persistent:
+            # What came after the last request is not looked at; unread, it would turn the close into a RST.
+            if self._received:
+                self._give_up()
+            else:
+                self._close()
+            return
+        self.phase = Phase.IDLE
+        self._wait(self._limits.idle)
+        if self._received:
+            self._advance()
+        else:
+            self._read_or_not()
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        if not self._mute:
+            if self.phase is Phase.ANSWER and code[:1] != b"1":
+                self._wait(None)  # from here on, ``stall`` bounds it
+            super().writeHeaders(version, code, reason, headers)
+
+    def write(self, data: bytes) -> None:
+        if not self._mute:
+            super().write(data)
+
+    def writeSequence(self, iovec: list[bytes]) -> None:
+        if not self._mute:
+            super().writeSequence(iovec)
+
+    @property
+    def _mute(self) -> bool:
+        """Whether all that is to be said has been."""
+        return self.phase is Phase.LINGER or self.phase is Phase.CLOSED
+
+    def pauseProducing(self) -> None:
+        """The client takes no more for now."""
+        self._stalled = True
+        super().pauseProducing()
+        if self._stall is None:
+            self._stall = self._clock.callLater(self._limits.stall, self._stalled_too_long)
+        self._read_or_not()
+
+    def resumeProducing(self) -> None:
+        """The client has taken what was written."""
+        self._stalled = False
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+        super().resumeProducing()
+        if self.phase in (Phase.IDLE, Phase.HEAD) and self._received:
+            self._advance()
+        else:
+            self._read_or_not()
+
+    def _stalled_too_long(self) -> None:
+        self._stall = None
+        self.cut()
+
+    def _read_or_not(self) -> None:
+        """Read from the client what there is a use for, and stop reading else."""
+        match self.phase:
+            case Phase.IDLE | Phase.HEAD:
+                wanted = not self._stalled
+            case Phase.BODY:
+                wanted = self._body_wanted
+            case Phase.ANSWER:
+                # Reading on shows when the client leaves.
+                wanted = len(self._received) < self._limits.pipeline
+            case Phase.DRAIN | Phase.LINGER:
+                wanted = True
+            case Phase.CLOSED:
+                return
+        if wanted is not self._reading:
+            self._reading = wanted
+            if wanted:
+                self._wire.resumeProducing()
+            else:
+                self._wire.pauseProducing()
+
+    # -- giving up -----------------------------------------------------------------------------------------------
+
+    def _reject(self, rejected: Rejected) -> None:
+        """Tell the client, as far as it can still be told, and have done with it."""
+        self._log_refusal(rejected)
+        if self.requests:
+            request = self.requests.pop()
+            started = request.startedWriting
+            self.phase = Phase.LINGER
+            request.connectionLost(Failure(ConnectionAborted()))
+            if started:
+                self.cut()
+                return
+        elif self.phase is Phase.DRAIN:
+            # Its request has been answered.
+            self._give_up()
+            return
+        self._wire.write(canned(rejected.status, rejected.why))
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Nothing more is said. What still comes is dropped for a while: closing over it would turn into a RST, and
+        that may destroy the answer before the client has read it (RFC 9112 §9.6)."""
+        self.phase = Phase.LINGER
+        self._body_length = 0
+        self._received.clear()
+        transport = self._wire
+        if not ITCPTransport.providedBy(transport) or ISSLTransport.providedBy(transport):
+            self._close()
+            return
+        self._wire.unregisterProducer()
+        transport.loseWriteConnection()
+        self._wait(self._limits.linger)
+        self._read_or_not()
+
+    def _linger(self, length: int) -> None:
+        self._body_length += length
+        if self._body_length > self._limits.linger_bytes:
+            self._close()
+
+    def _log_refusal(self, rejected: Rejected) -> None:
+        if self._refused is None:
+            return
+        request = self.requests[0] if self.requests else None
+        now = self._clock.seconds()
+        self._refused(
+            Record(
+                time=now,
+                client=peer_host(self._wire.getPeer()).decode("ascii"),
+                method=request.method if request else b"-",
+                target=request.uri if request else b"-",
+                version=request.clientproto if request else b"-",
+                status=rejected.status,
+                sent=0,
+                verdict="refuse",
+                why=rejected.why,
+                duration=now - self._began if self._began else 0.0,
+            )
+        )
+
+    # -- deadlines -----------------------------------------------------------------------------------------------
+
+    def _wait(self, seconds: float | None) -> None:
+        """What the phase waits for must come within ``seconds``; None: nothing is waited for."""
+        if seconds is None:
+            self._due = float("inf")
+            return
+        now = self._clock.seconds()
+        self._due = now + seconds
+        # Most waits end long before: one call that looks again is cheaper than one call each.
+        if self._timer is None:
+            self._timer = self._clock.callLater(seconds, self._look)
+        elif self._timer.getTime() > self._due:
+            self._timer.reset(seconds)
+
+    def _wait_for_body(self) -> None:
+        limits = self._limits
+        whole = self._began + limits.body_deadline + self._body_length / limits.body_rate
+        self._wait(max(0.0, whole - self._clock.seconds()))
+
+    def _look(self) -> None:
+        self._timer = None
+        left = self._due - self._clock.seconds()
+        if left > 0:
+            if left != float("inf"):
+                self._timer = self._clock.callLater(left, self._look)
+            return
+        match self.phase:
+            case Phase.IDLE | Phase.LINGER:
+                self._close()
+            case Phase.HEAD:
+                self._reject(Rejected(408, "the request took too long"))
+            case Phase.BODY:
+                self._reject(Rejected(408, "the body took too long"))
+            case Phase.ANSWER:
+                self._reject(Rejected(504, "the answer took too long"))
+            case Phase.DRAIN:
+                self._give_up()
+            case Phase.CLOSED:
+                self._wire.abortConnection()
