@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -10,26 +11,29 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 
 from txstalecache.store import StoreService, open_store
 
-MakeStore = Callable[..., Deferred[StoreService]]
+#: What it makes is a StoreService; tests look inside it, so its type is left open.
+MakeStore = Callable[..., Deferred[Any]]
 
 
 @pytest.fixture
 def make_store() -> Iterator[MakeStore]:
-    """``backend = await make_store(redis=url)``: a started store, connected and told of changes if that is to be had."""
+    """``backend = await make_store(redis=url)``: a started store, connected and told of changes if it can be."""
     from twisted.internet import reactor
 
     made: list[StoreService] = []
 
     @inlineCallbacks
-    def make(redis: str, memory: int = 16 * 1024 * 1024, ready: bool = True, **more: str) -> object:  # type: ignore[misc]
-        backend = open_store(reactor, redis=redis, memory=memory, prefix=more.pop("prefix", "test:"), **more)  # type: ignore[arg-type]
+    def make(
+        redis: str, memory: int = 16 * 1024 * 1024, ready: bool = True, prefix: str = "test:", mode: str = "local"
+    ) -> Generator[Deferred[Any], Any, StoreService]:
+        backend = open_store(reactor, redis=redis, memory=memory, prefix=prefix, mode=mode)
         made.append(backend)
         backend.startService()
         if ready:
             yield backend.ready()
         return backend
 
-    yield make  # type: ignore[misc]
+    yield make
     for backend in made:
         if backend.running:
             pytest_twisted.blockon(backend.stopService())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
-from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
@@ -26,6 +27,7 @@ from txstalecache.store.redis import Limits
 SLACK = 0.7
 
 
+@implementer(ILogObserver)
 class Said:
     """What was logged about Redis coming and going."""
 
@@ -53,7 +55,7 @@ def said() -> Iterator[Said]:
 def seconds() -> float:
     from twisted.internet import reactor
 
-    return float(reactor.seconds())  # type: ignore[attr-defined]
+    return float(reactor.seconds())
 
 
 async def timed(asked: Deferred[Found]) -> tuple[Found, float]:
@@ -243,15 +245,11 @@ async def test_a_replica_answers_reads(redis_server: RedisServer, make_store: Ma
 async def test_a_server_busy_with_a_script_is_left_alone_until_it_is_done(
     redis_server: RedisServer, make_store: MakeStore
 ) -> None:
-    import hiredis
-
     backend = await make_store(redis_server.url)
     redis_server.command("CONFIG", "SET", "lua-time-limit", "50")
-    import socket
-
     with socket.socket(socket.AF_UNIX) as busy:
         busy.connect(redis_server.socket)
-        busy.sendall(hiredis.pack_command(("EVAL", "while true do end", "0")))
+        busy.sendall(b"EVAL 'while true do end' 0\r\n")
         await pause(0.1)
         for number in range(30):
             found, took = await timed(backend.store.lookup(key(f"/{number}"), get()))
@@ -323,12 +321,10 @@ class Rubbish(Protocol):
 async def test_rubbish_on_the_wire_is_a_redis_that_is_not_there(words: bytes, make_store: MakeStore) -> None:
     from twisted.internet import reactor
 
-    factory = Factory.forProtocol(Rubbish)
-    port: IListeningPort
     Rubbish.words = words
-    port = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+    port: Any = reactor.listenTCP(0, Factory.forProtocol(Rubbish), interface="127.0.0.1")  # type: ignore[arg-type]
     try:
-        backend = await make_store(f"redis://127.0.0.1:{port.getHost().port}", ready=False)  # type: ignore[attr-defined]
+        backend = await make_store(f"redis://127.0.0.1:{port.getHost().port}", ready=False)
         for number in range(10):
             backend.store.put(key(f"/{number}"), entry(backend.store.now()), 15)
             lookup = backend.store.lookup(key(f"/none/{number}"), get())
@@ -338,13 +334,11 @@ async def test_rubbish_on_the_wire_is_a_redis_that_is_not_there(words: bytes, ma
             await pause(0.03)
         await backend.stopService()
     finally:
-        await port.stopListening()  # type: ignore[misc]
+        await port.stopListening()
 
 
 @async_test
-async def test_stopping_does_not_wait_for_a_server_that_hangs(
-    redis_server: RedisServer, make_store: MakeStore
-) -> None:
+async def test_stopping_does_not_wait_for_a_server_that_hangs(redis_server: RedisServer, make_store: MakeStore) -> None:
     backend = await make_store(redis_server.url)
     redis_server.pause()
     for number in range(10):

@@ -103,12 +103,13 @@ def test_a_shelf_says_when_it_is_no_longer_held() -> None:
     tier = MemoryTier(1_000_000)
     first = shelf("/a")
     tier.put(first)
-    assert first.alive
+    assert [first.alive] == [True]
     second = shelf("/a")
     tier.put(second)
-    assert not first.alive and second.alive
+    assert [first.alive, second.alive] == [False, True]
     tier.clear()
-    assert not second.alive and len(tier) == 0 and tier.bytes == 0
+    assert [first.alive, second.alive] == [False, False]
+    assert len(tier) == 0 and tier.bytes == 0
 
 
 def test_what_hangs_on_an_entry_is_counted() -> None:

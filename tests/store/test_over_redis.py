@@ -195,7 +195,9 @@ async def test_requests_for_different_variants_at_once_each_get_theirs(
     for _ in range(2):
         lookups = [two.store.lookup(key(), get(accept_encoding=coding)) for coding in [*codings, *codings]]
         found = await gatherResults(lookups)
-        assert [one.entry and one.entry.body for one in found] == [(coding.encode(),) for coding in [*codings, *codings]]
+        assert [one.entry and one.entry.body for one in found] == [
+            (coding.encode(),) for coding in [*codings, *codings]
+        ]
         two.memory.clear()
 
 

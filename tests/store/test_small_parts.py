@@ -157,9 +157,9 @@ def test_what_begins_after_a_mark_is_later_even_if_no_time_passes() -> None:
 def test_five_failures_in_five_seconds_open_it_and_one_answer_closes_it() -> None:
     breaker = Breaker()
     assert [breaker.failed(now) for now in (0, 1, 2, 3)] == [False] * 4
-    assert breaker.failed(4) and breaker.open
+    assert [breaker.failed(4), breaker.open] == [True, True]
     breaker.succeeded()
-    assert not breaker.open
+    assert [breaker.open] == [False]
     assert [breaker.failed(now) for now in (10, 11, 12, 13, 15.5)] == [False] * 5
     assert breaker.failed(15.6)
 

@@ -14,7 +14,7 @@ def pause(seconds: float) -> Deferred[None]:
     from twisted.internet import reactor
 
     waited: Deferred[None] = Deferred()
-    reactor.callLater(seconds, waited.callback, None)  # type: ignore[attr-defined]
+    reactor.callLater(seconds, waited.callback, None)
     return waited
 
 
@@ -22,7 +22,7 @@ async def until(true: Callable[[], object], seconds: float = 10.0) -> None:
     """Returns once ``true()`` is; fails after ``seconds``."""
     from twisted.internet import reactor
 
-    deadline = reactor.seconds() + seconds  # type: ignore[attr-defined]
+    deadline = reactor.seconds() + seconds
     while not true():
-        assert reactor.seconds() < deadline, "it does not come true"  # type: ignore[attr-defined]
+        assert reactor.seconds() < deadline, "it does not come true"
         await pause(0.005)

@@ -1,0 +1,243 @@
+"""One holder at a time, across processes; nobody takes another's; a killed holder is not waited for long."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import CancelledError, gatherResults
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from tests.store.conftest import MakeStore
+from tests.store.samples import entry, get, key
+from tests.store.waiting import pause, until
+from tests.support.async_test import async_test
+from tests.support.redis import RedisServer
+from txstalecache.store.interfaces import ILease, ILeases, Purpose
+from txstalecache.store.layout import Layout
+from txstalecache.store.lease import HOLD, Changes, LocalLeases
+
+NAME = key().digest
+HELD = Layout("test:").lease(NAME)
+
+
+@async_test
+async def test_one_of_many_gets_it(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    backends = [await make_store(shared_redis.url) for _ in range(3)]
+    asked = [backend.leases.acquire(NAME, Purpose.FETCH) for backend in backends for _ in range(5)]
+    granted = [lease for lease in await gatherResults(asked) if lease is not None]
+    assert len(granted) == 1
+    assert verifyObject(ILease, granted[0])
+    assert 4000 < shared_redis.command("PTTL", HELD) <= 5000
+    granted[0].release()
+    granted[0].release()
+    await until(lambda: not shared_redis.command("EXISTS", HELD))
+    assert await backends[1].leases.acquire(f"{NAME}:other", Purpose.FETCH) is not None
+
+
+@async_test
+async def test_nobody_takes_away_what_another_holds(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    late = await one.leases.acquire(NAME, Purpose.FETCH)
+    assert late is not None
+    shared_redis.command("DEL", HELD)  # as if it had run out
+    now = await two.leases.acquire(NAME, Purpose.FETCH)
+    assert now is not None
+    held = shared_redis.command("GET", HELD)
+    late.release()
+    await pause(0.1)
+    assert shared_redis.command("GET", HELD) == held
+    again = await one.leases.acquire(NAME, Purpose.FETCH)
+    assert again is None
+    late.back_off()
+    await pause(0.1)
+    assert shared_redis.command("GET", HELD) == held
+
+
+@async_test
+async def test_it_is_kept_while_held_and_known_to_be_lost_once_it_is(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(shared_redis.url)
+    lease = await backend.leases.acquire(NAME, Purpose.FETCH)
+    assert lease is not None
+    shared_redis.command("PEXPIRE", HELD, 3000)
+    await until(lambda: shared_redis.command("PTTL", HELD) > 4000)  # the heartbeat, at a third of 5 s
+    assert not lease.lost
+    shared_redis.command("SET", HELD, "h:somebody:0")
+    await until(lambda: lease.lost)
+    lease.release()
+    await pause(0.05)
+    assert shared_redis.command("GET", HELD) == b"h:somebody:0"
+
+
+@async_test
+async def test_a_process_that_was_stopped_knows_by_its_clock(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(shared_redis.url)
+    lease = await backend.leases.acquire(NAME, Purpose.FETCH)
+    assert lease is not None and not lease.lost
+    ticks = backend.leases.ticks
+    backend.leases.ticks = lambda: ticks() + HOLD + 0.1
+    assert lease.lost
+    backend.leases.ticks = ticks
+    lease.release()
+
+
+@async_test
+async def test_after_a_failed_refresh_nobody_refreshes_for_a_while_but_fetches_go_on(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    lease = await one.leases.acquire(NAME, Purpose.REFRESH)
+    assert lease is not None
+    lease.back_off()
+    lease.release()  # one or the other: it is over
+    await until(lambda: shared_redis.command("GET", HELD).startswith(b"b:"))
+    assert await two.leases.acquire(NAME, Purpose.REFRESH) is None
+    fetch = await two.leases.acquire(NAME, Purpose.FETCH)
+    assert fetch is not None
+    fetch.release()  # it went well: the back-off is over
+    await until(lambda: not shared_redis.command("EXISTS", HELD))
+    assert await one.leases.acquire(NAME, Purpose.REFRESH) is not None
+
+
+@async_test
+async def test_the_back_off_doubles_from_1_s_to_60_s(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(shared_redis.url)
+    pauses = []
+    for _ in range(9):
+        lease = await backend.leases.acquire(NAME, Purpose.FETCH)
+        assert lease is not None
+        lease.back_off()
+        await until(lambda: shared_redis.command("GET", HELD).startswith(b"b:"))
+        _, until_ms, count = shared_redis.command("GET", HELD).split(b":")
+        pauses.append(int(until_ms) / 1000 - backend.store.now())
+    assert int(count) == 9
+    for pause_, least in zip(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60], strict=True):
+        assert least - 0.5 < pause_ <= least * 1.25 + 0.5
+    # When it is over a refresh is granted, and the next failure still knows how many there were.
+    shared_redis.command("SET", HELD, "b:1:4", "PX", 60_000)
+    lease = await backend.leases.acquire(NAME, Purpose.REFRESH)
+    assert lease is not None
+    assert shared_redis.command("GET", HELD).endswith(b":4")
+    lease.release()
+
+
+@pytest.mark.parametrize("junk", ["junk", "h:", "b:x:y", "::::", ""])
+@async_test
+async def test_a_foreign_value_does_not_lock_a_key(shared_redis: RedisServer, make_store: MakeStore, junk: str) -> None:
+    backend = await make_store(shared_redis.url)
+    shared_redis.command("SET", HELD, junk)
+    assert await backend.leases.acquire(NAME, Purpose.REFRESH) is not None
+    shared_redis.command("DEL", HELD)
+    shared_redis.command("LPUSH", HELD, "x")
+    assert await backend.leases.acquire(NAME, Purpose.REFRESH) is not None
+
+
+@async_test
+async def test_a_killed_holder_holds_for_no_more_than_5_s(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    # What a SIGKILL leaves is the value without its heartbeat.
+    backend = await make_store(shared_redis.url)
+    lease = await backend.leases.acquire(NAME, Purpose.FETCH)
+    assert lease is not None
+    lease._over = True  # no more heartbeats
+    assert shared_redis.command("PTTL", HELD) <= 5000
+    shared_redis.command("PEXPIRE", HELD, 200)
+    changed = backend.leases.changed(key())
+    while await backend.leases.acquire(NAME, Purpose.FETCH) is None:
+        await changed
+        changed = backend.leases.changed(key())
+    changed.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    changed.cancel()
+
+
+@async_test
+async def test_waiters_elsewhere_are_woken_by_redis(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    two.changes.SHORTEST = two.changes.LONGEST = 60.0  # no polling
+    for change in ("store", "mark", "release"):
+        lease = await one.leases.acquire(NAME, Purpose.FETCH)
+        assert lease is not None
+        await pause(0.05)
+        changed = two.leases.changed(key())
+        other = two.leases.changed(key("/other"))
+        assert not changed.called
+        match change:
+            case "store":
+                one.store.put(key(), entry(one.store.now()), 15)
+            case "mark":
+                shared_redis.command("SET", Layout("test:").name(NAME, "m"), "x")
+            case _:
+                lease.release()
+        await until(lambda: changed.called)  # noqa: B023
+        assert not other.called
+        other.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        other.cancel()
+        lease.release()
+        await until(lambda: not shared_redis.command("EXISTS", HELD))
+        await pause(0.02)
+    assert (await two.store.lookup(key(), get())).entry is not None
+
+
+@async_test
+async def test_without_redis_everybody_is_granted_and_back_offs_hold(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(redis_server.url)
+    redis_server.kill()
+    await until(lambda: backend.degraded)
+    one, two = [await backend.leases.acquire(NAME, Purpose.REFRESH) for _ in range(2)]
+    assert one is not None and two is not None
+    one.back_off()
+    assert await backend.leases.acquire(NAME, Purpose.REFRESH) is None
+    three = await backend.leases.acquire(NAME, Purpose.FETCH)
+    assert three is not None
+    three.release()
+    assert await backend.leases.acquire(NAME, Purpose.REFRESH) is not None
+
+
+# -- within one process, with a clock of our own
+
+
+def test_local_back_offs_double_and_pass() -> None:
+    clock = Clock()
+    leases = LocalLeases(clock)
+    assert verifyObject(ILeases, leases)
+    for least in (1, 2, 4, 8, 16, 32, 60, 60):
+        lease = leases.grant(NAME, Purpose.REFRESH)
+        assert lease is not None and not lease.lost
+        lease.back_off()
+        clock.advance(least * 0.99)
+        assert leases.grant(NAME, Purpose.REFRESH) is None
+        clock.advance(least * 0.26)
+        assert leases.grant(NAME, Purpose.REFRESH) is not None
+
+
+def test_the_net_under_lost_words_widens_from_50_to_500_ms() -> None:
+    clock = Clock()
+    changes = Changes(clock)
+    waits = []
+    for _ in range(6):
+        began = clock.seconds()
+        changed = changes.wait("a")
+        while not changed.called:
+            clock.advance(0.001)
+        waits.append(clock.seconds() - began)
+    for wait, longest in zip(waits, [0.05, 0.1, 0.2, 0.4, 0.5, 0.5], strict=True):
+        assert 0.7 * longest <= wait <= longest + 0.002
+    changes.happened("a")  # something moves: look closely again
+    changed = changes.wait("a")
+    clock.advance(0.051)
+    assert changed.called
+    assert not clock.getDelayedCalls()
+
+
+def test_who_no_longer_cares_leaves_nothing_behind() -> None:
+    clock = Clock()
+    changes = Changes(clock)
+    changed = changes.wait("a")
+    changed.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    changed.cancel()
+    assert not clock.getDelayedCalls() and not changes._waiting
+    last = changes.wait("b")
+    changes.close()
+    assert last.called and not clock.getDelayedCalls()
