@@ -153,9 +153,9 @@ class StoreService(Service):
         """Fires when Redis is connected and tells what changes, or after 2 s; nobody needs to wait for it."""
         if self._client is None or self._tracking is None:
             return succeed(None)
-        done: Deferred[None] = DeferredList([self._client.when_available(), self._tracking.when_active()]).addCallback(
-            lambda _: None
-        )
+        done: Deferred[None] = DeferredList(
+            [self._client.when_available(), self._tracking.when_active()], consumeErrors=True
+        ).addCallback(lambda _: None)
         return done.addTimeout(self.PATIENCE, self._reactor, lambda result, seconds: None)
 
     def stopService(self) -> Deferred[None]:
