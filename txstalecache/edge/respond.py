@@ -24,9 +24,9 @@ __all__ = ["failure", "from_entry", "from_flight"]
 
 
 def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
-    """A stored response, with its ``Age`` (RFC 9111 §5.1)."""
+    """A stored response, with its ``Age`` (RFC 9111 §5.1) and this proxy in its ``Via``."""
     age = entry.age(now)
-    fields = entry.fields.without(b"age").adding(b"Age", b"%d" % age)
+    fields = forward.replayed(entry.fields).adding(b"Age", b"%d" % age)
     reply = _selected(visit, entry.status, fields, Body.of(entry.body), entry.length)
     return _told(visit, reply, _entry_status(visit.outcome, round(entry.freshness.lifetime - age)), "BYPASS")
 
@@ -34,11 +34,9 @@ def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
 def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
     """The origin's answer as it comes."""
     outcome, head = visit.outcome, landing.head
-    fields = forward.response(head.fields)
+    fields = forward.response(head.fields) if outcome.role != "waiter" else forward.shared_response(head.fields)
     if b"date" not in fields:
         fields = fields.adding(b"Date", fieldlib.format_date(now))
-    if outcome.role == "waiter":
-        fields = fields.without(b"set-cookie")
     if outcome.role == "alone":
         # The origin was told of conditions and ranges: its answer is the answer.
         segments: Sequence[Segment] = () if visit.head.method == b"HEAD" else ((0, None),)

@@ -10,7 +10,7 @@ from typing import Final
 from txstalecache.http.fields import CREDENTIALS, end_to_end, members
 from txstalecache.http.messages import Fields, RequestHead
 
-__all__ = ["OVERRIDES", "PRECONDITIONS", "VIA", "alone", "looped", "response", "shared", "shared_response"]
+__all__ = ["OVERRIDES", "PRECONDITIONS", "VIA", "alone", "looped", "replayed", "response", "shared", "shared_response"]
 
 #: How this proxy calls itself in Via (RFC 9110 §7.6.3).
 VIA: Final = b"txstalecache"
@@ -61,6 +61,11 @@ def alone(request: RequestHead, via: bytes = VIA) -> Fields:
 def response(fields: Fields, via: bytes = VIA) -> Fields:
     """The fields of an answer on its way to a client (RFC 9110 §7.6)."""
     return _with_via(end_to_end(fields), via)
+
+
+def replayed(fields: Fields, via: bytes = VIA) -> Fields:
+    """The fields of an entry on their way to a client: end-to-end already."""
+    return _with_via(fields, via)
 
 
 def shared_response(fields: Fields, via: bytes = VIA) -> Fields:
