@@ -98,7 +98,19 @@ def test_records_come_back_from_their_names() -> None:
 
 def test_a_foreign_name_is_no_record() -> None:
     chance = random.Random(4)
-    for junk in [None, 7, b"", b"!", b"!a", b"!a0", b"!x0:", b"?a0:", b"!h9:short", b"!h-1:x", b"!h" + b"9" * 99 + b":"]:
+    for junk in [
+        None,
+        7,
+        b"",
+        b"!",
+        b"!a",
+        b"!a0",
+        b"!x0:",
+        b"?a0:",
+        b"!h9:short",
+        b"!h-1:x",
+        b"!h" + b"9" * 99 + b":",
+    ]:
         assert Record.read(junk, 1.0) is None
     for _ in range(2000):
         Record.read(chance.randbytes(chance.randrange(20)), 1.0)

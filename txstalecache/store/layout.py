@@ -11,6 +11,7 @@ All keys of one resource carry its digest in braces, so that a cluster keeps the
 ``{prefix}v1:{<digest>}:c``               the marker COOKIE (string)
 ``{prefix}v1:{<digest>}:d``               when the key was last discarded (string: a stamp)
 ``{prefix}v1:{<digest>}:l[:<variant>]``   the lease, or the back-off after a failed refresh (string)
+``{prefix}v1:purges``                     purges (sorted set: name of the record -> microseconds)
 ``{prefix}v1:probe``                      never written; read to learn whether Redis answers reads
 ========================================  ========================================================================
 
@@ -47,6 +48,7 @@ class Layout:
             raise ValueError(f"not a usable Redis prefix: {prefix!r} (up to 64 visible ASCII characters, no braces)")
         self.root = f"{prefix}v1:".encode()
         self.probe = self.root + b"probe"
+        self.purges = self.root + b"purges"
 
     def name(self, digest: str, suffix: str) -> bytes:
         """The key of ``digest`` with ``suffix``."""

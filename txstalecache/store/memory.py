@@ -16,6 +16,7 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.vary import matches
 from txstalecache.store.interfaces import Found
+from txstalecache.store.purges import Purges
 from txstalecache.store.scripts import MAX_VARIANTS
 
 __all__ = ["MemoryTier", "Shelf", "Variant"]
@@ -24,7 +25,7 @@ __all__ = ["MemoryTier", "Shelf", "Variant"]
 class Variant:
     """One stored response, or, while ``entry`` is None, the knowledge that there is one."""
 
-    __slots__ = ("body_id", "entry", "ready", "request_time", "response_time", "selector", "until")
+    __slots__ = ("body_id", "checked", "entry", "ready", "request_time", "response_time", "selector", "until")
 
     def __init__(
         self,
@@ -43,6 +44,8 @@ class Variant:
         self.entry = entry
         self.body_id = body_id
         """Of a body that Redis keeps in pieces: the same id is the same body."""
+        self.checked = -1
+        """The version of the purges in which it was found usable (``Purges.version``)."""
         self.ready: object = None
         """Room for what answers fast; its bytes are reported to ``MemoryTier.charge``."""
 
@@ -131,8 +134,23 @@ class Shelf:
             names = self._names = tuple(sorted({name for chosen in self.variants for name, _ in chosen}))
         return names
 
-    def matching(self, request: RequestHead, now: float) -> Variant | None:
-        """The most recent variant, fetched or not, that answers ``request`` and is not gone (RFC 9111 §4.1)."""
+    def matching(self, request: RequestHead, now: float, purges: Purges | None = None) -> Variant | None:
+        """The most recent variant, fetched or not, that answers ``request`` and is neither gone nor purged (RFC 9111
+        §4.1). What was purged leaves the shelf; what was purged softly is stale from here on."""
+        while True:
+            best = self._best(request, now)
+            if best is None or purges is None or best.checked == purges.version or best.entry is None:
+                return best
+            left = purges.apply(self.key, best.entry)
+            if left is not None:
+                if left is not best.entry:
+                    best.entry, best.ready = left, None
+                best.checked = purges.version
+                return best
+            del self.variants[best.selector]
+            self._names = None
+
+    def _best(self, request: RequestHead, now: float) -> Variant | None:
         variants = self.variants
         if len(variants) == 1:
             only = variants.get(())
@@ -154,18 +172,18 @@ class Shelf:
             return self.cookie
         return None
 
-    def find(self, request: RequestHead, now: float, where: str) -> Found | None:
+    def find(self, request: RequestHead, now: float, where: str, purges: Purges | None = None) -> Found | None:
         """What can be said about ``request`` from here; None when it takes looking further."""
-        best = self.matching(request, now)
+        best = self.matching(request, now, purges)
         if best is None:
             return Found(None, self.marker(now), self.names, where) if self.complete else None
         if best.entry is None:
             return None
         return Found(best.entry, self.marker(now), self.names, where)
 
-    def without_bodies(self, request: RequestHead, now: float, where: str) -> Found:
+    def without_bodies(self, request: RequestHead, now: float, where: str, purges: Purges | None = None) -> Found:
         """What can be said when looking further is of no use."""
-        best = self.matching(request, now)
+        best = self.matching(request, now, purges)
         return Found(None if best is None else best.entry, self.marker(now), self.names, where)
 
     def weigh(self) -> int:

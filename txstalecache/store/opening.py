@@ -19,6 +19,7 @@ from txstalecache.store.interfaces import ILeases
 from txstalecache.store.layout import Layout
 from txstalecache.store.lease import Changes, LocalLeases, RedisLeases
 from txstalecache.store.memory import MemoryTier
+from txstalecache.store.purges import Purges
 from txstalecache.store.redisserver import EmbeddedRedis, NoServer
 from txstalecache.store.remote import Remote
 from txstalecache.store.tiered import TieredStore
@@ -82,7 +83,10 @@ class StoreService(Service):
         from txstalecache.store.tracking import Tracking
 
         client = self._client = RedisClient(self._reactor, self._layout, self.clock)
-        self.store = TieredStore(self.memory, self.clock, Remote(client, self._layout))
+        purges = Purges()
+        remote = Remote(client, self._layout, purges)
+        client.preparation = remote.all_purges, remote.learn_all
+        self.store = TieredStore(self.memory, self.clock, remote, purges)
         self.leases = RedisLeases(client, self._layout, client.deadlines, self.clock.ticks, local, self.changes)
         self._tracking = Tracking(client, self._layout, self._changed, self.store.tracked)
         client.when_up.append(self.store.reachable)
@@ -91,6 +95,9 @@ class StoreService(Service):
         if name is None:
             self.store.changed(None)
             self.changes.happened(None)
+            return
+        if name == self._layout.purges:
+            self.store.purged()
             return
         read = self._layout.read(name)
         if read is None:

@@ -260,6 +260,8 @@ class RedisClient:
         """Bytes written or to be written whose reply has not come."""
         self.dropped = 0
         """Writes that were not even tried, so far."""
+        self.preparation: tuple[Callable[[], Command], Callable[[object], None]] | None = None
+        """What is asked before Redis counts as available, and who is told the answer."""
         self.when_up: list[Callable[[], None]] = []
         """Called each time Redis becomes available."""
         self.when_down: list[Callable[[], None]] = []
@@ -461,13 +463,20 @@ class RedisClient:
         if wire is None or self._probing:
             return
         self._probing = True
-        wire.send([("GET", self._layout.probe)], self.limits.read).addCallbacks(self._probed, self._silent)
+        commands: list[Command] = [("GET", self._layout.probe)]
+        limit = self.limits.read
+        if self.preparation is not None:
+            commands.append(self.preparation[0]())
+            limit = self.limits.write
+        wire.send(commands, limit).addCallbacks(self._probed, self._silent)
 
     def _probed(self, replies: list[object]) -> None:
         self._probing = False
         if isinstance(replies[0], Refused):
             self.failed(str(replies[0]))
             return
+        if self.preparation is not None:
+            self.preparation[1](replies[1])
         self._breaker.succeeded()
         self._settle()
 

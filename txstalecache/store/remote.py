@@ -17,7 +17,8 @@ from txstalecache.http.keys import Key
 from txstalecache.store import envelope
 from txstalecache.store.envelope import PIECE, Manifest, Opened, Row
 from txstalecache.store.layout import Layout, variant_id
-from txstalecache.store.scripts import DISCARD, MAX_VARIANTS, PUT
+from txstalecache.store.purges import Hardness, Purges, Record, Scope
+from txstalecache.store.scripts import DISCARD, MAX_VARIANTS, PURGE, PUT
 
 __all__ = ["Command", "ICommands", "Loaded", "Refused", "Remote", "Unavailable"]
 
@@ -63,8 +64,16 @@ class Remote:
     #: How long a discard is remembered against fetches that were in the air, in seconds. Longer than a fetch may take.
     REMEMBER = 300.0
 
-    def __init__(self, commands: ICommands, layout: Layout) -> None:
+    #: The longest that anything is kept, in seconds: purges are of use for as long.
+    LONGEST = 366 * 86400.0
+    #: Purges learned at a time.
+    _PAGE = 1000
+
+    def __init__(self, commands: ICommands, layout: Layout, purges: Purges) -> None:
         self._commands = commands
+        self._purges = purges
+        self._seen = -1
+        """The newest purge that Redis told of, in its microseconds."""
         self._layout = layout
         self.corrupt = 0
         """Values that were not what they should be, so far."""
@@ -84,7 +93,11 @@ class Remote:
         names = [layout.variant(digest, chosen) for chosen in selectors]
         marks = [layout.name(digest, "m"), layout.name(digest, "c")]
         index = layout.name(digest, "x")
-        values, rows = await self._commands.read([("MGET", *marks, *names), ("HGETALL", index)])
+        # The purges come along: what Redis answers is never older than what is known to have been purged.
+        values, rows, purged = await self._commands.read(
+            [("MGET", *marks, *names), ("HGETALL", index), self._purged_since()]
+        )
+        await self._learn(purged)
         if not isinstance(values, list) or len(values) != len(names) + 2:
             raise values if isinstance(values, Refused) else Refused(f"unexpected reply to MGET: {type(values)}")
         loaded = Loaded()
@@ -163,6 +176,60 @@ class Remote:
             self.corrupt += len(names)
             self._commands.write([("UNLINK", *names)]).addErrback(_ignore)
 
+    # -- purges -----------------------------------------------------------------------------------------------------
+
+    def all_purges(self) -> Command:
+        """What asks for all purges: a server that is new to us may have others than the last."""
+        return ("ZRANGEBYSCORE", self._layout.purges, "-inf", "+inf", "WITHSCORES")
+
+    def learn_all(self, reply: object) -> None:
+        """The answer to ``all_purges``."""
+        self._seen = -1
+        self._note(reply)
+
+    async def sync(self) -> None:
+        """Learn the purges that are new."""
+        (reply,) = await self._commands.read([self._purged_since()])
+        await self._learn(reply)
+
+    async def purge(self, scope: Scope, hardness: Hardness) -> None:
+        """Record a purge, by Redis' time."""
+        record = Record(scope, hardness, 0.0)
+        everything = Record(Scope.everything(), Hardness.HARD, 0.0)
+        longest = round((self.LONGEST + self.REMEMBER) * 1_000_000)
+        (reply,) = await self._commands.write(
+            [PURGE([self._layout.purges], record.name(), Purges.MOST, longest, everything.name())], 200
+        )
+        when = _microseconds(reply)
+        if when is None:
+            raise reply if isinstance(reply, Refused) else Refused("unexpected reply to a purge")
+        self._purges.add([Record(scope, hardness, when / 1_000_000)])
+
+    def _purged_since(self) -> Command:
+        after = f"({self._seen}" if self._seen >= 0 else "-inf"
+        return ("ZRANGEBYSCORE", self._layout.purges, after, "+inf", "WITHSCORES", "LIMIT", 0, self._PAGE)
+
+    async def _learn(self, reply: object) -> None:
+        while self._note(reply) == self._PAGE:
+            (reply,) = await self._commands.read([self._purged_since()])
+
+    def _note(self, reply: object) -> int:
+        """Take note of the purges in ``reply``; how many there were."""
+        if not isinstance(reply, list):
+            self._delete([self._layout.purges])
+            return 0
+        records = []
+        for name, score in zip(reply[::2], reply[1::2], strict=False):
+            when = _microseconds(score)
+            if when is None:
+                continue
+            self._seen = max(self._seen, when)
+            record = Record.read(name, when / 1_000_000)
+            if record is not None:
+                records.append(record)
+        self._purges.add(records)
+        return len(reply) // 2
+
     # -- writing ----------------------------------------------------------------------------------------------------
 
     async def put(self, key: Key, entry: Entry, keep: float, until: float, body_id: str) -> bool:
@@ -227,6 +294,14 @@ class Remote:
 
 def _with_body(opened: Opened, body: tuple[bytes, ...]) -> Opened:
     return Opened(replace(opened.entry, body=body), opened.until, opened.manifest)
+
+
+def _microseconds(reply: object) -> int | None:
+    try:
+        when = int(float(reply)) if isinstance(reply, bytes) else -1
+    except (ValueError, OverflowError):
+        return None
+    return when if 0 <= when < 1 << 53 else None
 
 
 def _ignore(failure: object) -> None:

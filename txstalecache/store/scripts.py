@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-__all__ = ["ACQUIRE", "ALL", "BACK_OFF", "BEAT", "DISCARD", "MAX_VARIANTS", "PUT", "RELEASE", "Script"]
+__all__ = ["ACQUIRE", "ALL", "BACK_OFF", "BEAT", "DISCARD", "MAX_VARIANTS", "PURGE", "PUT", "RELEASE", "Script"]
 
 #: Variants kept under one key; the oldest goes first.
 MAX_VARIANTS = 16
@@ -163,4 +163,22 @@ return pause
 """
 )
 
-ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, BACK_OFF)
+#: Record a purge, by Redis' own time and later than any before it; answers the time in microseconds, as text.
+#: The oldest go: after the longest that anything is kept, or, when there are too many, into one purge of everything.
+#: KEYS purges; ARGV name of the record, most of them, microseconds they are of use, name of a purge of everything
+PURGE = Script("""
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if last[2] and tonumber(last[2]) >= now then now = tonumber(last[2]) + 1 end
+local text = string.format('%.0f', now)
+redis.call('ZADD', KEYS[1], text, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now - tonumber(ARGV[3])))
+if redis.call('ZCARD', KEYS[1]) > tonumber(ARGV[2]) then
+  local oldest = redis.call('ZPOPMIN', KEYS[1], math.ceil(tonumber(ARGV[2]) / 10))
+  redis.call('ZADD', KEYS[1], 'GT', oldest[#oldest], ARGV[4])
+end
+return text
+""")
+
+ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, BACK_OFF, PURGE)

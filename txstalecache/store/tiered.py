@@ -25,6 +25,7 @@ from txstalecache.store.clock import FleetClock
 from txstalecache.store.envelope import Opened
 from txstalecache.store.interfaces import NOTHING, Found, IStore
 from txstalecache.store.memory import MemoryTier, Shelf, Variant
+from txstalecache.store.purges import Hardness, Purges, Record, Scope
 from txstalecache.store.remote import Loaded, Refused, Remote, Unavailable
 
 __all__ = ["TieredStore"]
@@ -68,9 +69,16 @@ class TieredStore:
     #: Discards remembered, those among them that Redis has still to be told, and keys whose Vary is remembered.
     MOST = 10_000
 
-    def __init__(self, memory: MemoryTier, clock: FleetClock, remote: Remote | None = None) -> None:
+    def __init__(
+        self,
+        memory: MemoryTier,
+        clock: FleetClock,
+        remote: Remote | None = None,
+        purges: Purges | None = None,
+    ) -> None:
         self.memory = memory
         self.clock = clock
+        self.purges = Purges() if purges is None else purges
         self.session = 0
         """The tracking session that runs; 0: none."""
         self.unwritten = 0
@@ -82,6 +90,7 @@ class TieredStore:
         self._names: OrderedDict[Key, tuple[bytes, ...]] = OrderedDict()
         self._cuts: OrderedDict[Key, float] = OrderedDict()
         self._untold: OrderedDict[Key, float] = OrderedDict()
+        self._unpurged: OrderedDict[tuple[Scope, Hardness], None] = OrderedDict()
 
     def now(self) -> float:
         return self.clock.now()
@@ -92,12 +101,12 @@ class TieredStore:
         now = self.clock.now()
         shelf = self.memory.get(key)
         if shelf is not None and self._believed(shelf, now):
-            found = shelf.find(request, now, "memory")
+            found = shelf.find(request, now, "memory", self.purges)
             if found is not None:
                 return found
         pending = self._pending.get(key)
         if pending is not None:
-            found = pending.shelf.find(request, now, "memory")
+            found = pending.shelf.find(request, now, "memory", self.purges)
             if found is not None:
                 return found
         if self._remote is not None and self._remote.available:
@@ -130,9 +139,11 @@ class TieredStore:
         now = self.clock.now()
         shelf = self.memory.look(key)
         if shelf is not None and self._believed(shelf, now):
-            return shelf.without_bodies(request, now, "memory")
+            return shelf.without_bodies(request, now, "memory", self.purges)
         pending = self._pending.get(key)
-        return NOTHING if pending is None else pending.shelf.without_bodies(request, now, "memory")
+        if pending is None:
+            return NOTHING
+        return pending.shelf.without_bodies(request, now, "memory", self.purges)
 
     async def _travel(self, trip: _Trip, request: RequestHead) -> None:
         assert self._remote is not None
@@ -156,12 +167,12 @@ class TieredStore:
         now = self.clock.now()
         absent: dict[Selector, dict[Deferred[Found], RequestHead]] = {}
         for done, asked in list(trip.waiters.items()):
-            if shelf.find(asked, now, "redis") is None:
-                variant = shelf.matching(asked, now)
+            if shelf.find(asked, now, "redis", self.purges) is None:
+                variant = shelf.matching(asked, now, self.purges)
                 assert variant is not None
                 absent.setdefault(variant.selector, {})[done] = asked
                 del trip.waiters[done]
-        self._settle(trip.waiters, lambda asked: shelf.without_bodies(asked, self.clock.now(), "redis"))
+        self._settle(trip.waiters, lambda asked: self._answer(shelf, asked))
         for chosen, waiters in absent.items():
             self._start(self._fetch(trip, shelf, chosen, waiters))
 
@@ -182,7 +193,10 @@ class TieredStore:
                 shelf.add(_variant(opened))
             if shelf.alive:
                 self.memory.put(shelf)
-            self._settle(waiters, lambda asked: shelf.without_bodies(asked, self.clock.now(), "redis"))
+            self._settle(waiters, lambda asked: self._answer(shelf, asked))
+
+    def _answer(self, shelf: Shelf, asked: RequestHead) -> Found:
+        return shelf.without_bodies(asked, self.clock.now(), "redis", self.purges)
 
     def _shelve(self, trip: _Trip, loaded: Loaded, wanted: list[Selector]) -> Shelf:
         """What was ``loaded`` as a shelf, with what is on its way on top; kept when nothing has changed meanwhile."""
@@ -246,8 +260,9 @@ class TieredStore:
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def put(self, key: Key, entry: Entry, keep: float) -> None:
-        if keep <= 0 or entry.request_time <= self._cuts.get(key, -1.0):
+        if keep <= 0 or entry.request_time <= max(self._cuts.get(key, -1.0), self.purges.newest(key, entry.tags)[0]):
             return
+        keep = min(keep, Remote.LONGEST)
         now = self.clock.now()
         remote = self._remote
         reachable = remote is not None and remote.available
@@ -333,6 +348,39 @@ class TieredStore:
         if self._untold.get(key) == when:
             del self._untold[key]
 
+    def purge(self, scope: Scope, hardness: Hardness = Hardness.HARD) -> Deferred[bool]:
+        """Let nothing of ``scope`` be used whose fetch began before now: at once here, and everywhere once Redis has
+        heard of it. Fires with whether it has; if not, it is told when it is back. Never fails."""
+        self.purges.add([Record(scope, hardness, self.clock.mark())])
+        told: Deferred[bool] = Deferred()
+        if self._remote is None:
+            self.purges.trim(self.clock.now() - Remote.LONGEST - self.REMEMBER)
+            told.callback(True)
+        else:
+            self._start(self._purge(self._remote, scope, hardness, told))
+        return told
+
+    async def _purge(self, remote: Remote, scope: Scope, hardness: Hardness, told: Deferred[bool] | None) -> None:
+        known = False
+        self._unpurged[scope, hardness] = None
+        if len(self._unpurged) > self.MOST:
+            self._unpurged.popitem(last=False)
+            self._unpurged[Scope.everything(), Hardness.HARD] = None
+        try:
+            await remote.purge(scope, hardness)
+            known = True
+            self._unpurged.pop((scope, hardness), None)
+        except (Unavailable, Refused):
+            self.unwritten += 1
+        finally:
+            if told is not None and not told.called:
+                told.callback(known)
+
+    def outdated(self, key: Key, began: float) -> bool:
+        """Whether ``key`` was purged or discarded after a fetch that ``began`` then. Tags, not known before there is
+        an answer, are looked at when it is stored."""
+        return began <= max(self._cuts.get(key, -1.0), *self.purges.newest(key))
+
     def _open(self, key: Key, now: float) -> Shelf:
         """A shelf to write on: the one in memory where it can be believed for as long as a new one, else a new one."""
         shelf = self.memory.look(key)
@@ -409,6 +457,21 @@ class TieredStore:
         """Redis is there (again): it is told what it missed."""
         for key, when in list(self._untold.items()):
             self._tell(key, when)
+        if self._remote is not None:
+            for scope, hardness in list(self._unpurged):
+                self._start(self._purge(self._remote, scope, hardness, None))
+
+    def purged(self) -> None:
+        """Somebody has purged something: learn what."""
+        self._start(self._sync())
+
+    async def _sync(self) -> None:
+        assert self._remote is not None
+        try:
+            await self._remote.sync()
+        except (Unavailable, Refused):
+            # Until it is known, nothing that was learned earlier is to be believed; what Redis answers next brings it.
+            self.changed(None)
 
     def _taint(self, key: Key) -> None:
         gone = self._trips.pop(key.digest, None)
