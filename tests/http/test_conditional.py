@@ -33,6 +33,8 @@ RFC850 = "Tuesday, 14-Nov-23 22:13:20 GMT"  # NOW
         ('If-None-Match: "a","b","c"', 'ETag: "c"', True),
         ('If-None-Match: "a", "b"', 'ETag: "c"', False),
         ('If-None-Match: "a"\nIf-None-Match: "b"', 'ETag: "b"', True),
+        ('If-None-Match: "a"', 'ETag: "a"\nETag: "b"', True),
+        ('If-None-Match: "b"', 'ETag: "a"\nETag: "b"', False),
         ('If-None-Match: "a,b"', 'ETag: "a,b"', True),
         ('If-None-Match: "a,b"', 'ETag: "a"', False),
         ('If-None-Match: ,"a",', 'ETag: "a"', True),

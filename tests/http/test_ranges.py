@@ -87,6 +87,12 @@ def test_only_a_complete_200_to_get_has_parts(method: str, status: int, length: 
     assert select(request("Range: bytes=0-1", method), status, fields(), length) == Whole()
 
 
+def test_as_many_parts_as_that_are_sent() -> None:
+    asked = ",".join(f"{2 * each}-{2 * each}" for each in range(MOST_RANGES))
+    found = select(request(f"Range: bytes={asked}"), 200, fields(), 100)
+    assert isinstance(found, Parts) and len(found.parts) == 16
+
+
 def test_without_range_it_is_whole() -> None:
     assert select(request(), 200, fields(), 10) == Whole()
 
@@ -112,6 +118,7 @@ def test_an_empty_body_has_no_part_that_could_be_named(asked: str, expected: Sel
         ("@-100", "Last-Modified: @-101\nDate: @0", False),
         ("@-99", "Last-Modified: @-100\nDate: @0", False),
         ("@0", "Last-Modified: @0\nDate: @0", False),
+        ("@-1", "Last-Modified: @-1\nDate: @0", True),
         ("@-100", "Last-Modified: @-100", False),
         ("@-100", "", False),
         ("junk", 'ETag: "a"', False),
@@ -202,6 +209,8 @@ def test_what_is_sent_is_what_was_asked_for(asked: list[tuple[int, int]], length
         ("BYTES 0-0/1", (0, 1, 1)),
         ("bytes 4-9/9", None),
         ("bytes 9-4/10", None),
+        ("bytes 5-4/10", None),
+        ("bytes 5-9/10", (5, 10, 10)),
         ("bytes */10", None),
         ("bytes 4-9", None),
         ("bytes=4-9/10", None),

@@ -33,6 +33,12 @@ _NOT_IN_304 = frozenset(
 _WITH_BODY = frozenset({b"content-encoding", b"content-length", b"content-range", b"transfer-encoding", b"age"})
 
 
+def _entity_tag(fields: Fields) -> bytes | None:
+    """The entity tag: of several, which no server should send, the first."""
+    lines = fields.get_all(b"etag")
+    return lines[0] if lines else None
+
+
 def _opaque(tag: bytes) -> bytes:
     """What weak comparison looks at (RFC 9110 §8.8.3.2)."""
     return tag[2:] if tag[:2] == b"W/" else tag
@@ -45,7 +51,7 @@ def not_modified(request: RequestHead, status: int, fields: Fields) -> bool:
         if status // 100 != 2 or request.method not in (b"GET", b"HEAD"):
             return False
         # If-None-Match present: If-Modified-Since is not looked at, whatever comes of it.
-        tag = fields.get(b"etag")
+        tag = _entity_tag(fields)
         wanted = asked.get(b"if-none-match") or b""
         if wanted.strip(b" \t") == b"*":
             return True
@@ -72,9 +78,9 @@ def not_modified_fields(fields: Fields) -> Fields:
 def conditions(entry: Entry) -> Fields:
     """The fields that ask whether ``entry`` still holds: both of its validators (RFC 9111 §4.3.1). May be empty."""
     pairs: list[tuple[bytes, bytes]] = []
-    entity = entry.fields.get_all(b"etag")
-    if entity:
-        pairs.append((b"If-None-Match", entity[0]))
+    tag = _entity_tag(entry.fields)
+    if tag is not None:
+        pairs.append((b"If-None-Match", tag))
     modified = entry.fields.get_all(b"last-modified")
     if modified and parse_date(modified[0]) is not None:
         pairs.append((b"If-Modified-Since", modified[0]))
@@ -83,10 +89,8 @@ def conditions(entry: Entry) -> Fields:
 
 def _fits(entry: Entry, fields: Fields) -> bool:
     """Whether a 304 is about ``entry`` (RFC 9111 §4.3.4): a strong tag must be the same, a weak one or a date match."""
-    entity = fields.get_all(b"etag")
-    own = entry.fields.get(b"etag")
-    if entity:
-        tag = entity[0]
+    tag, own = _entity_tag(fields), _entity_tag(entry.fields)
+    if tag is not None:
         if tag[:2] != b"W/":
             return tag == own
         return own is not None and _opaque(tag) == _opaque(own)
