@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-SUPPORT = tuple(f"tests.support.{name}" for name in ("fixtures", "origin", "client", "redis", "proxy"))
+SUPPORT = tuple(f"tests.support.{name}" for name in ("origin", "client", "faultproxy", "redis", "proxy"))
 
 
 def _present(module: str) -> bool:
@@ -39,6 +40,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@implementer(ILogObserver)
 class LoggedFailures:
     """Failures that reached the log during one test; what is not flushed by the end fails the test."""
 
@@ -107,8 +109,8 @@ def clean_reactor(request: pytest.FixtureRequest, logged_failures: LoggedFailure
     yield
     if request.node.get_closest_marker("dirty_reactor"):
         return
-    deadline = reactor.seconds() + SETTLE  # type: ignore[attr-defined]
-    while residue.now() and reactor.seconds() < deadline:  # type: ignore[attr-defined]
+    deadline = reactor.seconds() + SETTLE
+    while residue.now() and reactor.seconds() < deadline:
         _turn(reactor, 0.005)
     gc.collect()
     problems = residue.now() + logged_failures.remaining()

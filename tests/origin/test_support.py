@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 
 from tests.support.async_test import async_test
 from tests.support.client import NoReply, connect, fetch, open_exchange
+from tests.support.faultproxy import FaultProxy
 from tests.support.origin import Answer, Chunk, Close, Gate, Hang, Head, Raw, Reset, ScriptedOrigin
 
 CHUNKED = [("Transfer-Encoding", "chunked")]
@@ -84,3 +87,73 @@ async def test_two_thousand_clients_at_once(origin: ScriptedOrigin) -> None:
     origin.release("all")
     got = await gatherResults(replies)
     assert {(reply.status, reply.body) for reply in got} == {(200, b"ok")}
+
+
+MakeProxy = Callable[..., Deferred[FaultProxy]]
+
+
+@async_test
+async def test_the_fault_proxy_passes_what_it_is_not_told_to_spoil(
+    origin: ScriptedOrigin, make_fault_proxy: MakeProxy
+) -> None:
+    origin.handler = lambda request: Answer(200, (), request.body * 2)
+    proxy = await make_fault_proxy(origin.port)
+    reply = await fetch(proxy.port, "POST", "/", (), b"x" * 3_000_000)
+    assert reply.length == 6_000_000 and not reply.truncated
+    assert proxy.passed_up > 3_000_000 and proxy.passed_down > 6_000_000 and proxy.accepted == 1
+
+
+@async_test
+async def test_the_fault_proxy_spoils_what_it_is_told_to(origin: ScriptedOrigin, make_fault_proxy: MakeProxy) -> None:
+    origin.handler = Answer(200, (), b"x" * 1000)
+    proxy = await make_fault_proxy(origin.port)
+    for end in ("fin", "rst"):
+        proxy.down.cut_at, proxy.down.cut_with = 500, end
+        reply = await fetch(proxy.port)
+        assert reply.truncated and reply.length < 500
+    proxy.down.cut_at = None
+    proxy.down.corrupt_at = 200
+    reply = await fetch(proxy.port)
+    assert reply.length == 1000 and reply.body.count(b"x") == 999
+    proxy.down.corrupt_at = None
+    proxy.down.latency = 0.1
+    reply = await fetch(proxy.port)
+    assert reply.seconds >= 0.09
+    proxy.down.latency, proxy.down.rate = 0, 10_000
+    reply = await fetch(proxy.port)
+    assert reply.seconds >= 0.08 and reply.length == 1000
+    proxy.down.rate, proxy.down.extra = 0, b"extra"
+    connection = await connect(proxy.port)
+    await connection.request()
+    await connection.got(1050)
+    assert bytes(connection.received).endswith(b"extra")
+    await connection.close()
+
+
+@async_test
+async def test_the_fault_proxy_holds_cuts_and_refuses(origin: ScriptedOrigin, make_fault_proxy: MakeProxy) -> None:
+    origin.handler = Answer(200, (), b"x")
+    proxy = await make_fault_proxy(origin.port)
+    proxy.hold()
+    with pytest.raises(NoReply, match="timeout"):
+        await fetch(proxy.port, timeout=0.1)
+    held = open_exchange(proxy.port)
+    proxy.release()
+    assert (await held.done).body == b"x"
+    proxy.hold()
+    cut = open_exchange(proxy.port)
+    while proxy.accepted < 3:
+        turned: Deferred[None] = Deferred()
+        from twisted.internet import reactor
+
+        reactor.callLater(0, turned.callback, None)
+        await turned
+    proxy.cut()
+    with pytest.raises(NoReply):
+        await cut.done
+    proxy.release()
+    await proxy.refuse()
+    with pytest.raises(NoReply, match="no connection"):
+        await fetch(proxy.port)
+    await proxy.start()
+    assert (await fetch(proxy.port)).body == b"x"
