@@ -22,6 +22,7 @@ async def test_a_crowd_on_a_stale_entry_is_one_refresh(origin: ScriptedOrigin, m
     replies = await settled(*[fetch(proxy.port, "GET", "/x") for _ in range(50)])
     assert {reply.body for reply in replies} == {b"old"}
     await origin.at_gate("go")
+    assert proxy.flights == 1
     assert origin.hits("/x") == 2
     origin.release("go")
     await until(lambda: proxy.flights == 0)

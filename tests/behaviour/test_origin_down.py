@@ -83,11 +83,12 @@ async def test_stale_if_error_stands_in_for_an_error(origin: ScriptedOrigin, mak
         assert (reply.status, reply.body) == (200, b"old")
 
 
+@pytest.mark.parametrize("framing", [("Content-Length", "100"), ("Transfer-Encoding", "chunked")])
 @pytest_twisted.ensureDeferred
 async def test_a_body_cut_short_is_visible_to_everybody_and_stored_nowhere(
-    origin: ScriptedOrigin, make_proxy: Any
+    origin: ScriptedOrigin, make_proxy: Any, framing: tuple[str, str]
 ) -> None:
-    head = Head(200, [("Cache-Control", "max-age=60"), ("Content-Length", "100")])
+    head = Head(200, [("Cache-Control", "max-age=60"), framing])
     origin.on("/x", [head, Chunk(b"half"), Gate("go"), Reset()])
     proxy = await make_proxy(origin.url)
     exchanges = [open_exchange(proxy.port, "GET", "/x") for _ in range(5)]

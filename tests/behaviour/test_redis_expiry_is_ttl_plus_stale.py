@@ -1,4 +1,4 @@
-"""Redis expiry = freshness lifetime + stale window, so that stale data can be found; set in the command that stores it."""
+"""Redis expiry = freshness lifetime + stale window, in the one command that stores the entry."""
 
 from __future__ import annotations
 
