@@ -94,9 +94,10 @@ class CacheRequest(Request):
         super().finish()
 
     def connectionLost(self, reason: Failure) -> None:
+        # First who answers learns that nobody listens any more; then the origin, that the body stays a part.
+        super().connectionLost(reason)
         if self.upload is not None and not self.upload.ended:
             self.upload.fail(ConnectionAborted())
-        super().connectionLost(reason)
 
 
 class CacheChannel(HTTPChannel):
@@ -170,9 +171,12 @@ class CacheChannel(HTTPChannel):
 
     def _close(self) -> None:
         """Close once all is written; a client that does not take it is cut off."""
-        self.phase = Phase.CLOSED
+        lingered, self.phase = self.phase is Phase.LINGER, Phase.CLOSED
         self._received.clear()
-        self.loseConnection()
+        if lingered:
+            self._wire.loseConnection()
+        else:
+            self.loseConnection()
         self._wait(self._limits.idle)
 
     # -- the way in ----------------------------------------------------------------------------------------------
@@ -269,8 +273,8 @@ class CacheChannel(HTTPChannel):
         if self.phase is Phase.BODY:
             upload = self.requests[0].upload
             if data:
-                upload.feed(data)
                 self._wait_for_body()
+                upload.feed(data)  # which may hold the body, and the deadline with it
             if body.ended and self.phase is Phase.BODY:
                 self.phase = Phase.ANSWER
                 if not self.requests[0].startedWriting:
@@ -417,7 +421,7 @@ class CacheChannel(HTTPChannel):
         if self.requests:
             request = self.requests.pop()
             started = request.startedWriting
-            self.phase = Phase.LINGER
+            self.phase = Phase.CLOSED  # whatever the request still says is not heard
             request.connectionLost(Failure(ConnectionAborted()))
             if started:
                 self.cut()
@@ -432,13 +436,13 @@ class CacheChannel(HTTPChannel):
     def _give_up(self) -> None:
         """Nothing more is said. What still comes is dropped for a while: closing over it would turn into a RST, and
         that may destroy the answer before the client has read it (RFC 9112 §9.6)."""
-        self.phase = Phase.LINGER
-        self._body_length = 0
-        self._received.clear()
         transport = self._wire
         if not ITCPTransport.providedBy(transport) or ISSLTransport.providedBy(transport):
             self._close()
             return
+        self.phase = Phase.LINGER
+        self._body_length = 0
+        self._received.clear()
         self._wire.unregisterProducer()
         transport.loseWriteConnection()
         self._wait(self._limits.linger)
