@@ -9,20 +9,47 @@ if TYPE_CHECKING:
     from txstalecache.config.routes import Route, Routes
     from txstalecache.edge.resource import CacheResource
     from txstalecache.edge.site import CacheSite
+    from txstalecache.flight.clocks import Clocks, Late
+    from txstalecache.flight.limits import Limits
     from txstalecache.http.keys import KeyTemplate
-    from txstalecache.http.rules import Rules
+    from txstalecache.http.rules import Cookies, Rules
+    from txstalecache.origin.http import HttpOrigin
+    from txstalecache.origin.interfaces import Deadlines
+    from txstalecache.store.opening import open_store
 
-__all__ = ["CacheResource", "CacheSite", "KeyTemplate", "Route", "Routes", "Rules", "__version__"]
+__all__ = [
+    "CacheResource",
+    "CacheSite",
+    "Clocks",
+    "Cookies",
+    "Deadlines",
+    "HttpOrigin",
+    "KeyTemplate",
+    "Late",
+    "Limits",
+    "Route",
+    "Routes",
+    "Rules",
+    "__version__",
+    "open_store",
+]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "CacheResource": "txstalecache.edge.resource",
     "CacheSite": "txstalecache.edge.site",
+    "Clocks": "txstalecache.flight.clocks",
+    "Cookies": "txstalecache.http.rules",
+    "Deadlines": "txstalecache.origin.interfaces",
+    "HttpOrigin": "txstalecache.origin.http",
     "KeyTemplate": "txstalecache.http.keys",
+    "Late": "txstalecache.flight.clocks",
+    "Limits": "txstalecache.flight.limits",
     "Route": "txstalecache.config.routes",
     "Routes": "txstalecache.config.routes",
     "Rules": "txstalecache.http.rules",
+    "open_store": "txstalecache.store.opening",
 }
 
 

@@ -13,9 +13,9 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Site
 
-__all__ = ["DemoOrigin", "advice"]
+__all__ = ["DemoOrigin", "DemoSite", "advice"]
 
 
 class DemoOrigin(Resource):
@@ -56,6 +56,16 @@ class DemoOrigin(Resource):
     @staticmethod
     def _left(failure: Failure) -> None:
         """Whoever asked has gone."""
+
+
+class DemoSite(Site):
+    """Says nothing to the log: what the proxy does is to be seen there."""
+
+    noisy = False
+    displayTracebacks = False
+
+    def log(self, request: object) -> None:
+        """Nothing."""
 
 
 def advice(url: str) -> str:

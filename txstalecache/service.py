@@ -18,12 +18,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.server import Site
 
 from txstalecache import __version__
 from txstalecache.config.settings import Settings
-from txstalecache.demo import DemoOrigin, advice
-from txstalecache.drain import Turnstile
+from txstalecache.demo import DemoOrigin, DemoSite, advice
+from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
 from txstalecache.observe.accesslog import AccessLog, combined, json_line
@@ -47,15 +46,18 @@ class CannotStart(SystemExit, Exception):
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"txstalecache: {problem}")
+        # Not what the interpreter is to print: by now sys.stderr may be twistd's log.
+        self.code = 1
+        if sys.__stderr__ is not None:
+            print(self, file=sys.__stderr__, flush=True)
 
 
 def _endpoint(reactor: Any, listen: str) -> IStreamServerEndpoint:
     """The endpoint that ``listen`` describes, or CannotStart."""
     kind = listen.removeprefix("haproxy:").partition(":")[0]
-    if kind in ("tcp", "tcp6", "ssl", "unix") and ":backlog=" not in listen:
-        listen = f"{listen}:backlog={BACKLOG}"
+    takes = kind in ("tcp", "tcp6", "ssl", "unix") and ":backlog=" not in listen
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, listen)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, f"{listen}:backlog={BACKLOG}" if takes else listen)
     except Exception as error:  # each kind of endpoint has its own ways to say no
         raise CannotStart(f"--listen {listen}: {_line(error)}") from None
     return endpoint
@@ -105,25 +107,25 @@ class ProxyService(Service):
             return
         origin = self._settings.origin or self._demo()
         self._build(origin)
-        site = CacheSite(self._turnstile, self._reactor)
-        listening: Deferred[IListeningPort] = self._endpoint.listen(site)
+        listening: Deferred[IListeningPort] = self._endpoint.listen(self._site)
         self._pending = listening.addCallback(self._listening, origin).addErrback(self._deaf)
         if self._problem:
             raise CannotStart(self._problem)
 
     def _demo(self) -> str:
         """Start the demo's origin; its URL."""
-        site = Site(DemoOrigin(self._reactor))
-        site.displayTracebacks = False
-        site.noisy = False
+        site = DemoSite(DemoOrigin(self._reactor))
         self._demo_port = port = self._reactor.listenTCP(0, site, interface="127.0.0.1")
         return f"http://127.0.0.1:{port.getHost().port}"
 
     def _build(self, origin: str) -> None:
         settings, reactor = self._settings, self._reactor
         self._access_log = self._open_log()
-        self._store = open_store(reactor, redis=settings.redis, prefix=settings.prefix, memory=settings.memory)
-        self._origin = HttpOrigin(reactor, origin)
+        try:
+            self._store = open_store(reactor, redis=settings.redis, prefix=settings.prefix, memory=settings.memory)
+            self._origin = HttpOrigin(reactor, origin)
+        except ValueError as error:  # what only shows when it is used: a certificate that cannot be read
+            raise CannotStart(_line(error)) from None
         self._resource = CacheResource(
             origin=self._origin,
             store=self._store,
@@ -131,7 +133,10 @@ class ProxyService(Service):
             routes=settings.routes(),
             log=self._access_log,
         )
-        self._turnstile = Turnstile(self._resource)
+        self._site = CacheSite(
+            self._resource, reactor, limits=EdgeLimits(body=settings.max_upload), refused=self._access_log
+        )
+        self._site.noisy = False
 
     def _open_log(self) -> AccessLog | None:
         path = self._settings.access_log
@@ -184,7 +189,7 @@ class ProxyService(Service):
         self._pending.cancel()
         if self._port is not None:
             await self._closing("listener", self._port.stopListening)
-        await self._turnstile.drain(self._reactor, DRAIN)
+        await self._site.drain().addTimeout(DRAIN, self._reactor, lambda late, seconds: None)
         # Whoever is still here gets 503; then nothing asks the origin or the store any more.
         await self._closing("flights", self._resource.close)
         await self._closing("origin", self._origin.close)

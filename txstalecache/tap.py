@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import signal
+from typing import TYPE_CHECKING, Any
 
 from txstalecache.config.options import Options
 
@@ -19,4 +20,27 @@ def makeService(options: Options) -> IService:
 
     from txstalecache.service import ProxyService
 
-    return ProxyService(reactor, options.settings)
+    service = ProxyService(reactor, options.settings)
+    _leave_in_order(reactor)
+    return service
+
+
+def _leave_in_order(reactor: Any) -> None:
+    """Let SIGTERM end the process with status 0 once the service has stopped: it was asked to leave, and did.
+
+    twistd and twist would drain all the same, but then kill themselves with the signal.
+    """
+
+    from twisted.internet.error import ReactorNotRunning
+
+    def stop() -> None:
+        try:
+            reactor.stop()
+        except ReactorNotRunning:
+            pass  # told twice
+
+    def obey() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(stop))
+
+    # The reactor sets its own handlers after it has called what waits for it to run.
+    reactor.callWhenRunning(reactor.callLater, 0, obey)

@@ -49,6 +49,7 @@ def test_nothing_but_an_origin_leaves_every_decision_to_it() -> None:
         ("methods", "get", "methods", frozenset({b"GET"})),
         ("methods", "GET, HEAD", "methods", frozenset({b"GET", b"HEAD"})),
         ("max-object", "1M", "max_object", 1048576),
+        ("max-upload", "100M", "max_upload", 104857600),
         ("wait-deadline", "3", "wait_deadline", 3.0),
         ("memory", "0", "memory", 0),
         ("access-log", "/var/log/x.log", "access_log", "/var/log/x.log"),

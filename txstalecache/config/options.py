@@ -55,7 +55,7 @@ class Options(usage.Options):
             "Where entries are kept: embedded (a private server, started and stopped with the proxy), memory (this "
             "process alone), redis://[USER:PASSWORD@]HOST:PORT/DB, rediss:// (TLS) or unix:///PATH.",
         ],
-        ["prefix", None, "txsc", "What every name in Redis begins with. Proxies with one prefix share one cache."],
+        ["prefix", None, "txsc:", "What every name in Redis begins with. Proxies with one prefix share one cache."],
         ["ttl", None, None, "SECONDS an answer is fresh, whatever the origin says. [default: the origin decides]"],
         [
             "stale",
@@ -78,6 +78,7 @@ class Options(usage.Options):
         ],
         ["methods", None, "GET,HEAD", "Methods answered from the cache, comma-separated: GET or GET,HEAD."],
         ["max-object", None, "8M", "BYTES of the largest body that is stored; larger ones pass through."],
+        ["max-upload", None, "1M", "BYTES of the largest request body that is let through; larger ones get 413."],
         [
             "wait-deadline",
             None,

@@ -25,13 +25,14 @@ DEFAULTS: Mapping[str, str | None] = {
     "listen": "tcp:8080:interface=127.0.0.1",
     "origin": None,
     "redis": "embedded",
-    "prefix": "txsc",
+    "prefix": "txsc:",
     "ttl": None,
     "stale": None,
     "stale-if-error": None,
     "key": DEFAULT_TEMPLATE.text,
     "methods": "GET,HEAD",
     "max-object": "8M",
+    "max-upload": "1M",
     "wait-deadline": "15",
     "memory": "64M",
     "access-log": "-",
@@ -71,6 +72,8 @@ class Settings:
     key: KeyTemplate
     methods: frozenset[bytes]
     max_object: int
+    max_upload: int
+    """The largest body of a request; beyond: 413."""
     wait_deadline: float
     memory: int
     access_log: str | None
@@ -112,6 +115,7 @@ class Settings:
             key=take("key", KeyTemplate.parse, DEFAULT_TEMPLATE),
             methods=take("methods", _methods, frozenset()),
             max_object=take("max-object", parse_bytes, 0),
+            max_upload=take("max-upload", parse_bytes, 0),
             wait_deadline=take("wait-deadline", _positive, 0.0),
             memory=take("memory", parse_bytes, 0),
             access_log=take("access-log", _log, None),
@@ -158,7 +162,7 @@ def _shown(text: str) -> str:
 
 def _endpoint(text: str) -> str:
     # Whether Twisted knows the scheme is asked when there is a reactor to ask with.
-    if not re.match(r"[a-z0-9]+:.", text):
+    if not re.match(r"[A-Za-z0-9_.-]+:.", text):
         raise ValueError(f"expected an endpoint (like tcp:8080:interface=127.0.0.1), got {_shown(text)}")
     return text
 
