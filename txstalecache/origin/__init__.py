@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from txstalecache.origin.agent import AgentOrigin
 from txstalecache.origin.http import HttpOrigin
 from txstalecache.origin.interfaces import (
     Deadlines,
@@ -17,6 +18,7 @@ from txstalecache.origin.tls import TLS
 
 __all__ = [
     "TLS",
+    "AgentOrigin",
     "Deadlines",
     "Fault",
     "Framing",

@@ -11,9 +11,10 @@ import re
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from txstalecache.http.fields import HOP_BY_HOP
+from txstalecache.http.messages import Fields
 from txstalecache.origin.interfaces import OriginRequest
 
-__all__ = ["encode_head"]
+__all__ = ["encode_head", "sent_fields"]
 
 # Framing and the connection are ours; Expect is between the client and us (RFC 9110 §10.1.1).
 _OURS = HOP_BY_HOP | {b"content-length", b"expect"}
@@ -25,6 +26,11 @@ _HEAD = re.compile(
     rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ (?:/[\x21\x22\x24-\x7e]*+|\*) HTTP/1\.1\r\n"
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)++\r\n"
 )
+
+
+def sent_fields(fields: Fields) -> list[tuple[bytes, bytes]]:
+    """The lines of ``fields`` that go to the origin: without those that are about framing or the connection."""
+    return [pair for pair in fields.pairs if pair[0].lower() not in _OURS]
 
 
 def encode_head(request: OriginRequest, authority: bytes) -> bytes:
@@ -39,9 +45,8 @@ def encode_head(request: OriginRequest, authority: bytes) -> bytes:
         lines.append(b"Host: " + authority)
     elif len(head.fields.get_all(b"host")) > 1:
         raise ValueError("more than one Host")
-    for name, value in head.fields.pairs:
-        if name.lower() not in _OURS:
-            lines.append(b"%s: %s" % (name, value))
+    for name, value in sent_fields(head.fields):
+        lines.append(b"%s: %s" % (name, value))
     if request.body is not None:
         length = request.body.length
         lines.append(b"Transfer-Encoding: chunked" if length is UNKNOWN_LENGTH else b"Content-Length: %d" % length)
