@@ -23,6 +23,8 @@ from txstalecache.store.layout import Layout, variant_id
         ("redis://app:s3cret@[::1]:7000", "redis://[::1]:7000"),
         ("rediss://app:s3cret%40%2F@redis.example/0", "rediss://redis.example:6379"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("redis+sentinel://app:s3cret@a,b:7000/main/2", "redis+sentinel://a,b:7000/main/2"),
+        ("redis+sentinel://[::1]:7000/main?sentinel_password=s3cret", "redis+sentinel://[::1]:7000/main"),
         ("unix://app:s3cret@/run/redis.sock?db=2", "unix:///run/redis.sock"),
     ],
 )
@@ -60,6 +62,13 @@ def test_an_address_keeps_what_is_needed() -> None:
         "redis://[::1",
         "unix://run/redis.sock",
         "unix://",
+        "redis+sentinel://a,b",
+        "redis+sentinel:///main",
+        "redis+sentinel://a,,b/main",
+        "redis+sentinel://a:0/main",
+        "redis+sentinel://s3cret@a/main",
+        "redis+sentinel://:s3cret@a/main/x",
+        "redis+sentinel://:s3cret@a/main?db=1",
     ],
 )
 def test_a_bad_address_is_one_clear_line_without_credentials(url: str) -> None:

@@ -1,4 +1,5 @@
-"""Where a Redis is: ``redis://[user:password@]host[:port][/db]``, ``rediss://…`` (TLS), ``unix:///path[?db=n]``.
+"""Where a Redis is: ``redis://[user:password@]host[:port][/db]``, ``rediss://…`` (TLS), ``unix:///path[?db=n]``,
+``redis+sentinel://[user:password@]host[:port][,host…]/master[/db]``.
 
 ``rediss`` verifies the server's certificate and name; ``?ca=/file.pem`` trusts that authority instead of the system's.
 Must not know: the Redis protocol.
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from twisted.internet import endpoints
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+
+from txstalecache.store.sentinel import SentinelEndpoint
 
 __all__ = ["Address", "parse"]
 
@@ -25,14 +28,20 @@ class Address:
     path: str = ""
     tls: bool = False
     ca: str = ""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    master: str = ""
+    """What the Sentinels call it."""
+    sentinel_password: str | None = field(default=None, repr=False)
     db: int = 0
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 
-    def endpoint(self, reactor: object, timeout: float) -> IStreamClientEndpoint:
+    def endpoint(self, reactor: IReactorTime, timeout: float) -> IStreamClientEndpoint:
         """How to connect, in at most ``timeout`` seconds. ValueError when the certificate authority cannot be read."""
         if self.path:
             return endpoints.UNIXClientEndpoint(reactor, self.path, timeout=timeout)
+        if self.sentinels:
+            return SentinelEndpoint(reactor, self.sentinels, self.master, timeout, self.sentinel_password)
         plain = endpoints.HostnameEndpoint(reactor, self.host, self.port, timeout=timeout)
         if not self.tls:
             return plain
@@ -51,8 +60,10 @@ class Address:
 def parse(url: str) -> Address:
     """The address in ``url``; ValueError with one line, free of credentials, when there is none."""
     scheme, mark, _ = url.partition("://")
+    if mark and scheme == "redis+sentinel":
+        return _sentinel(url)
     if not mark or scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
+        raise ValueError("a Redis URL begins with redis://, rediss://, unix:// or redis+sentinel://")
     try:
         split = urlsplit(url)
         port = split.port
@@ -95,6 +106,43 @@ def parse(url: str) -> Address:
         db=db,
         username=username,
         password=password,
+    )
+
+
+def _sentinel(url: str) -> Address:
+    split = urlsplit(url)
+    credentials, _, hosts = split.netloc.rpartition("@")
+    username, colon, password = credentials.partition(":")
+    if credentials and not colon:
+        raise ValueError("a Redis URL with a user needs a password: redis+sentinel://user:password@host")
+    options = dict(parse_qsl(split.query, keep_blank_values=True))
+    unknown = sorted(set(options) - {"sentinel_password"})
+    if unknown:
+        raise ValueError(f"unknown option in the Redis URL: {unknown[0]!r} (known: sentinel_password)")
+    if split.fragment:
+        raise ValueError("a Redis URL has no fragment: write # in a password as %23")
+    sentinels = []
+    for one in hosts.split(","):
+        try:
+            each = urlsplit(f"//{one}")
+            host, port = each.hostname, 26379 if each.port is None else each.port
+        except ValueError:
+            host, port = None, 0
+        if not host or not 0 < port < 65536:
+            raise ValueError("a redis+sentinel:// URL lists its Sentinels: redis+sentinel://host1:26379,host2/master")
+        sentinels.append((host, port))
+    master, _, db = split.path.strip("/").partition("/")
+    if not master:
+        raise ValueError("a redis+sentinel:// URL names the master: redis+sentinel://host:26379/master")
+    number = _db(db)
+    return Address(
+        shown=f"redis+sentinel://{hosts}/{master}" + (f"/{number}" if number else ""),
+        sentinels=tuple(sentinels),
+        master=master,
+        sentinel_password=options.get("sentinel_password"),
+        db=number,
+        username=unquote(username) or None,
+        password=unquote(password) if colon else None,
     )
 
 

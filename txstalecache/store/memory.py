@@ -61,6 +61,7 @@ class Shelf:
     __slots__ = (
         "_names",
         "alive",
+        "changes",
         "complete",
         "cookie",
         "cost",
@@ -94,10 +95,13 @@ class Shelf:
         self.alive = True
         """Whether the tier still holds it."""
         self.cost = self.hits = self.extra = 0
+        self.changes = 0
+        """Goes up with every change: who remembers what was found here looks again."""
         self._names: tuple[bytes, ...] | None = None
 
     def add(self, variant: Variant) -> bool:
         """Put ``variant`` in its place, unless what is there is newer or it was discarded. At most 16 stay."""
+        self.changes += 1
         if variant.request_time <= self.cut:
             return False
         had = self.variants.get(variant.selector)
@@ -115,6 +119,7 @@ class Shelf:
 
     def mark(self, marker: Marker) -> None:
         """Remember ``marker``; the kinds that say how to fetch replace one another, COOKIE stands beside them."""
+        self.changes += 1
         if marker.kind is MarkerKind.COOKIE:
             self.cookie = marker
         else:
@@ -122,6 +127,7 @@ class Shelf:
 
     def discard(self, when: float) -> None:
         """Forget the variants whose fetch began at ``when`` or earlier, and refuse them from now on."""
+        self.changes += 1
         self.cut = max(self.cut, when)
         self.variants = {chosen: one for chosen, one in self.variants.items() if one.request_time > self.cut}
         self._names = None

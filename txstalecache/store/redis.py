@@ -93,6 +93,11 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
             self.owner.client.failed(f"refused: {refused}")
             self.transport.abortConnection()
             return
+        if self.owner.client.address.sentinels and not _is_master(replies):
+            # What the Sentinels say is a moment old: it may have stepped down since.
+            self.owner.client.failed("not the master any longer")
+            self.transport.abortConnection()
+            return
         txredisapi.RedisProtocol.connectionMade(self)
         self.usable = True
         self.owner.greeted(self, replies)
@@ -277,7 +282,7 @@ class RedisClient:
         self._said: bool | None = None
         self._why = "not connected yet"
         self._complained = False
-        self._measured = float("-inf")
+        self._measured = self._looked = float("-inf")
         self._closed = False
         self._probing = False
         self._first: list[Deferred[None]] = []
@@ -324,6 +329,8 @@ class RedisClient:
         if address.db:
             commands.append(("SELECT", address.db))
         commands += [("SCRIPT", "LOAD", script.text) for script in ALL]
+        if address.sentinels:
+            commands.append(("ROLE",))
         return commands
 
     def came(self, factory: Connections, wire: Wire) -> None:
@@ -384,6 +391,8 @@ class RedisClient:
         for reply in replies:
             if isinstance(reply, Refused):
                 self._refused(str(reply), _WRITES_ON)
+                if "READONLY" in str(reply):
+                    self._look_elsewhere()
                 if not self._complained:
                     self._complained = True
                     self.log.warn("Redis at {where} refuses to write: {why}", where=self.address.shown, why=str(reply))
@@ -391,6 +400,17 @@ class RedisClient:
         self._complained = False
         self._breaker.succeeded()
         return replies
+
+    def _look_elsewhere(self) -> None:
+        """What we write to has become a replica: where there are Sentinels, or a name that may lead elsewhere by now,
+        connect anew, but not more often than every ten seconds."""
+        now = self.clock.seconds()
+        if self.address.path or now - self._looked < 10:
+            return
+        self._looked = now
+        for factory in (self._writer, self._readers):
+            for wire in list(factory.usable):
+                wire.transport.abortConnection()
 
     def _unheard(self, failure: Failure) -> Failure:
         if not failure.check(CancelledError):
@@ -504,6 +524,10 @@ class RedisClient:
 _READS_ON = frozenset({"WRONGTYPE", "CROSSSLOT", "OOM", "READONLY", "MISCONF", "NOREPLICAS"})
 #: The same for what only writes: a script that met something odd.
 _WRITES_ON = _READS_ON | {"ERR"}
+
+
+def _is_master(replies: list[object]) -> bool:
+    return any(isinstance(reply, list) and reply[:1] == [b"master"] for reply in replies)
 
 
 def _ignore(failure: Failure) -> None:

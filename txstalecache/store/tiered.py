@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -112,6 +113,16 @@ class TieredStore:
         if self._remote is not None and self._remote.available:
             return None
         return self._guess(key, request)
+
+    def held(self, key: Key) -> tuple[Shelf, float] | None:
+        """The shelf of ``key`` in memory, and until when it may be believed as long as ``session`` and the shelf's
+        ``alive`` and ``changes`` stay as they are. Counts as a use."""
+        shelf = self.memory.get(key)
+        if shelf is None or not self._believed(shelf, self.clock.now()):
+            return None
+        if self._remote is None or (shelf.session and shelf.session == self.session):
+            return shelf, inf
+        return shelf, shelf.learned + self.UNTRACKED
 
     def lookup(self, key: Key, request: RequestHead) -> Deferred[Found]:
         found = self.peek(key, request)

@@ -10,6 +10,7 @@ Import this module late: txredisapi imports the reactor. Must not know: what the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, succeed
@@ -50,8 +51,8 @@ class _Listening(Connections):
         return wire
 
     def handshake(self) -> list[Command]:
-        auth = [command for command in self.client.greeting() if command[0] == "AUTH"]
-        return [*auth, ("CLIENT", "ID"), ("SUBSCRIBE", _CHANNEL)]
+        said = [command for command in self.client.greeting() if command[0] in ("AUTH", "ROLE")]
+        return [*said, ("CLIENT", "ID"), ("SUBSCRIBE", _CHANNEL)]
 
     def greeted(self, wire: Wire, replies: list[object]) -> None:
         self.usable.append(wire)
@@ -93,6 +94,9 @@ class Tracking:
         self._closed = False
         self._complained = False
         self._waiting: list[Deferred[None]] = []
+        self._token = b""
+        """What the listener is to hear from the writer before it is believed to hear everything."""
+        self._granted = self._heard = False
         client.when_writer.append(self._writing)
 
     def start(self) -> None:
@@ -115,7 +119,11 @@ class Tracking:
 
     def told(self, names: object) -> None:
         """A message on the channel."""
-        if names is None:
+        if isinstance(names, bytes):
+            if names == self._token:
+                self._heard = True
+                self._try_to_begin()
+        elif names is None:
             self._changed(None)
         elif isinstance(names, list):
             for name in names:
@@ -134,6 +142,8 @@ class Tracking:
         self._begin()
 
     def _end(self) -> None:
+        self._token = b""
+        self._granted = self._heard = False
         if self.active:
             self.active = False
             self._session(0)
@@ -142,28 +152,44 @@ class Tracking:
         writer, listener, number = self._writer, self._listener, self._id
         if writer is None or listener is None or not isinstance(number, int) or self._closed:
             return
+        # That the two connections lead to the same server is seen by one hearing the other: behind a name or a proxy,
+        # or after a failover, they need not, and the number would be that of a stranger.
+        token = self._token = os.urandom(16).hex().encode()
         commands: list[Command] = [
             ("CLIENT", "TRACKING", "OFF"),
             ("CLIENT", "TRACKING", "ON", "REDIRECT", number, "BCAST", "PREFIX", self._layout.root, "NOLOOP"),
+            ("PUBLISH", _CHANNEL, token),
         ]
 
-        def begun(replies: list[object]) -> None:
-            if self._writer is not writer or self._listener is not listener or self._closed:
+        def answered(replies: list[object]) -> None:
+            if self._token != token or self._closed:
                 return
-            if isinstance(replies[1], Refused):
-                if not self._complained:
-                    self._complained = True
-                    self.log.warn("Redis does not tell what changes ({why}): memory holds for 1 s", why=str(replies[1]))
-                return
-            self._complained = False
-            self.active = True
-            self._number += 1
-            self._session(self._number)
-            waiting, self._waiting = self._waiting, []
-            for one in waiting:
-                one.callback(None)
+            refused = next((reply for reply in replies[1:] if isinstance(reply, Refused)), None)
+            if refused is None:
+                self._granted = True
+                self._try_to_begin()
+            elif not self._complained:
+                self._complained = True
+                self.log.warn("Redis does not tell what changes ({why}): memory holds for 1 s", why=str(refused))
 
-        writer.send(commands, self._client.limits.write).addCallback(begun).addErrback(self._nothing)
+        writer.send(commands, self._client.limits.write).addCallback(answered).addErrback(self._nothing)
+        self._client.deadlines.add(2 * self._client.limits.write, lambda: self._unheard(token))
+
+    def _try_to_begin(self) -> None:
+        if not (self._granted and self._heard) or self.active:
+            return
+        self._complained = False
+        self.active = True
+        self._number += 1
+        self._session(self._number)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
+
+    def _unheard(self, token: bytes) -> None:
+        if self._token == token and self._granted and not self._heard and self._listener is not None:
+            # Connected to another server than the writer: try for the same one.
+            self._listener.transport.abortConnection()
 
     def _ping(self) -> None:
         if self._closed:

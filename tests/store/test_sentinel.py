@@ -1,0 +1,119 @@
+"""A real master, replica and three Sentinels: after the master is killed the new one is found."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.store.conftest import MakeStore
+from tests.store.samples import entry, get, key
+from tests.store.waiting import pause, until
+from tests.support.async_test import async_test
+from tests.support.redis import RedisServer, redis_binaries
+from txstalecache.store.address import parse
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+class Fleet:
+    """The servers, and where the Sentinels are."""
+
+    def __init__(self, binary: str, directory: Path, stack: ExitStack) -> None:
+        ports = [free_port() for _ in range(2)]
+        self.servers = [RedisServer(binary, "--port", str(port), "--bind", "127.0.0.1") for port in ports]
+        for server in self.servers:
+            stack.callback(server.close)
+            server.start()
+        self.servers[1].command("REPLICAOF", "127.0.0.1", str(ports[0]))
+        self.sentinels = [free_port() for _ in range(3)]
+        for number, port in enumerate(self.sentinels):
+            config = directory / f"sentinel{number}.conf"
+            config.write_text(
+                f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
+                f"sentinel monitor main 127.0.0.1 {ports[0]} 2\n"
+                "sentinel down-after-milliseconds main 500\n"
+                "sentinel failover-timeout main 3000\n"
+            )
+            process = subprocess.Popen(
+                [binary, str(config), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            stack.callback(process.wait, 10)
+            stack.callback(process.kill)
+        self.url = "redis+sentinel://" + ",".join(f"127.0.0.1:{port}" for port in self.sentinels) + "/main"
+
+    def knows_the_replica(self) -> bool:
+        """Whether the Sentinels can fail over: they have found one another and the replica."""
+        for port in self.sentinels:
+            try:
+                with socket.create_connection(("127.0.0.1", port), 1) as asked:
+                    asked.settimeout(1)
+                    asked.sendall(b"SENTINEL master main\r\n")
+                    words = asked.recv(65536).split(b"\r\n")
+            except OSError:
+                return False
+            for name, least in ((b"num-slaves", 1), (b"num-other-sentinels", 2)):
+                if name not in words or int(words[words.index(name) + 2]) < least:
+                    return False
+        return b"master_link_status:up" in self.servers[1].command("INFO", "replication")
+
+
+@pytest.fixture
+def fleet(redis_kind: str, tmp_path: Path) -> Iterator[Fleet]:
+    with ExitStack() as stack:
+        yield Fleet(redis_binaries()[redis_kind], tmp_path, stack)
+
+
+@async_test
+async def test_hits_are_back_after_the_master_was_killed(fleet: Fleet, make_store: MakeStore) -> None:
+    backend = await make_store(fleet.url, ready=False)
+    await until(fleet.knows_the_replica, 20)
+    await until(lambda: not backend.degraded and backend.store.session)
+    stored = entry(backend.store.now(), lifetime=100)
+    backend.store.put(key(), stored, 100)
+    await backend.store.flush()
+    await until(lambda: fleet.servers[1].command("DBSIZE"))
+    fleet.servers[0].kill()
+    await until(lambda: backend.degraded)
+    assert (await backend.store.lookup(key(), get())).entry is None
+    # 10 s are promised; a busy machine is given more.
+    await until(lambda: not backend.degraded and backend.store.session, 20)
+    assert (await backend.store.lookup(key(), get())).entry == stored
+    backend.store.put(key("/b"), entry(backend.store.now()), 100)
+    await backend.store.flush()
+    assert backend.store.unwritten == 0
+
+
+@async_test
+async def test_sentinels_that_are_silent_or_do_not_know_are_passed_over(make_store: MakeStore) -> None:
+    from twisted.internet import reactor
+    from twisted.internet.protocol import Factory, Protocol
+
+    class Says(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            assert self.transport is not None
+            self.transport.write(self.factory.words)
+
+    ports: list[Any] = []
+    for words in (b"", b"*-1\r\n", b"-ERR no\r\n", b"*2\r\n$1\r\nx\r\n$1\r\ny\r\n", b"HTTP/1.1 400\r\n\r\n"):
+        factory = Factory.forProtocol(Says)
+        factory.words = words  # type: ignore[attr-defined]
+        ports.append(reactor.listenTCP(0, factory, interface="127.0.0.1"))  # type: ignore[arg-type]
+    hosts = ",".join(f"127.0.0.1:{port.getHost().port}" for port in ports)
+    backend = await make_store(f"redis+sentinel://{hosts},127.0.0.1:1/main", ready=False)
+    await until(lambda: backend._client._said is False)
+    await pause(0.3)
+    assert (await backend.store.lookup(key(), get())).entry is None
+    await backend.stopService()
+    for port in ports:
+        await port.stopListening()
+    assert parse("redis+sentinel://a/m").sentinels == (("a", 26379),)
