@@ -21,7 +21,7 @@ from txstalecache.edge.reply import WHOLE, Reply, refusal
 from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.http.messages import Fields, ResponseHead
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "headers_of"]
 
 
 class Exchange:
@@ -61,7 +61,7 @@ class Exchange:
         request = self.request
         channel = request.channel if self.open else None
         if isinstance(channel, HTTPChannel) and request.clientproto == b"HTTP/1.1" and not request.startedWriting:
-            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), _headers(head.fields))
+            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), headers_of(head.fields))
 
     def answer(self, reply: Reply) -> None:
         """Send ``reply`` as far as the client is still there: at once when it is short, else as it is taken."""
@@ -82,7 +82,7 @@ class Exchange:
         self.status = status
         request.setResponseCode(status, reason(status))
         connection = request.responseHeaders.getRawHeaders(b"Connection")
-        request.responseHeaders = _headers(fields)
+        request.responseHeaders = headers_of(fields)
         request.defaultContentType = None  # type: ignore[attr-defined]
         if connection is not None:
             request.responseHeaders.setRawHeaders(b"Connection", connection)
@@ -150,7 +150,8 @@ class Exchange:
             self.answer(refusal(500, "internal error"))
 
 
-def _headers(fields: Fields) -> Headers:
+def headers_of(fields: Fields) -> Headers:
+    """``fields`` as Twisted writes them."""
     headers = Headers()
     for name, value in fields:
         headers.addRawHeader(name, value)

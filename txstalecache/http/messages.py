@@ -5,7 +5,7 @@ Must not know: sockets, the reactor, clocks, stores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView
 from dataclasses import dataclass
 
 __all__ = ["Fields", "RequestHead", "ResponseHead"]
@@ -44,6 +44,11 @@ class Fields:
     def get_all(self, name: bytes) -> list[bytes]:
         """The values of each line named ``name`` (lower case), in order. Not to be changed by the caller."""
         return self._lines().get(name, [])
+
+    @property
+    def names(self) -> KeysView[bytes]:
+        """The names there are, lower case, each once."""
+        return self._lines().keys()
 
     def __contains__(self, name: object) -> bool:
         """Whether a line named ``name`` (lower case) is present."""

@@ -116,7 +116,7 @@ class TieredStore:
 
     def held(self, key: Key) -> tuple[Shelf, float] | None:
         """The shelf of ``key`` in memory, and until when it may be believed as long as ``session`` and the shelf's
-        ``alive`` and ``changes`` stay as they are. Counts as a use."""
+        ``alive`` and ``changes`` stay as they are. Counts as a use. What ``peek`` would not use is not here either."""
         shelf = self.memory.get(key)
         if shelf is None or not self._believed(shelf, self.clock.now()):
             return None

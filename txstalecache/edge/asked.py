@@ -1,0 +1,154 @@
+"""A plain request read fast: a head that is certain in every respect, or None.
+
+What is read here must mean exactly what ``edge.heads`` reads. So only the plainest shape is read at all: one whole GET or
+HEAD of HTTP/1.1, by a strict parser (llhttp), without a body, an upgrade or anything else about its connection. None is no
+verdict: ``edge.heads`` is asked then.
+Must not know: sockets, stores, answers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from txstalecache.edge.heads import Rejected, authority, origin_form, served
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.http import forward
+from txstalecache.http.messages import Fields, RequestHead
+
+__all__ = ["SHAPING", "HeadReader", "Shape", "shape", "shaped"]
+
+#: With one of these a request is not plain: what its connection does next hangs on it.
+_NOT_PLAIN: Final = frozenset(
+    b"""
+    connection content-length expect http2-settings keep-alive proxy-connection te trailer transfer-encoding upgrade
+    """.split()
+)
+
+#: The request fields, beside those that Vary and the key name, that any decision about a stored answer looks at. Of the
+#: first two only whether they are there.
+SHAPING: Final = (
+    b"authorization",
+    b"cookie",
+    b"cache-control",
+    b"pragma",
+    b"if-match",
+    b"if-unmodified-since",
+    b"if-none-match",
+    b"if-modified-since",
+    b"range",
+    b"if-range",
+)
+_ONLY_WHETHER: Final = 2
+
+#: What tells requests for one variant apart: the method, and the value of each of ``SHAPING`` (None: absent).
+Shape = tuple[bytes | None, ...]
+
+
+def shape(head: RequestHead) -> Shape:
+    """What about ``head`` makes a difference once the variant is chosen."""
+    get = head.fields.get
+    values = [get(name) for name in SHAPING]
+    for at in range(_ONLY_WHETHER):
+        if values[at] is not None:
+            values[at] = b"-"
+    return (head.method, *values)
+
+
+def shaped(head: RequestHead, shape: Shape) -> RequestHead:
+    """``head`` with nothing but its shape: what is worked out from it holds for every request of this shape."""
+    fields = Fields((name, value) for name, value in zip(SHAPING, shape[1:], strict=True) if value is not None)
+    return RequestHead(head.method, head.target, fields, head.scheme, head.authority)
+
+
+class HeadReader:
+    """Reads heads for connections with ``limits``. Not to be entered twice."""
+
+    #: Values of Host remembered, good ones.
+    HOSTS = 256
+
+    def __init__(self, limits: EdgeLimits) -> None:
+        self._limits = limits
+        self._hosts: dict[bytes, bytes] = {}
+        self._new_parser()
+
+    def _new_parser(self) -> None:
+        self._parser = HttpRequestParser(self)
+        self._target = b""
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._ended = 0
+
+    # -- what the parser calls -----------------------------------------------------------------------------------
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def on_message_complete(self) -> None:
+        self._ended += 1
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def read(self, data: bytes, scheme: bytes) -> RequestHead | None:
+        """The request that ``data`` is, nothing before and nothing after it; None when there is any doubt."""
+        limits = self._limits
+        if not data.endswith(b" HTTP/1.1\r\n", 0, data.find(b"\n") + 1) or data[-4:] != b"\r\n\r\n":
+            return None
+        if len(data) > limits.head or data[:4] not in (b"GET ", b"HEAD"):
+            return None
+        self._fields = []
+        self._target = b""
+        self._ended = 0
+        parser = self._parser
+        try:
+            parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._new_parser()
+            return None
+        if self._ended != 1 or not parser.should_keep_alive():
+            self._new_parser()
+            return None
+        return self._certain(data, parser.get_method(), scheme)
+
+    def _certain(self, data: bytes, method: bytes, scheme: bytes) -> RequestHead | None:
+        limits, target, pairs = self._limits, self._target, self._fields
+        lines = len(pairs) + 2
+        # As many line ends as lines: none was folded, none came before the request line or after the head.
+        if data.count(b"\n") != lines or data.count(b"\r") != lines:
+            return None
+        if lines - 2 > limits.fields or len(target) > limits.target or target[:1] != b"/":
+            return None
+        if limits.methods is not None and method not in limits.methods:
+            return None
+        fields = Fields(pairs)
+        names = fields.names
+        if not _NOT_PLAIN.isdisjoint(names):
+            return None
+        # Some read "_" in a name as "-": ``edge.heads`` knows which of them matter.
+        if b"_" in data and any(b"_" in name for name in names):
+            return None
+        try:
+            host = self._host(fields.get_all(b"host"))
+            if host is None or origin_form(method, target, scheme, host) != target:
+                return None
+        except Rejected:
+            return None
+        head = RequestHead(method, target, fields, scheme, host)
+        return None if forward.looped(head) else head
+
+    def _host(self, hosts: list[bytes]) -> bytes | None:
+        if len(hosts) != 1:
+            return None
+        known = self._hosts.get(hosts[0])
+        if known is not None:
+            return known
+        host = authority(hosts, b"HTTP/1.1")
+        if self._limits.hosts is not None and not served(host, self._limits.hosts):
+            return None
+        if len(self._hosts) >= self.HOSTS:
+            self._hosts.clear()
+        self._hosts[hosts[0]] = host
+        return host
