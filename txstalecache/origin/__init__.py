@@ -14,6 +14,7 @@ from txstalecache.origin.interfaces import (
     OriginRequest,
     Sink,
 )
+from txstalecache.origin.local import LocalOrigin
 from txstalecache.origin.tls import TLS
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "HttpOrigin",
     "IOrigin",
     "IOriginResponse",
+    "LocalOrigin",
     "OriginError",
     "OriginRequest",
     "Sink",

@@ -23,52 +23,42 @@ from txstalecache.origin.interfaces import Fault, IOrigin, IOriginResponse, Orig
 from txstalecache.origin.pool import Pool
 from txstalecache.origin.tls import TLS
 
-__all__ = ["HttpOrigin"]
+__all__ = ["HttpOrigin", "PooledOrigin"]
 
 # Longer than any limit of ours: the fetch's own connect deadline decides.
 _ENDPOINT_TIMEOUT = 86400.0
 
 
 @implementer(IOrigin)
-class HttpOrigin:
-    """One server behind ``url``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:/path/of/socket``.
-
-    At most ``max_connections`` at a time; ``queue`` fetches may wait ``queue_wait`` seconds for one, beyond that they
-    fail as OVERLOADED. Connections are kept ``idle`` seconds after their last exchange (below the 5 s after which many
-    servers close theirs); 0 keeps none. A connection is used again only after an exchange that ended exactly where it
-    said it would. No redirects, no cookies, no decoding. Nothing is sent twice, but for an idempotent request without
-    body whose kept connection turns out to have been closed: that goes out once more on a fresh one.
-
-    Raises ValueError, in one line, for a URL or a TLS file that cannot be used.
-    """
+class PooledOrigin:
+    """What speaks HTTP/1.1 through an endpoint. Made by its subclasses, which say how; ``authority`` is the ``Host`` of
+    requests that bring none."""
 
     def __init__(
         self,
         reactor: Any,
-        url: str,
+        endpoint: IStreamClientEndpoint,
+        authority: bytes,
         *,
-        max_connections: int = 64,
-        queue: int = 1000,
-        queue_wait: float = 5.0,
-        idle: float = 4.0,
-        tls: TLS | None = None,
+        secure: bool,
+        max_connections: int,
+        queue: int,
+        queue_wait: float,
+        idle: float,
     ) -> None:
         if max_connections < 1:
             raise ValueError(f"max_connections {max_connections}: expected at least 1")
-        self.address = Address.parse(url)
-        if tls is not None and self.address.scheme != "https":
-            raise ValueError(f"origin {url!r}: TLS options need https://")
         self._reactor = reactor
+        self._authority = authority
         self._pool = Pool(
             reactor,
-            _endpoint(reactor, self.address, tls or TLS()),
-            secure=self.address.scheme == "https",
+            endpoint,
+            secure=secure,
             max_connections=max_connections,
             queue=queue,
             queue_wait=queue_wait,
             idle=idle,
         )
-        self._authority = self.address.authority
 
     def fetch(self, request: OriginRequest) -> Deferred[IOriginResponse]:
         """See ``IOrigin``. A request that cannot be sent as one well-formed HTTP/1.1 request is not sent: MALFORMED."""
@@ -98,6 +88,45 @@ class HttpOrigin:
     def waiting(self) -> int:
         """Fetches that wait for a connection."""
         return self._pool.waiting
+
+
+class HttpOrigin(PooledOrigin):
+    """One server behind ``url``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:/path/of/socket``.
+
+    At most ``max_connections`` at a time; ``queue`` fetches may wait ``queue_wait`` seconds for one, beyond that they
+    fail as OVERLOADED. Connections are kept ``idle`` seconds after their last exchange (below the 5 s after which many
+    servers close theirs); 0 keeps none. A connection is used again only after an exchange that ended exactly where it
+    said it would. No redirects, no cookies, no decoding. Nothing is sent twice, but for an idempotent request without
+    body whose kept connection turns out to have been closed: that goes out once more on a fresh one.
+
+    Raises ValueError, in one line, for a URL or a TLS file that cannot be used.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        *,
+        max_connections: int = 64,
+        queue: int = 1000,
+        queue_wait: float = 5.0,
+        idle: float = 4.0,
+        tls: TLS | None = None,
+    ) -> None:
+        self.address = address = Address.parse(url)
+        secure = address.scheme == "https"
+        if tls is not None and not secure:
+            raise ValueError(f"origin {url!r}: TLS options need https://")
+        super().__init__(
+            reactor,
+            _endpoint(reactor, address, tls or TLS()),
+            address.authority,
+            secure=secure,
+            max_connections=max_connections,
+            queue=queue,
+            queue_wait=queue_wait,
+            idle=idle,
+        )
 
 
 def _endpoint(reactor: Any, address: Address, tls: TLS) -> IStreamClientEndpoint:
