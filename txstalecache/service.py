@@ -73,6 +73,15 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def _where(address: IAddress) -> str:
+    """What a client on this host would be told to ask, as far as there is a URL for it."""
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return str(address)
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    host = everywhere.get(address.host, address.host)
+    return f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}"
+
+
 class ProxyService(Service):
     """The whole proxy. Owns every part it builds."""
 
@@ -149,24 +158,13 @@ class ProxyService(Service):
 
     def _listening(self, port: IListeningPort, origin: str) -> None:
         self._port = port
+        where = _where(port.getHost())
         self._log.info(
-            "txstalecache {version} listens on {listen}, in front of {origin}",
-            version=__version__,
-            listen=self._settings.listen,
-            origin=origin,
+            "txstalecache {v} listens on {where}, in front of {origin}", v=__version__, where=where, origin=origin
         )
-        if self._settings.demo:
-            self._advise(port.getHost())
-
-    def _advise(self, address: IAddress) -> None:
-        if not isinstance(address, IPv4Address | IPv6Address):
-            return
-        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-        host = everywhere.get(address.host, address.host)
-        url = f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}"
         # Not sys.stdout: twistd makes that write to its log, a time before each line.
-        if sys.__stdout__ is not None:
-            sys.__stdout__.write(advice(url))
+        if self._settings.demo and sys.__stdout__ is not None:
+            sys.__stdout__.write(advice(where))
             sys.__stdout__.flush()
 
     def _deaf(self, failure: Failure) -> None:

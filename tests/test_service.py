@@ -1,0 +1,231 @@
+"""The service as it is run: real processes, started by ``twistd`` and ``twist``, asked over sockets, told to leave."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.process import PROXY, environment
+
+both = pytest.mark.parametrize("runner", sorted(PROXY))
+
+
+class Running:
+    """A proxy process, its output collected as it comes."""
+
+    def __init__(self, command: list[str], cwd: Path) -> None:
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+        self._lines: list[str] = []
+        self._more = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._more:
+                self._lines.append(line.decode("utf-8", "replace"))
+                self._more.notify_all()
+
+    @property
+    def output(self) -> str:
+        with self._more:
+            return "".join(self._lines)
+
+    def wait_for(self, pattern: str, seconds: float = 20.0) -> re.Match[str]:
+        """The first match of ``pattern`` in the output, waited for."""
+        deadline = time.monotonic() + seconds
+        with self._more:
+            while True:
+                found = re.search(pattern, "".join(self._lines))
+                if found:
+                    return found
+                left = deadline - time.monotonic()
+                if left <= 0 or (not self._more.wait(min(left, 1.0)) and self.process.poll() is not None):
+                    raise AssertionError(f"{pattern!r} is not in:\n{''.join(self._lines)}")
+
+    def end(self, seconds: float = 20.0) -> int:
+        """Its exit status, once it has ended and its output is read."""
+        status = self.process.wait(seconds)
+        self._thread.join(seconds)
+        return status
+
+
+@contextmanager
+def running(runner: str, arguments: list[str], cwd: Path) -> Iterator[Running]:
+    """A proxy on a free port; killed at the end if it is still there."""
+    one = Running([*PROXY[runner], "--listen", "tcp:0:interface=127.0.0.1", *arguments], cwd)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.end()
+        assert one.process.stdout is not None
+        one.process.stdout.close()
+
+
+def demo_port(proxy: Running) -> int:
+    return int(proxy.wait_for(r"The proxy is on http://127\.0\.0\.1:(\d+)")[1])
+
+
+def ask(port: int, path: str, connection: socket.socket | None = None) -> tuple[str, bytes]:
+    """Head and body of one answer, on a connection of its own or on ``connection``."""
+    client = connection or socket.create_connection(("127.0.0.1", port), timeout=20)
+    try:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: demo\r\n\r\n".encode())
+        return answer(client)
+    finally:
+        if connection is None:
+            client.close()
+
+
+def answer(client: socket.socket) -> tuple[str, bytes]:
+    got = b""
+    while b"\r\n\r\n" not in got:
+        piece = client.recv(65536)
+        assert piece, f"cut after {got!r}"
+        got += piece
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    assert length is not None
+    while len(body) < int(length[1]):
+        piece = client.recv(65536)
+        assert piece, "cut"
+        body += piece
+    return head.decode("latin-1"), body
+
+
+@both
+def test_the_demo_answers_slowly_once_and_then_at_once(runner: str, tmp_path: Path) -> None:
+    with running(runner, ["--demo", "--redis", "embedded"], tmp_path) as proxy:
+        port = demo_port(proxy)
+        head, first = ask(port, "/")
+        assert head.startswith("HTTP/1.1 200")
+        assert "fwd=uri-miss" in head
+        head, second = ask(port, "/")
+        assert second == first
+        assert "; hit" in head
+        assert "Age: " in head
+        proxy.wait_for(r'"GET / HTTP/1\.1" 200 .* verdict=miss .*role=leader')
+        proxy.wait_for(r'"GET / HTTP/1\.1" 200 .* verdict=fresh .*role=hit')
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.end() == 0
+        assert "Traceback" not in proxy.output
+
+
+def test_it_says_what_it_does_and_where_entries_are_kept(tmp_path: Path) -> None:
+    arguments = ["--origin", "http://127.0.0.1:9", "--redis", "memory"]
+    with running("twistd", arguments, tmp_path) as proxy:
+        said = proxy.wait_for(r"listens on http://127\.0\.0\.1:(\d+), in front of http://127\.0\.0\.1:9")
+        proxy.wait_for(r"store: memory")
+        assert ask(int(said[1]), "/")[0].startswith("HTTP/1.1 502")
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.end() == 0
+
+
+def test_nothing_says_the_password_of_redis(tmp_path: Path) -> None:
+    arguments = ["--demo", "--redis", "redis://:hunter2@127.0.0.1:1/0"]
+    with running("twistd", arguments, tmp_path) as proxy:
+        port = demo_port(proxy)
+        assert ask(port, "/")[0].startswith("HTTP/1.1 200")
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.end() == 0
+        assert "hunter2" not in proxy.output
+
+
+@both
+def test_sigterm_lets_requests_in_progress_have_their_answers_and_ends_with_0(runner: str, tmp_path: Path) -> None:
+    with running(runner, ["--demo", "--redis", "memory"], tmp_path) as proxy:
+        port = demo_port(proxy)
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=20) as client,
+            socket.create_connection(("127.0.0.1", port), timeout=20) as idle,
+        ):
+            ask(port, "/warm", idle)
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: demo\r\n\r\n")
+            # An answer to another request says that the one before it on the wire was read.
+            ask(port, "/warm")
+            proxy.process.send_signal(signal.SIGTERM)
+            head, body = answer(client)
+            assert head.startswith("HTTP/1.1 200")
+            assert b"for /slow" in body
+        assert proxy.end() == 0
+        assert "verdict=miss" in next(line for line in proxy.output.splitlines() if '"GET /slow' in line)
+
+
+def test_sigterm_twice_changes_nothing(tmp_path: Path) -> None:
+    with running("twistd", ["--demo", "--redis", "memory"], tmp_path) as proxy:
+        port = demo_port(proxy)
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: demo\r\n\r\n")
+            ask(port, "/other")
+            proxy.process.send_signal(signal.SIGTERM)
+            proxy.process.send_signal(signal.SIGTERM)
+            answer(client)
+        assert proxy.end() == 0
+        assert "Traceback" not in proxy.output
+
+
+def test_the_access_log_goes_to_its_file_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    arguments = ["--demo", "--redis", "memory", "--access-log", str(path), "--access-log-format", "json"]
+    with running("twistd", arguments, tmp_path) as proxy:
+        port = demo_port(proxy)
+        ask(port, "/")
+        ask(port, "/")
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.end() == 0
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["target"], line["status"], line["verdict"]) for line in lines] == [
+        ("/", 200, "miss"),
+        ("/", 200, "fresh"),
+    ]
+
+
+@pytest.mark.parametrize("reactor", ["asyncio", "poll", "select"])
+def test_any_reactor_will_do(reactor: str, tmp_path: Path) -> None:
+    twist = PROXY["twist"]
+    command = [twist[0], f"--reactor={reactor}", *twist[1:], "--demo", "--listen", "tcp:0:interface=127.0.0.1"]
+    one = Running(command, tmp_path)
+    try:
+        assert ask(demo_port(one), "/")[0].startswith("HTTP/1.1 200")
+        one.process.send_signal(signal.SIGTERM)
+        assert one.end() == 0
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.end()
+        assert one.process.stdout is not None
+        one.process.stdout.close()
+
+
+def test_a_unix_socket_will_do(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    arguments = ["--demo", "--redis", "memory", "--listen", f"unix:{path}"]
+    with running("twistd", arguments, tmp_path) as proxy:
+        proxy.wait_for(r"listens on .*UNIX")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(path))
+            assert ask(0, "/", client)[0].startswith("HTTP/1.1 200")
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.end() == 0
+    assert not path.exists()
