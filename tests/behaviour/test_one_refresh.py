@@ -80,3 +80,18 @@ async def test_a_failed_refresh_keeps_the_entry_and_backs_off(origin: ScriptedOr
         assert (reply.status, reply.body) == (200, b"old")
         await until(lambda: proxy.flights == 0)
     assert origin.hits("/x") == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_head_request_that_meets_a_stale_entry_has_the_whole_of_it_renewed(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    answers = iter([Answer(200, STALE, b"old")])
+    origin.on("/x", lambda _: next(answers, Answer(200, [("Cache-Control", "max-age=60")], b"new")))
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, "GET", "/x")
+    reply = await fetch(proxy.port, "HEAD", "/x")
+    assert (reply.status, reply.field("content-length")) == (200, b"3")
+    await until(lambda: origin.hits("/x") == 2 and proxy.flights == 0)
+    assert origin.requests[-1].method == b"GET"
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"new"

@@ -136,7 +136,7 @@ class CacheResource(Resource):
             case Stale(entry):
                 self._from_entry(visit, entry, "hit")
                 # Nothing below touches the request: the client is free.
-                self.registry.refresh(self._shared(visit, entry, conditional.conditions(entry), found.vary))
+                self.registry.refresh(self._renewing(visit, entry, found.vary))
             case Validate(entry, conditions=conditions):
                 await self._join(visit, self._shared(visit, entry, conditions, found.vary), forced=verdict.own)
             case Miss():
@@ -244,6 +244,13 @@ class CacheResource(Resource):
             names=names,
             informational=visit.exchange.inform,
         )
+
+    def _renewing(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> Plan:
+        """The fetch behind a stale answer; a HEAD request that met a stale entry has the whole of it renewed."""
+        plan = self._shared(visit, entry, conditional.conditions(entry), names)
+        if visit.head.method != b"HEAD":
+            return plan
+        return replace(plan, request=replace(plan.request, method=b"GET"), fetch=replace(plan.fetch, method=b"GET"))
 
     def _invalidate(self, visit: Visit, target: bytes) -> None:
         """RFC 9111 §4.4, before the client hears of the success."""
