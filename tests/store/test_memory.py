@@ -117,13 +117,14 @@ def test_what_hangs_on_an_entry_is_counted() -> None:
     one = shelf("/a")
     tier.put(one)
     before = tier.bytes
-    tier.charge(one, 5000)
+    (variant,) = one.variants.values()
+    tier.charge(one, variant, 5000)
     assert tier.bytes == before + 5000
     tier.put(one)
     assert tier.bytes == before + 5000
     tier.drop(one.key)
     assert tier.bytes == 0
-    tier.charge(one, 5000)
+    tier.charge(one, variant, 5000)
     assert tier.bytes == 0
 
 

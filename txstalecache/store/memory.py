@@ -25,7 +25,17 @@ __all__ = ["MemoryTier", "Shelf", "Variant"]
 class Variant:
     """One stored response, or, while ``entry`` is None, the knowledge that there is one."""
 
-    __slots__ = ("body_id", "checked", "entry", "ready", "request_time", "response_time", "selector", "until")
+    __slots__ = (
+        "body_id",
+        "charged",
+        "checked",
+        "entry",
+        "ready",
+        "request_time",
+        "response_time",
+        "selector",
+        "until",
+    )
 
     def __init__(
         self,
@@ -48,6 +58,8 @@ class Variant:
         """The version of the purges in which it was found usable (``Purges.version``)."""
         self.ready: object = None
         """Room for what answers fast; its bytes are reported to ``MemoryTier.charge``."""
+        self.charged = 0
+        """Bytes that hang on it so."""
 
     @classmethod
     def of(cls, entry: Entry, until: float, body_id: str = "") -> Variant:
@@ -66,7 +78,6 @@ class Shelf:
         "cookie",
         "cost",
         "cut",
-        "extra",
         "hits",
         "key",
         "learned",
@@ -94,7 +105,7 @@ class Shelf:
         """Nothing whose fetch began at or before this time is to be added (a discard)."""
         self.alive = True
         """Whether the tier still holds it."""
-        self.cost = self.hits = self.extra = 0
+        self.cost = self.hits = 0
         self.changes = 0
         """Goes up with every change: who remembers what was found here looks again."""
         self._names: tuple[bytes, ...] | None = None
@@ -150,7 +161,7 @@ class Shelf:
             left = purges.apply(self.key, best.entry)
             if left is not None:
                 if left is not best.entry:
-                    best.entry, best.ready = left, None
+                    best.entry, best.ready, best.charged = left, None, 0
                 best.checked = purges.version
                 return best
             del self.variants[best.selector]
@@ -194,13 +205,14 @@ class Shelf:
 
     def weigh(self) -> int:
         """Bytes of memory it takes, by the sizes CPython's objects have (see the test that measures)."""
-        cost = 1250 + self.extra + sum(len(part) + 41 for part in self.key.parts)
+        cost = 1250 + sum(len(part) + 41 for part in self.key.parts)
         cost += len(self.key.host) + len(self.key.target)
         for chosen, one in self.variants.items():
             cost += 300 + sum(150 + len(name) + (0 if value is None else len(value)) for name, value in chosen)
             entry = one.entry
             if entry is None:
                 continue
+            cost += one.charged
             cost += 750 + sum(41 + len(piece) for piece in entry.body)
             # Each field: its pair, two strings, and the line in the index by lower-case name.
             cost += sum(390 + 2 * len(name) + len(value) for name, value in entry.fields.pairs)
@@ -278,10 +290,10 @@ class MemoryTier:
         queue[key] = self._shelves[key] = self._digests[key.digest] = shelf
         self._shrink()
 
-    def charge(self, shelf: Shelf, extra: int) -> None:
-        """``extra`` more bytes hang on ``shelf`` (``Variant.ready``)."""
+    def charge(self, shelf: Shelf, variant: Variant, extra: int) -> None:
+        """``extra`` more bytes hang on ``variant``, which is on ``shelf``; they go with it."""
         if shelf.alive:
-            shelf.extra += extra
+            variant.charged += extra
             self.put(shelf)
 
     def drop(self, key: Key) -> None:
