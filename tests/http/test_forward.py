@@ -53,11 +53,21 @@ def test_what_is_keyed_stays(name: str) -> None:
     assert sent.get(name.lower().encode()) == b"x"
 
 
-@pytest.mark.parametrize(
-    "name", ["Accept-Encoding", "Accept-Language", "Cache-Control", "X-Forwarded-For", "X-Forwarded-Proto", "Foo"]
-)
+@pytest.mark.parametrize("name", ["Accept-Encoding", "Accept-Language", "Cache-Control", "User-Agent", "Origin", "Foo"])
 def test_everything_else_travels(name: str) -> None:
     assert name.lower().encode() in forward.shared(request(f"{name}: x"), frozenset())
+
+
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Api-Key", "X_Forwarded_Host", "X-User-Id", "True-Client-IP"])
+def test_what_tells_who_asks_or_for_what_goes_for_one_client_only(name: str) -> None:
+    asked = request(f"{name}: x")
+    assert name.lower().encode() not in forward.shared(asked, frozenset())
+    assert name.lower().encode() in forward.alone(asked)
+
+
+def test_a_shared_fetch_says_the_scheme_that_is_in_the_key() -> None:
+    sent = forward.shared(request("X-Forwarded-Proto: https"), frozenset())
+    assert sent.get_all(b"x-forwarded-proto") == [b"http"]
 
 
 def test_our_own_conditions_are_added_and_the_clients_are_not() -> None:

@@ -11,10 +11,10 @@ from tests.safety.payloads import CLOSES, OK, PAYLOADS, Payload
 from tests.support.async_test import async_test
 from tests.support.client import connect
 from tests.support.origin import Answer, Request, ScriptedOrigin
-from txstalecache.edge.limits import EdgeLimits
+from txstalecache.edge.limits import ALLOWED_METHODS, EdgeLimits
 
 #: What never comes is given up soon; what comes is here at once.
-SOON = EdgeLimits(head_deadline=0.25, body_deadline=0.25, linger=0.05)
+SOON = EdgeLimits(head_deadline=0.25, body_deadline=0.25, linger=0.05, methods=ALLOWED_METHODS)
 
 
 def requests_in(raw: bytes) -> list[tuple[h11.Request, bytes]]:

@@ -30,7 +30,7 @@ from txstalecache.flight.body import Body, Reader
 from txstalecache.flight.clocks import Late
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.plan import Plan, Sharing
-from txstalecache.http import conditional, policy, vary
+from txstalecache.http import conditional, forward, policy, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.verdict import Admission, Fresh, Share, Store, Withhold
@@ -155,6 +155,9 @@ class Flight:
         assert self._response is not None
         names = vary.names(self._response.head.fields)
         return names is not None and vary.selector(names, request) == vary.selector(names, self.plan.fetch)
+
+    def _identified(self, request: RequestHead) -> bool:
+        return forward.identified(request, self.plan.rules.keyed_fields.union(self.plan.names))
 
     def _land(self, waiter: Waiter, landing: Landing) -> None:
         if waiter in self.waiters:
@@ -347,16 +350,21 @@ class Flight:
         """Give ``waiter`` the answer that has just begun, or say why it may not have it."""
         plan, admission, response = self.plan, self._admission, self._response
         assert response is not None
-        if plan.sharing is Sharing.SHARED and not (waiter.leads and plan.intact):
+        if plan.sharing is Sharing.SHARED:
+            owns = waiter.leads and plan.intact
             if isinstance(admission, Withhold):
-                self._land(waiter, self._withheld(admission, response.head.status))
-                return
-            if not self._fits(waiter.request):
+                if not owns:
+                    self._land(waiter, self._withheld(admission, response.head.status))
+                    return
+            elif not self._fits(waiter.request):
                 self._land(waiter, Regroup(vary.names(response.head.fields) or ()))
                 return
-            if plan.cookie_matters(waiter.request) and not admission.explicit:
+            elif not owns and plan.cookie_matters(waiter.request) and not admission.explicit:
                 self._mark(MarkerKind.COOKIE, plan.rules.hit_for_miss, "cookie")
                 self._land(waiter, Alone("cookie"))
+                return
+            elif not owns and not admission.explicit and self._identified(waiter.request):
+                self._land(waiter, Alone("credentials"))
                 return
         length = 0 if plan.fetch.method == b"HEAD" else response.length
         self._land(waiter, Attached(response.head, self.body, length, collapsed, self.body.retained, admission.why))
@@ -371,7 +379,7 @@ class Flight:
         return (
             plan.sharing is not Sharing.PRIVATE
             and plan.fetch.method != b"HEAD"
-            and (admission.explicit or not plan.cookie_matters(plan.fetch))
+            and (admission.explicit or not (plan.cookie_matters(plan.fetch) or self._identified(plan.fetch)))
             and (response.length or 0) <= plan.rules.max_object
             and registry.held + (response.length or 0) <= registry.limits.bytes_in_flight
             and not self.outdated
@@ -403,7 +411,7 @@ class Flight:
         for waiter in list(self.waiters):
             entry = waiter.entry
             if entry is not None and policy.stands_in(entry, waiter.request, status, now):
-                self._land(waiter, Settled(entry, collapsed=len(self.waiters) > 1, stale=why))
+                self._land(waiter, Settled(entry, collapsed=len(self.waiters) > 1, stale=why, status=status))
         if self.plan.entry is not None and self._lease is not None:
             self._lease.back_off()
         if not self.waiters:

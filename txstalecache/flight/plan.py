@@ -12,6 +12,7 @@ from enum import Enum
 from twisted.web.iweb import IBodyProducer
 
 from txstalecache.flight.clocks import Clocks
+from txstalecache.http import forward
 from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
@@ -70,7 +71,7 @@ class Plan:
     @property
     def intact(self) -> bool:
         """Whether the fetch says all that the client said about who it is."""
-        return all(name in self.fetch.fields for name in (b"cookie", b"authorization") if name in self.request.fields)
+        return forward.says_all(self.fetch, self.request)
 
     def cookie_matters(self, request: RequestHead) -> bool:
         """Whether ``request`` carries a Cookie that might have made the answer another one."""

@@ -5,12 +5,27 @@ Must not know: connections, who the client is.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import lru_cache
 from typing import Final
 
-from txstalecache.http.fields import CREDENTIALS, end_to_end, members
+from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, end_to_end, members
 from txstalecache.http.messages import Fields, RequestHead
 
-__all__ = ["OVERRIDES", "PRECONDITIONS", "VIA", "alone", "looped", "replayed", "response", "shared", "shared_response"]
+__all__ = [
+    "OVERRIDES",
+    "PRECONDITIONS",
+    "VIA",
+    "alone",
+    "identified",
+    "looped",
+    "replayed",
+    "response",
+    "says_all",
+    "shared",
+    "shared_response",
+    "telling",
+]
 
 #: How this proxy calls itself in Via (RFC 9110 §7.6.3).
 VIA: Final = b"txstalecache"
@@ -30,7 +45,66 @@ OVERRIDES: Final = frozenset(
     """.split()
 )
 
+#: Words in the names of fields by which deployments tell an application who asks, from where, or for what: what no
+#: standard defines and none of the answers' keys knows. An application that is told so by one client would tell all.
+_TELLING: Final = frozenset(
+    b"""
+    access account acl addr address admin akamai amz amzn api apikey appengine arr auth authenticate authenticated
+    authentication authorization aws azure backend base bearer bypass callback cdn cert certificate cf client
+    cloudfront cluster code consumer cookie country csrf customer debug dest destination device dn domain edge email
+    env environment envoy error fastly file fingerprint flag forward forwarded forwarder front frontend gateway geo
+    geoip goog google group host hostname http https identity internal ip ips jwt key latitude lb locale location
+    login longitude mail method middleware mobile mode name nextjs operation org organization orig original
+    originating origination override owner page param params password path peer permission permissions php pipe policy
+    port prefix preview principal profile proto protocol proxy query real redirect region remote request requested
+    requestor rewrite rewritten role roles root route router rsc s3 saml scheme scope script secret secure server
+    service session shard signature site source ssl sso staging static store subdomain subject tenant test theme
+    timezone tls token tracking true trust trusted uid upstream uri url urls user userid username varnish vcap version
+    vhost via virtual wap website wp xsrf zone
+    """.split()
+)
+
+#: Standard fields of requests whose names have such a word in them, and what they say is for everybody to say.
+_HARMLESS: Final = frozenset(
+    b"""
+    access-control-request-headers access-control-request-method access-control-request-private-network cache-control
+    device-memory host sec-ch-ua-mobile sec-fetch-mode sec-fetch-site sec-fetch-user upgrade-insecure-requests
+    user-agent via x-requested-with
+    """.split()
+)
+
+#: Those among them by which an application knows its user, where it does not use Cookie or Authorization.
+_IDENTIFYING: Final = frozenset(
+    b"""
+    account apikey auth authenticated authentication authorization bearer csrf csrftoken customer email identity jwt key
+    login principal saml secret session sso tenant token user userid username xsrf
+    """.split()
+)
+
+#: What every hop says about the one before it; on a fetch for one client ours replaces it.
+_OF_THE_PATH: Final = frozenset(
+    b"forwarded x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip".split()
+)
+
+
+@lru_cache(2048)
+def telling(name: bytes) -> bool:
+    """Whether the field ``name`` (lower case) may say who asks, or for what, beside the key.
+
+    Such a field goes upstream for one client only, unless it is keyed or the answers are known to vary by it. What CGI
+    and its heirs make of a name counts: ``_`` is ``-``.
+    """
+    plain = name.replace(b"_", b"-").replace(b".", b"-")
+    if plain in _HARMLESS and plain == name:
+        return False
+    if plain.startswith(b"x-") or plain == b"from" or plain in _NOT_SHARED:
+        return True
+    return not _TELLING.isdisjoint(plain.split(b"-"))
+
+
 _NOT_SHARED = CREDENTIALS | PRECONDITIONS | OVERRIDES | {b"expect", b"range"}
+# What is not on a shared fetch because the cache answers it, or replaces it.
+_TO_THE_CACHE = PRECONDITIONS | HOP_BY_HOP | _OF_THE_PATH | {b"expect", b"range"}
 _OF_A_BODY = frozenset(
     {b"content-encoding", b"content-language", b"content-length", b"content-location", b"content-type"}
 )
@@ -46,11 +120,40 @@ def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields
     Whatever says who asks, asks for a part, sets conditions, or overrides the target is left out, unless ``keyed``
     (lower case) contains it: then everybody who shares sent the same. ``extra`` is added: our own conditions.
     """
-    drop = _NOT_SHARED - keyed
-    if request.method in (b"GET", b"HEAD"):
-        drop = drop | _OF_A_BODY
-    kept = [pair for pair in end_to_end(request.fields).pairs if pair[0].lower() not in drop]
+    drop = _OF_A_BODY if request.method in (b"GET", b"HEAD") else frozenset()
+    kept = [
+        pair
+        for pair in end_to_end(request.fields).pairs
+        if (name := pair[0].lower()) not in drop and (name in keyed or not telling(name))
+    ]
+    if b"x-forwarded-proto" not in keyed and (request.scheme != b"http" or b"x-forwarded-proto" in request.fields):
+        # An origin behind us may have to know, and what a client says of it is poison: what the key says is not.
+        kept.append((b"X-Forwarded-Proto", request.scheme))
     return _with_via(Fields((*kept, *extra.pairs)), via)
+
+
+@lru_cache(2048)
+def _identifying(name: bytes) -> bool:
+    plain = name.replace(b"_", b"-")
+    return plain not in _HARMLESS and plain not in CREDENTIALS and not _IDENTIFYING.isdisjoint(plain.split(b"-"))
+
+
+def identified(request: RequestHead, known: Collection[bytes]) -> bool:
+    """Whether some field of ``request`` that no standard defines looks like saying who asks: an API key, a token.
+
+    ``known`` (lower case) are the fields that whoever shares an answer has sent alike. As with a Cookie, only an origin
+    that says explicitly that an answer is for everybody is taken to mean such a request as well.
+    """
+    return any(_identifying(name := pair[0].lower()) and name not in known for pair in request.fields.pairs)
+
+
+def says_all(fetch: RequestHead, request: RequestHead) -> bool:
+    """Whether ``fetch`` says all that ``request`` says about who asks and for what."""
+    return all(
+        name in fetch.fields
+        for name, _ in ((name.lower(), value) for name, value in request.fields)
+        if name in CREDENTIALS or (telling(name) and name not in _TO_THE_CACHE)
+    )
 
 
 def alone(request: RequestHead, via: bytes = VIA) -> Fields:

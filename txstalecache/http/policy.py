@@ -6,6 +6,7 @@ Must not know: stores, flights, connections.
 
 from __future__ import annotations
 
+from txstalecache.http import forward
 from txstalecache.http.admission import admit, make_entry
 from txstalecache.http.cachecontrol import NO_WISHES, RELOAD, Wishes, wishes
 from txstalecache.http.conditional import conditions
@@ -65,6 +66,9 @@ def _decide(
     cookie = b"cookie" in fields and rules.cookies is Cookies.PASS and b"cookie" not in rules.keyed_fields
     if cookie and rules.ttl is not None:
         return Pass("cookie")
+    identified = forward.identified(request, rules.keyed_fields)
+    if identified and rules.ttl is not None:
+        return Pass("credentials")
     if entry is not None:
         if entry.status == 206 and part_of_partial(entry, request) is None:
             entry = None
@@ -72,6 +76,12 @@ def _decide(
             return Pass("authorization", store=True)  # RFC 9111 §3.5
         elif cookie and not _takes_cookie(entry, rules):
             return Pass("cookie")
+        elif (
+            identified
+            and not explicitly_shared(entry.fields, entry.response_time)
+            and forward.identified(request, [name for name, _ in entry.selector])
+        ):
+            return Pass("credentials")
     why, own = "miss", False
     age = left = 0.0
     if entry is not None:

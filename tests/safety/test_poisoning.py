@@ -1,0 +1,251 @@
+"""What one client says and the key does not know reaches no other client."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from tests.safety.telling_fields import TELLING_FIELDS
+from tests.support.async_test import async_test
+from tests.support.client import connect, fetch
+from tests.support.origin import Answer, Request, ScriptedOrigin
+from tests.support.proxy import later, settled, until
+from txstalecache.http.rules import Rules
+
+CACHEABLE = ("Cache-Control", "max-age=60")
+
+
+def reflect(request: Request) -> Answer:
+    """An application that believes what it is told, and says so to everybody for a minute."""
+    said = b"\n".join(b"%s: %s" % pair for pair in request.fields)
+    location = request.field("x-forwarded-host") or request.field("x_forwarded_host") or request.field("host") or b""
+    return Answer(200, [CACHEABLE, ("Content-Location", location)], request.target + b"\n" + said)
+
+
+def test_there_are_at_least_two_hundred_of_them() -> None:
+    assert len({name.lower() for name in TELLING_FIELDS}) == len(TELLING_FIELDS) >= 200
+
+
+@async_test
+async def test_no_field_of_one_clients_is_reflected_into_a_shared_entry(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    origin.handler = reflect
+    proxy = await make_proxy(origin.url)
+    connection = await connect(proxy.port)
+    for number, name in enumerate(TELLING_FIELDS):
+        path = f"/{number}"
+        await connection.request("GET", path, [(name, "evil.example")], host="good.example")
+        victim = await connection.request("GET", path, host="good.example")
+        assert b"evil.example" not in victim.body, name
+        assert not any(b"evil.example" in value for _, value in victim.fields), name
+        assert origin.hits(path) == 1, name
+    await connection.close()
+
+
+@async_test
+async def test_no_field_of_the_leaders_is_reflected_to_its_waiters(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    names = TELLING_FIELDS[::10]
+
+    async def when_all_wait(request: Request) -> Answer:
+        await origin._pass_gate("all")
+        return reflect(request)
+
+    origin.handler = lambda request: Deferred.fromCoroutine(when_all_wait(request))
+    proxy = await make_proxy(origin.url)
+    asked = []
+    for number, name in enumerate(names):
+        asked.append(fetch(proxy.port, "GET", f"/{number}", [(name, "evil.example")]))
+    await origin.arrived(len(names))
+    victims = [fetch(proxy.port, "GET", f"/{number}") for number in range(len(names))]
+    await until(lambda: proxy.resource.registry.waiting == 2 * len(names))
+    origin.release("all")
+    for name, victim in zip(names, await settled(*victims), strict=True):
+        assert victim.status == 200 and b"evil.example" not in victim.body, name
+    await settled(*asked)
+    assert len(origin.requests) == len(names)
+
+
+@async_test
+async def test_an_answer_that_varies_by_such_a_field_is_kept_apart(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.handler = lambda request: Answer(
+        200, [CACHEABLE, ("Vary", "X-Tenant")], request.field("x-tenant") or b"nobody"
+    )
+    proxy = await make_proxy(origin.url)
+    for _ in range(2):
+        for tenant in (b"one", b"two"):
+            reply = await fetch(proxy.port, "GET", "/", [("X-Tenant", tenant)])
+            assert reply.body == tenant
+        assert (await fetch(proxy.port, "GET", "/")).body == b"nobody"
+
+
+@async_test
+async def test_an_answer_for_one_key_holder_is_given_to_no_other(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    """No standard knows the field, and the origin says nothing about sharing: the fetch that is shared has no key."""
+
+    def answer(request: Request) -> Answer:
+        key = request.field("x-api-key")
+        return Answer(200, [], b"for " + key) if key else Answer(401, [], b"who?")
+
+    origin.handler = answer
+    proxy = await make_proxy(origin.url)
+    keys = [b"key-%d" % number for number in range(10)]
+    replies = await settled(*[fetch(proxy.port, "GET", "/me", [("X-Api-Key", key)]) for key in keys])
+    assert [reply.body for reply in replies] == [b"for " + key for key in keys]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Host", "Cookie", "Authorization", "Cache-Control", "X-Forwarded-For", "Content-Length", "Accept-Encoding", "Age"],
+)
+@async_test
+async def test_a_client_cannot_have_a_field_dropped_by_calling_it_hop_by_hop(
+    origin: ScriptedOrigin, make_proxy: Any, name: str
+) -> None:
+    origin.handler = lambda request: Answer(200, [("Cache-Control", "private")], b"%d" % len(request.body))
+    proxy = await make_proxy(origin.url)
+    value = {"Host": "a", "Content-Length": "2"}.get(name, "x")
+    reply = await fetch(proxy.port, "POST", "/x", [(name, value), ("Connection", f"close, {name}")], b"ab")
+    assert (reply.status, reply.body) == (200, b"2")
+    (seen,) = origin.requests
+    if name not in ("X-Forwarded-For", "Age"):
+        assert seen.field(name) == value.encode()
+    assert seen.field("connection") in (None, b"keep-alive", b"close")
+
+
+@async_test
+async def test_fields_of_the_clients_own_connection_end_here(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.handler = Answer(200, [("Cache-Control", "no-store")])
+    proxy = await make_proxy(origin.url)
+    hop = [
+        ("Connection", "X-Mine, Keep-Alive, Upgrade"),
+        ("X-Mine", "1"),
+        ("Keep-Alive", "timeout=1"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"),
+        ("TE", "trailers"),
+        ("Trailer", "X-T"),
+        ("Proxy-Connection", "close"),
+        ("Proxy-Authorization", "Basic eDp5"),
+    ]
+    await fetch(proxy.port, "GET", "/x", hop)
+    seen = {name.lower() for name, _ in origin.requests[0].fields}
+    assert not seen & {name.lower().encode() for name, _ in hop if name != "Connection"}
+
+
+@async_test
+async def test_the_key_is_made_of_the_bytes_that_are_forwarded(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    """Two targets that an origin may tell apart are two entries; two ways to write one request are one."""
+    origin.handler = lambda request: Answer(200, [CACHEABLE], request.target)
+    proxy = await make_proxy(origin.url)
+    targets = [
+        "/a/../x",
+        "/x",
+        "/%78",
+        "/x?",
+        "/x?a",
+        "/x?A",
+        "//x",
+        "/x/",
+        "/x;a",
+        "/x%2f",
+        "/./x",
+        "/X",
+        "/x%00",
+        "/x%2F",
+    ]
+    connection = await connect(proxy.port)
+    for _ in range(2):
+        for target in targets:
+            assert (await connection.request("GET", target)).body == target.encode()
+    assert [request.target.decode() for request in origin.requests] == targets
+    assert (await connection.request("GET", "http://LOCALHOST/x", host="LocalHost")).body == b"/x"
+    assert len(origin.requests) == len(targets)
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    "suffix", ["/x.css", "/x.js", ";a.css", "%3b.css", "/x.png?v=1", "%2f.css", "%00.css", "?.css", "/.jpg"]
+)
+@async_test
+async def test_an_extension_makes_nothing_cacheable(origin: ScriptedOrigin, make_proxy: Any, suffix: str) -> None:
+    origin.handler = lambda request: Answer(200, [], b"for " + (request.field("cookie") or b"nobody"))
+    proxy = await make_proxy(origin.url)
+    victim = await fetch(proxy.port, "GET", f"/account{suffix}", [("Cookie", "id=victim")])
+    assert victim.body == b"for id=victim"
+    attacker = await fetch(proxy.port, "GET", f"/account{suffix}")
+    assert attacker.body == b"for nobody"
+
+
+@async_test
+async def test_a_body_on_a_get_is_no_way_into_the_cache(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.handler = lambda request: Answer(200, [CACHEABLE], b"said " + request.body)
+    proxy = await make_proxy(origin.url)
+    assert (await fetch(proxy.port, "GET", "/x", body=b"evil")).body == b"said evil"
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"said "
+
+
+@pytest.mark.parametrize("status", [400, 405, 413, 414, 431, 500, 501, 502, 503])
+@async_test
+async def test_an_error_that_one_client_provokes_is_not_kept_for_others(
+    origin: ScriptedOrigin, make_proxy: Any, status: int
+) -> None:
+    def touchy(request: Request) -> Answer:
+        provoked = request.field("x-strange") is not None
+        return Answer(status, [], b"error") if provoked else Answer(200, [CACHEABLE], b"fine")
+
+    origin.handler = touchy
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, "GET", "/x", [("X-Strange", "1")])
+    await later(1.2 if status >= 500 else 0)  # a failed burst is answered as a burst
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"fine"
+
+
+@async_test
+async def test_a_forced_ttl_does_not_share_what_a_cookie_made(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.handler = lambda request: Answer(200, [], b"for " + (request.field("cookie") or b"nobody"))
+    proxy = await make_proxy(origin.url, rules=Rules(ttl=60))
+    assert (await fetch(proxy.port, "GET", "/x", [("Cookie", "id=victim")])).body == b"for id=victim"
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"for nobody"
+    assert (await fetch(proxy.port, "GET", "/x", [("Cookie", "id=other")])).body == b"for id=other"
+
+
+@async_test
+async def test_a_loop_ends_at_its_first_turn(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    proxy = await make_proxy(origin.url)
+    for via in ("1.1 txstalecache", "1.0 fred, 1.1 TXSTALECACHE (x)", "HTTP/1.1 txstalecache"):
+        reply = await fetch(proxy.port, "GET", "/x", [("Via", via)])
+        assert reply.status == 508
+    assert not origin.requests
+
+
+@async_test
+async def test_a_proxy_in_front_of_itself_answers(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    front = await make_proxy(origin.url)
+    behind = await make_proxy(f"http://127.0.0.1:{front.port}")
+    reply = await fetch(behind.port, "GET", "/x")
+    assert reply.status == 508
+    assert not origin.requests
+
+
+@async_test
+async def test_what_clients_say_cannot_write_log_lines(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    from txstalecache.observe.accesslog import combined, json_line
+
+    origin.handler = Answer(200, [("Cache-Control", "no-store")])
+    proxy = await make_proxy(origin.url)
+    forged = b'" 200 1 "-" "-"\t\\x0a\xe2\x80\xa8\x85 %0a127.0.0.1 - admin'
+    connection = await connect(proxy.port)
+    await connection.request("GET", '/"%0a%0dx"\\', [("User-Agent", forged), ("Referer", forged)], host="a")
+    connection.send(b"GET /\x1b[2J\n127.0.0.1 - - HTTP/1.1\r\n\r\n")
+    await connection.lost
+    assert len(proxy.log) == 2
+    for record in proxy.log:
+        for form in (combined, json_line):
+            line = form(record)
+            text = line if isinstance(line, str) else line.decode("utf-8")
+            assert len(text.rstrip("\n").splitlines()) == 1
+            assert re.fullmatch(r"[\x20-\x7e]*", text.rstrip("\n"))
