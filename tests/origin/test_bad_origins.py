@@ -67,6 +67,7 @@ NO_HEAD: dict[str, tuple[Any, Fault]] = {
     "identity coding": ([Head(200, [("Transfer-Encoding", "identity")]), Raw(b"x")], Fault.MALFORMED),
     "chunked in 1.0": ([Head(200, CHUNKED, version="HTTP/1.0"), Raw(b"0\r\n\r\n")], Fault.MALFORMED),
     "switches protocols": ([Head(101, [("Upgrade", "x"), ("Connection", "upgrade")])], Fault.MALFORMED),
+    "switches protocols without a word": ([Head(101), Raw(OK + b"Content-Length: 0\r\n\r\n")], Fault.MALFORMED),
     "endless fields": (lambda _: endless(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 100, 1000), Fault.MALFORMED),
     "an endless field": (lambda _: [Raw(OK + b"A: "), *endless(b"b" * 10000, 100)], Fault.MALFORMED),
     "too many fields": ([Raw(OK + b"A: b\r\n" * 201 + b"\r\n")], Fault.MALFORMED),
@@ -194,7 +195,7 @@ async def test_a_response_nobody_asked_for_is_given_to_nobody(
     """Response-queue poisoning: the second response comes while the connection is idle."""
     origin.on("/first", [Head(200, [("Content-Length", "2")]), Chunk(b"ok"), Gate("late"), Raw(SECOND)])
     origin.on("/next", Answer(200, (), b"mine"))
-    ours = http_origin(origin.url)
+    ours = http_origin(origin.url, idle=600)
     assert (await fetch_from(ours, "GET", "/first")).body == b"ok"
     assert ours.idle_connections == 1
     origin.release("late")

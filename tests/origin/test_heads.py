@@ -116,6 +116,7 @@ BAD_HEADS = {
     "status 999": b"HTTP/1.1 999 OK\r\n\r\n",
     "status arabic digits": "HTTP/1.1 ٢٠٠ OK\r\n\r\n".encode(),
     "status 101": b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    "status 101 alone": b"HTTP/1.1 101 Switching\r\n\r\n",
     "two spaces": b"HTTP/1.1  200 OK\r\n\r\n",
     "tab": b"HTTP/1.1\t200 OK\r\n\r\n",
     "reason with cr": b"HTTP/1.1 200 O\rK\r\n\r\n",

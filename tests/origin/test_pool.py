@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, fail, gatherResults
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.task import Clock
+from zope.interface import implementer
 
 from tests.origin.conftest import MakeHttpOrigin
+from tests.origin.memory import Outcome
+from tests.origin.test_upload import Whole
 from tests.support.async_test import async_test
 from tests.support.origin import Answer, Chunk, Close, Gate, Head, Raw, Request, Reset, ScriptedOrigin
 from tests.support.sink import KeepingSink, fetch_from, origin_request
+from txstalecache.origin.http import PooledOrigin
 from txstalecache.origin.interfaces import Fault, OriginError
 
 
@@ -123,6 +130,17 @@ async def test_what_may_not_be_repeated_is_not(
 
 
 @async_test
+async def test_a_body_is_sent_once(origin: ScriptedOrigin, http_origin: MakeHttpOrigin) -> None:
+    origin.handler = dies_when_reused(Close())
+    ours = http_origin(origin.url)
+    await fetch_from(ours)
+    with pytest.raises(OriginError) as caught:
+        await fetch_from(ours, "PUT", "/", (), Whole(b"body"))
+    assert caught.value.fault is Fault.RESET
+    assert origin.hits() == 2
+
+
+@async_test
 async def test_a_fresh_connection_that_dies_is_a_fault_not_a_race(
     origin: ScriptedOrigin, http_origin: MakeHttpOrigin
 ) -> None:
@@ -197,6 +215,7 @@ async def test_the_queue_is_bounded_in_number_and_time(origin: ScriptedOrigin, h
     first = ours.fetch(origin_request())
     waiting = [ours.fetch(origin_request()) for _ in range(2)]
     refused = ours.fetch(origin_request())
+    assert refused.called  # at once, not after the wait
     with pytest.raises(OriginError) as caught:
         await refused
     assert (caught.value.fault, caught.value.status) == (Fault.OVERLOADED, 503)
@@ -236,6 +255,23 @@ async def test_when_the_origin_is_down_the_queue_drains(origin: ScriptedOrigin, 
             await fetching
         assert caught.value.fault is Fault.UNREACHABLE
     assert (ours.connections, ours.waiting) == (0, 0)
+
+
+def test_connections_that_fail_at_once_do_not_pile_up_on_the_stack() -> None:
+    attempts: list[Deferred[Any]] = []
+
+    @implementer(IStreamClientEndpoint)
+    class Endpoint:
+        def connect(self, protocolFactory: Any) -> Deferred[Any]:
+            attempts.append(Deferred() if not attempts else fail(ConnectionRefusedError()))
+            return attempts[-1]
+
+    clock = Clock()
+    ours = PooledOrigin(clock, Endpoint(), b"x", secure=False, max_connections=1, queue=5000, queue_wait=5, idle=4)
+    outcomes = [Outcome(ours.fetch(origin_request())) for _ in range(5001)]
+    attempts[0].errback(ConnectionRefusedError())
+    assert {outcome.fault for outcome in outcomes} == {Fault.UNREACHABLE}
+    assert (ours.connections, ours.waiting, clock.getDelayedCalls()) == (0, 0, [])
 
 
 @async_test

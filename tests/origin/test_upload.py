@@ -150,6 +150,26 @@ async def test_an_early_refusal_is_delivered_and_stops_the_body(
 
 
 @async_test
+async def test_a_refusal_that_is_still_coming_stops_the_body_too(
+    origin: ScriptedOrigin, http_origin: MakeHttpOrigin
+) -> None:
+    origin.on_head = lambda _: [
+        Head(413, [("Transfer-Encoding", "chunked")]),
+        Chunk(b"too "),
+        Gate("go"),
+        Chunk(b"much"),
+    ]
+    body = Body(1000)
+    response = await http_origin(origin.url).fetch(origin_request("POST", "/", (), body))
+    assert (response.head.status, body.stopped) == (413, 1)
+    sink = KeepingSink()
+    response.deliver(sink)
+    origin.release("go")
+    await sink.ended
+    assert (sink.body, sink.framing) == (b"too much", Framing.DELIMITED)
+
+
+@async_test
 async def test_a_success_before_the_end_does_not_stop_the_body(
     origin: ScriptedOrigin, http_origin: MakeHttpOrigin
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from txstalecache.origin.address import Address
 from txstalecache.origin.agent import AgentOrigin
 from txstalecache.origin.http import HttpOrigin
 from txstalecache.origin.interfaces import (
@@ -19,6 +20,7 @@ from txstalecache.origin.tls import TLS
 
 __all__ = [
     "TLS",
+    "Address",
     "AgentOrigin",
     "Deadlines",
     "Fault",

@@ -74,7 +74,6 @@ class Exchange:
         "head",
         "length",
         "phase",
-        "repeated",
         "request",
         "withdraw",
     )
@@ -91,8 +90,6 @@ class Exchange:
         self.length: int | None = None
         self.withdraw: Callable[[Exchange], None] | None = None
         """While WAITING: what the pool is to be told when nobody wants this any more."""
-        self.repeated = False
-        """Sent for the second time, on a fresh connection."""
         self._total_due: float = clock.seconds() + request.deadlines.total
         self._connection: Connection | None = None
         self._upload: Upload | None = None
@@ -116,7 +113,6 @@ class Exchange:
         """Nothing of a response has come, and sending the request again does no harm."""
         return (
             self.phase is Phase.HEAD
-            and not self.repeated
             and not self._informational
             and not self._buffer
             and self.request.body is None
@@ -139,7 +135,6 @@ class Exchange:
 
     def again(self) -> None:
         """The connection was dead before it carried anything: back to the pool, for one that is not."""
-        self.repeated = True
         self.phase = Phase.WAITING
         self._connection = None
 
