@@ -223,6 +223,16 @@ def test_what_runs_out_may_add_another() -> None:
     assert len(out) == 3 and not clock.getDelayedCalls()
 
 
+def test_what_is_added_while_others_run_out_does_not_hold_up_those_that_are_next() -> None:
+    clock, out = Clock(), list[str]()
+    deadlines = Deadlines(clock)
+    deadlines.add(0.1, lambda: deadlines.add(1.0, lambda: out.append("last")))
+    deadlines.add(0.2, lambda: out.append("next"))
+    clock.pump([0.01] * 25)
+    assert out == ["next"]
+    deadlines.stop()
+
+
 def test_a_host_clock_set_back_makes_nothing_wait_for_as_long() -> None:
     clock, out = Clock(), list[str]()
     clock.advance(10_000)

@@ -27,6 +27,7 @@ class Deadlines:
         self._timer: IDelayedCall | None = None
         self._next = 0
         self._turned = 0
+        self._turning = False
 
     def add(self, seconds: float, expire: Callable[[], None]) -> None:
         """Call ``expire`` after ``seconds``; it must not raise."""
@@ -36,7 +37,8 @@ class Deadlines:
             waiting.append(expire)
             return
         self._slots[slot] = [expire]
-        if self._timer is None or slot < self._next:
+        # While turning, what is added may come after what is still there: the timer is set at the end.
+        if not self._turning and (self._timer is None or slot < self._next):
             self._set(slot)
 
     def _set(self, slot: int) -> None:
@@ -50,13 +52,15 @@ class Deadlines:
 
     def _turn(self) -> None:
         self._timer = None
+        self._turning = True
         now = int(self._clock.seconds() / self.TICK)
         # A host clock set back must not make what is pending wait for as long.
         due = sorted(slot for slot in self._slots if slot <= now or now < self._turned)
         for slot in due:
             for expire in self._slots.pop(slot, ()):
                 expire()
-        if self._slots and self._timer is None:
+        self._turning = False
+        if self._slots:
             self._set(min(self._slots))
 
     def stop(self) -> None:

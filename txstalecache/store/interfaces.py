@@ -52,6 +52,9 @@ class IStore(Interface):
     def mark(key: Key, marker: Marker) -> None:
         """Make ``marker`` known until it runs out. Nobody waits for the write."""
 
+    def unmark(key: Key) -> None:
+        """Take a PRIVATE or ERROR marker of ``key`` away. Nobody waits for the write."""
+
     def discard(key: Key) -> None:
         """Forget every variant of ``key`` everywhere, at once for this process (RFC 9111 §4.4 invalidation)."""
 
@@ -85,6 +88,9 @@ class ILeases(Interface):
 
     def acquire(name: str, purpose: Purpose) -> Deferred[ILease | None]:
         """The lease called ``name``, or None while another process holds it (or, for REFRESH, a back-off runs)."""
+
+    def resting(name: str) -> Deferred[bool]:
+        """Whether a back-off runs for the lease called ``name``; False when that cannot be found out."""
 
     def changed(key: Key) -> Deferred[None]:
         """Fires when something about ``key`` (entry, marker, lease) may have changed elsewhere, or at the latest after

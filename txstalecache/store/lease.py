@@ -23,7 +23,7 @@ from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.interfaces import ILease, ILeases, Purpose
 from txstalecache.store.layout import Layout
 from txstalecache.store.remote import ICommands, Refused, Unavailable
-from txstalecache.store.scripts import ACQUIRE, BACK_OFF, BEAT, RELEASE, Script
+from txstalecache.store.scripts import ACQUIRE, BACK_OFF, BEAT, RELEASE, RESTING, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,8 +133,7 @@ class LocalLeases:
 
     def grant(self, name: str, purpose: Purpose) -> ILease | None:
         """The lease called ``name``, or None during its back-off."""
-        _, until = self._failures.get(name, (0, 0.0))
-        if purpose is Purpose.REFRESH and self._clock.seconds() < until:
+        if purpose is Purpose.REFRESH and self.rests(name):
             return None
         return _LocalLease(self, name)
 
@@ -143,6 +142,13 @@ class LocalLeases:
 
     def changed(self, key: Key) -> Deferred[None]:
         return self._changes.wait(key.digest)
+
+    def rests(self, name: str) -> bool:
+        """Whether a back-off runs for ``name``."""
+        return self._clock.seconds() < self._failures.get(name, (0, 0.0))[1]
+
+    def resting(self, name: str) -> Deferred[bool]:
+        return succeed(self.rests(name))
 
     def succeeded(self, name: str) -> None:
         """The fetch called ``name`` went well."""
@@ -257,6 +263,11 @@ class RedisLeases:
 
     def changed(self, key: Key) -> Deferred[None]:
         return self._changes.wait(key.digest)
+
+    def resting(self, name: str) -> Deferred[bool]:
+        if not self._commands.available:
+            return self._local.resting(name)
+        return self._ask(RESTING, name).addCallbacks(lambda reply: reply == 1, lambda failure: self._local.rests(name))
 
     def end(self, name: str, token: str) -> None:
         """Give back the lease ``name`` if it is still held under ``token``."""

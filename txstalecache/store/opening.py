@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorCore, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -171,6 +172,9 @@ class StoreService(Service):
 
     async def _stop(self) -> None:
         await self.store.flush()
+        if self._client is not None:
+            # What was waited for may have come from a connection being lost; ClientService cannot be stopped from there.
+            await deferLater(self._reactor, 0, lambda: None)
         if self._tracking is not None:
             await self._tracking.close()
         if self._client is not None:

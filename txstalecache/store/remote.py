@@ -272,6 +272,12 @@ class Remote:
         if isinstance(reply, Refused):
             raise reply
 
+    async def unmark(self, key: Key) -> None:
+        """Take the marker PRIVATE or ERROR away."""
+        (reply,) = await self._commands.write([("DEL", self._layout.name(key.digest, "m"))], 100)
+        if isinstance(reply, Refused):
+            raise reply
+
     async def discard(self, key: Key, when: float) -> None:
         """Forget the variants of ``key`` whose fetch began at ``when`` or earlier, those still in the air too."""
         layout, digest = self._layout, key.digest

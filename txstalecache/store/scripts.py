@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from hashlib import sha1
 
-__all__ = ["ACQUIRE", "ALL", "BACK_OFF", "BEAT", "DISCARD", "MAX_VARIANTS", "PURGE", "PUT", "RELEASE", "Script"]
+__all__ = [
+    "ACQUIRE",
+    "ALL",
+    "BACK_OFF",
+    "BEAT",
+    "DISCARD",
+    "MAX_VARIANTS",
+    "PURGE",
+    "PUT",
+    "RELEASE",
+    "RESTING",
+    "Script",
+]
 
 #: Variants kept under one key; the oldest goes first.
 MAX_VARIANTS = 16
@@ -129,6 +141,9 @@ return 1
 """
 )
 
+#: Whether a back-off runs: 1 or 0. KEYS lease
+RESTING = Script(_LEASE + "return state == 'b' and (tonumber(first) or 0) > now() and 1 or 0")
+
 #: Keep the lease. 1: still ours, 0: lost. KEYS lease; ARGV token, milliseconds
 BEAT = Script(
     _LEASE
@@ -181,4 +196,4 @@ end
 return text
 """)
 
-ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, BACK_OFF, PURGE)
+ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, RESTING, BACK_OFF, PURGE)

@@ -318,6 +318,20 @@ class TieredStore:
         pending.shelf.mark(marker)
         self._send(pending, remote.mark(key, marker, marker.until - now))
 
+    def unmark(self, key: Key) -> None:
+        shelf = self.memory.look(key)
+        if shelf is not None:
+            shelf.private = None
+            self.memory.put(shelf)
+        self._taint(key)
+        remote = self._remote
+        if remote is None or not remote.available:
+            return
+        pending = self._pend(key)
+        pending.shelf.private = None
+        pending.unmarked = True
+        self._send(pending, remote.unmark(key))
+
     def discard(self, key: Key) -> None:
         when = self.clock.mark()
         self._cuts[key] = when
