@@ -34,6 +34,10 @@ pytest_plugins = [module for module in SUPPORT if _present(module)]
 SETTLE = 3.0
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run fuzz, soak and chaos tests at their full length")
+
+
 def pytest_collection_finish() -> None:
     # What was imported lives for ever: setting it apart makes the collection after each test a matter of microseconds.
     gc.collect()
