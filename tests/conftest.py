@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,10 +39,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run fuzz, soak and chaos tests at their full length")
 
 
-def pytest_collection_finish() -> None:
-    # What was imported lives for ever: setting it apart makes the collection after each test a matter of microseconds.
+#: How many tests may pass before what has piled up since is set apart again: pytest keeps a report of each.
+APART = 50
+
+
+def _set_apart() -> None:
+    """Let what lives now live for ever, unlooked at: the collection after each test then costs next to nothing."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    _set_apart()
+
+
+_ended = itertools.count(1)
+
+
+def pytest_runtest_logfinish() -> None:
+    if next(_ended) % APART == 0:
+        _set_apart()
 
 
 @implementer(ILogObserver)
