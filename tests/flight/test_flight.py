@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.held_origin import HeldOrigin, HeldResponse
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from tests.support.held_origin import HeldOrigin, HeldResponse
 from txstalecache.flight.body import Reader
 from txstalecache.flight.clocks import Clocks, Late
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
@@ -450,14 +450,17 @@ def test_wait_deadline_is_504_counted_from_each_ones_own_arrival() -> None:
 def test_a_late_waiter_may_pass_where_the_route_says_so_and_only_a_few_do() -> None:
     tower = Tower(late_passes=1)
     clocks = Clocks(wait_deadline=2, late=Late.PASS)
-    passing = Seat(tower.registry.solo(tower.plan(sharing=Sharing.SOLO)))
+    elsewhere = Seat(tower.registry.solo(tower.plan(sharing=Sharing.SOLO)))  # not late: does not count
+    passing = Seat(tower.registry.solo(tower.plan(sharing=Sharing.LATE)))
     seats = [tower.join(clocks=clocks) for _ in range(2)]
     tower.clock.advance(2)
     assert {seat.landing.status for seat in seats} == {504}
     passing.leave()
     seat = tower.join(clocks=clocks)
     tower.clock.advance(2)
-    assert seat.landing == Alone("late")
+    assert seat.landing == Alone("late", Sharing.LATE)
+    elsewhere.leave()
+    assert not tower.registry._late
 
 
 # -- no-cache, purges, caps --------------------------------------------------------------------------------------------
@@ -533,8 +536,9 @@ def test_a_reader_slower_than_the_minimum_does_not_stall_the_others() -> None:
     for _ in range(3):
         response.send(b"12345678")
     assert response.paused
-    tower.clock.advance(1)
-    tower.clock.advance(1)
+    for _ in range(3):
+        assert slow.ended == ""
+        tower.clock.advance(1)
     assert slow.ended == "cut"
     assert not response.paused
     response.end()

@@ -27,20 +27,23 @@ from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from txstalecache.config.routes import Routes
+from txstalecache.config.routes import Route, Routes
 from txstalecache.edge import respond
 from txstalecache.edge.exchange import Exchange
+from txstalecache.edge.fastlane import FastLane
 from txstalecache.edge.forwarded import forwarded, peer_host
+from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.reply import refusal
 from txstalecache.edge.upload import request_body
 from txstalecache.edge.validate import Rejected, request_head
-from txstalecache.edge.visit import Outcome, Visit
+from txstalecache.edge.visit import NOBODY, Outcome, Visit
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.registry import Registry
 from txstalecache.http import conditional, forward, policy
 from txstalecache.http.entry import Entry
+from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
@@ -48,6 +51,7 @@ from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import StoreService, open_store
 from txstalecache.store.interfaces import Found, IStore
+from txstalecache.store.tiered import TieredStore
 
 __all__ = ["CacheResource"]
 
@@ -99,6 +103,17 @@ class CacheResource(Resource):
         self.registry.close()
         return succeed(None) if self._own_origin is None else self._own_origin.close()
 
+    def fast_lane(self, limits: EdgeLimits, scheme: bytes) -> FastLane | None:
+        """What answers hits for connections under ``limits`` before they become requests; None where that would pass
+        somebody's own ``render`` by, or where the store has no memory of its own kind to read from."""
+        if type(self).render is not CacheResource.render or not isinstance(self._store, TieredStore):
+            return None
+        return FastLane(self._store, self._routes, self._refresh, self._clock, self._log, limits, scheme)
+
+    def _refresh(self, head: RequestHead, route: Route, key: Key, entry: Entry, names: tuple[bytes, ...]) -> None:
+        """Renew ``entry`` behind a client that has its answer."""
+        self.registry.refresh(self._renewing(Visit(NOBODY, head, route, key, self._store.now()), entry, names))
+
     # -- the straight line ---------------------------------------------------------------------------------------
 
     async def _serve(self, exchange: Exchange) -> None:
@@ -118,7 +133,7 @@ class CacheResource(Resource):
         body = request_body(exchange.request)
         if body is not None:
             # What a body says is not in the key.
-            await self._alone(visit, Pass("body"), body)
+            await self._alone(visit, Pass("body" if head.method in route.rules.methods else "method"), body)
             return
         found = self._store.peek(visit.key, head)
         if found is None:
@@ -130,6 +145,8 @@ class CacheResource(Resource):
         verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now)
         visit.outcome.verdict = type(verdict).__name__.lower()
         visit.outcome.why = verdict.why
+        if isinstance(verdict, Miss) and found.entry is None and found.vary:
+            visit.outcome.why = "vary"
         match verdict:
             case Fresh(entry):
                 self._from_entry(visit, entry, "hit")
@@ -166,12 +183,17 @@ class CacheResource(Resource):
         else:
             landing = Alone("vary")
         if isinstance(landing, Alone):
-            await self._alone(visit, Pass(landing.why, store=True), collapsed=False)
+            await self._alone(visit, Pass(landing.why, store=True), collapsed=False, sharing=landing.sharing)
         else:
             self._landed(visit, landing)
 
     async def _alone(
-        self, visit: Visit, verdict: Pass, body: IBodyProducer | None = None, collapsed: bool | None = None
+        self,
+        visit: Visit,
+        verdict: Pass,
+        body: IBodyProducer | None = None,
+        collapsed: bool | None = None,
+        sharing: Sharing = Sharing.SOLO,
     ) -> None:
         """Ask the origin for this client only, with all that it said."""
         visit.outcome.verdict, visit.outcome.why, visit.outcome.role = "pass", verdict.why, "alone"
@@ -185,7 +207,7 @@ class CacheResource(Resource):
             rules=visit.route.rules,
             clocks=visit.route.clocks,
             deadlines=visit.route.deadlines,
-            sharing=Sharing.SOLO if verdict.store else Sharing.PRIVATE,
+            sharing=sharing if verdict.store else Sharing.PRIVATE,
             body=body,
             informational=visit.exchange.inform,
         )

@@ -1,8 +1,8 @@
 """One body, many readers: an append-only list of chunks with a cursor per reader.
 
 Chunks are shared, never copied per reader. While the body is *retained* (it may be stored, and latecomers may replay
-it from the start) nothing is dropped. Otherwise what every reader has passed is dropped, and the source is paused
-while the slowest reader is more than ``window`` bytes behind.
+it from the start) nothing is dropped. Otherwise, once a ``window`` of bytes is held, what every reader has passed is
+dropped, and the source is paused while the slowest reader still holds back that much.
 
 Must not know: HTTP, keys, stores.
 """
@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
 from zope.interface import implementer
 
 __all__ = ["Body", "Consumer", "Reader", "Segment"]
@@ -40,6 +42,8 @@ class Consumer(Protocol):
 
 class Body:
     """The bytes of one response. ``drained`` is called when readers have caught up with a full window."""
+
+    _log = Logger()
 
     COMPACT = 64 * 1024
     """A whole body up to this size is worth joining into one chunk."""
@@ -89,15 +93,13 @@ class Body:
         self.starts.append(self.length)
         self.chunks.append(data)
         self.length += len(data)
-        for reader in list(self.readers):
-            reader.pump()
+        self._pump_all()
         self._drop()
 
     def end(self) -> None:
         """All has come."""
         self.ended = True
-        for reader in list(self.readers):
-            reader.pump()
+        self._pump_all()
 
     def cut(self) -> None:
         """No more will come though some is missing: every reader's consumer is told."""
@@ -106,8 +108,12 @@ class Body:
             reader.fail()
 
     def release(self) -> None:
-        """Stop retaining: from now on only what somebody has yet to read is kept."""
+        """Stop retaining: from now on only what somebody has yet to read is kept. A reader that will want earlier bytes
+        than it is at cannot be served out of that: it is cut."""
         self.retained = False
+        for reader in list(self.readers):
+            if not reader.ascending:
+                reader.fail()
         self._drop()
 
     def piece(self, offset: int, limit: int) -> bytes | memoryview:
@@ -121,10 +127,9 @@ class Body:
 
     def passed(self) -> None:
         """A reader has moved on or left."""
-        if not self.retained:
-            was_full = self.full
+        if self.full:
             self._drop()
-            if was_full and not self.full and self.drained is not None:
+            if self.held < self.window and self.drained is not None:
                 self.drained()
 
     def leave(self, reader: Reader) -> None:
@@ -134,18 +139,21 @@ class Body:
         if not self.readers and not self.ended and not self.broken and self.abandoned is not None:
             self.abandoned()
 
-    def slowest(self) -> list[Reader]:
-        """Readers that stand at the oldest byte held."""
-        low = min((reader.offset for reader in self.readers), default=None)
-        return [reader for reader in self.readers if reader.offset == low]
+    def _pump_all(self) -> None:
+        for reader in list(self.readers):
+            try:
+                reader.pump()
+            except Exception:
+                # One client's fault is not the others'.
+                self._log.failure("a reader failed")
+                reader.fail()
 
     def _drop(self) -> None:
-        if self.retained:
+        # Only when there is something to gain: with many readers, looking for the slowest is not cheap.
+        if not self.full or not self.readers:
             return
-        low = min((reader.offset for reader in self.readers), default=self.length)
-        drop = bisect_right(self.starts, low) - 1
-        if low >= self.length:
-            drop = len(self.chunks)
+        low = min(reader.low for reader in self.readers)
+        drop = len(self.chunks) if low >= self.length else bisect_right(self.starts, low) - 1
         if drop > 0:
             del self.chunks[:drop], self.starts[:drop]
 
@@ -160,7 +168,10 @@ class Reader:
 
     __slots__ = ("__weakref__", "_at", "_busy", "body", "consumer", "offset", "paused", "read", "segments")
 
-    def __init__(self, body: Body, consumer: Consumer, segments: Sequence[Segment] = ((0, None),)) -> None:
+    #: What is asked for most: all of it.
+    WHOLE: tuple[Segment, ...] = ((0, None),)
+
+    def __init__(self, body: Body, consumer: Consumer, segments: Sequence[Segment] = WHOLE) -> None:
         self.body = body
         self.consumer = consumer
         self.segments = segments
@@ -170,6 +181,22 @@ class Reader:
         """Bytes delivered."""
         self.paused = False
         self._busy = False
+
+    @property
+    def ascending(self) -> bool:
+        """Whether it wants the body front to back."""
+        if self.segments is Reader.WHOLE:
+            return True
+        starts = [segment[0] for segment in self.segments if not isinstance(segment, bytes)]
+        return all(before <= after for before, after in pairwise(starts))
+
+    @property
+    def low(self) -> int:
+        """The first byte it may still want."""
+        if self._at + 1 >= len(self.segments):
+            return self.offset
+        later = [segment[0] for segment in self.segments[self._at + 1 :] if not isinstance(segment, bytes)]
+        return min(self.offset, *later) if later else self.offset
 
     def start(self) -> None:
         """Join the body and deliver what is there."""

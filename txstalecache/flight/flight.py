@@ -26,10 +26,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txstalecache.flight.body import Body, Reader
+from txstalecache.flight.body import Body
 from txstalecache.flight.clocks import Late
+from txstalecache.flight.laggards import Laggards
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.plan import Plan, Sharing
+from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import conditional, forward, policy, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.messages import Fields, RequestHead
@@ -60,21 +62,6 @@ class State(Enum):
     FAILED = "failed"
 
 
-class Waiter:
-    """One request that waits, on its own Deferred."""
-
-    __slots__ = ("deferred", "entry", "leads", "request", "since")
-
-    def __init__(
-        self, request: RequestHead, entry: Entry | None, deferred: Deferred[Landing], since: float, leads: bool
-    ) -> None:
-        self.request = request
-        self.entry = entry
-        self.deferred = deferred
-        self.since = since
-        self.leads = leads
-
-
 class Discard:
     """A sink for a body that nobody reads."""
 
@@ -100,7 +87,7 @@ class Flight:
         self.state = State.PENDING
         self.began = registry.store.now()
         self.outdated = False
-        self.waiters: dict[Waiter, None] = {}
+        self.waiters = Waiters(plan.clocks, registry.counted, self._if_abandoned)
         self.body = Body(window=registry.limits.window)
         self.attempts = 0
         self._tasks: list[Deferred[None]] = []
@@ -111,27 +98,21 @@ class Flight:
         self._counted = 0
         self._progressed = registry.clock.seconds()
         self._ticker: IDelayedCall | None = None
-        self._lagging: dict[Reader, int] = {}
+        self._storing = False
+        """Whether the body is kept from its first byte, to be stored when it is whole."""
+        self._laggards = Laggards(registry.limits.min_rate)
 
     # -- those who wait ------------------------------------------------------------------------------------------
 
     def wait(self, request: RequestHead, entry: Entry | None, *, leads: bool = False) -> Deferred[Landing]:
         """A Deferred of the caller's own, which never fails; cancelling it only detaches the caller."""
-        waiter: Waiter
-
-        def left(_: Deferred[Landing]) -> None:
-            del self.waiters[waiter]
-            self._registry.waiting -= 1
-            self._if_abandoned()
-
-        waiter = Waiter(request, entry, Deferred(left), self._registry.clock.seconds(), leads)
-        self.waiters[waiter] = None
-        self._registry.waiting += 1
+        waiter = self.waiters.add(request, entry, self._registry.clock.seconds(), leads=leads)
         if self.state is State.STREAMING:
-            self._admit(waiter)
-        elif self._ticker is None:
+            self.waiters.land(waiter, self._seat(waiter, collapsed=True))
+        elif self._ticker is None or len(self.waiters) == 2:
+            # From the second one on somebody waits for the leader.
             self._schedule()
-        return waiter.deferred
+        return waiter
 
     def joinable(self, request: RequestHead, began_after: float | None) -> bool:
         """Whether ``request`` may wait here; ``began_after``: it takes no answer fetched earlier."""
@@ -146,7 +127,7 @@ class Flight:
             and isinstance(self._admission, Store)
             and not self._admission.freshness.no_cache
             and self._admission.freshness.lifetime > self._admission.freshness.initial_age
-            and self.body.retained
+            and self._storing
             and self._fits(request)
             and self._stalled() < self.plan.clocks.leader_age
         )
@@ -159,16 +140,6 @@ class Flight:
     def _identified(self, request: RequestHead) -> bool:
         return forward.identified(request, self.plan.rules.keyed_fields.union(self.plan.names))
 
-    def _land(self, waiter: Waiter, landing: Landing) -> None:
-        if waiter in self.waiters:
-            del self.waiters[waiter]
-            self._registry.waiting -= 1
-            waiter.deferred.callback(landing)
-
-    def _land_all(self, landing: Landing) -> None:
-        for waiter in list(self.waiters):
-            self._land(waiter, landing)
-
     # -- attempts ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -176,9 +147,9 @@ class Flight:
         self._attempt(self._first())
 
     def cancel(self) -> None:
-        """Land everybody as failed and drop the fetch."""
-        self._land_all(Failed(503, "shutdown", self._registry.limits.retry_after))
-        if self.state is State.STREAMING:
+        """Land everybody as failed, cut who reads, and drop the fetch."""
+        self.waiters.land_all(Failed(503, "shutdown", self._registry.limits.retry_after))
+        if self.state in (State.STREAMING, State.UNSHAREABLE):
             self.body.cut()
         self._end(State.FAILED)
 
@@ -226,6 +197,8 @@ class Flight:
         """Get the lease, or what its holder brought. False: the flight has ended or landed meanwhile."""
         registry, key = self._registry, self.plan.key
         while True:
+            if await self._resting():
+                return False
             lease: ILease | None = await registry.leases.acquire(registry.lease_name(self.plan), self.purpose)
             if lease is not None:
                 self._lease = lease
@@ -244,19 +217,39 @@ class Flight:
                 changed.cancel()
                 return False
             await changed
+            if not self.waiters:
+                # Somebody else fetches it, and nobody here wants to know.
+                self._end(State.DONE)
+                return False
+
+    async def _resting(self) -> bool:
+        """Whether the origin has just failed, is left alone for a while, and everybody here has an entry that may stand
+        in for its error; they have it then, and the flight has ended."""
+        registry, plan = self._registry, self.plan
+        if plan.entry is None or self.purpose is not Purpose.FETCH:
+            return False
+        if not policy.stands_in(plan.entry, plan.request, 503, registry.store.now()):
+            return False
+        if not await registry.leases.resting(registry.lease_name(plan)):
+            return False
+        self._stand_in(503, "error")
+        if self.waiters:
+            return False
+        self._end(State.DONE)
+        return True
 
     def _settled_by(self, found: Found) -> bool:
         """Whether another process has answered what this flight is for; lands everybody if so."""
         plan, now = self.plan, self._registry.store.now()
         if found.vary and found.vary != plan.names:
-            self._land_all(Regroup(found.vary))
+            self.waiters.land_all(Regroup(found.vary))
         elif found.marker is not None and found.marker.kind is MarkerKind.PRIVATE:
-            self._land_all(Alone("hit-for-miss"))
+            self.waiters.land_all(Alone("hit-for-miss"))
         elif found.marker is not None and found.marker.kind is MarkerKind.ERROR and plan.entry is None:
-            self._land_all(Failed(found.marker.status, "error-marker", self._registry.limits.retry_after))
+            self.waiters.land_all(Failed(found.marker.status, "error-marker", self._registry.limits.retry_after))
         elif self._newer(found.entry, now):
             assert found.entry is not None
-            self._land_all(Settled(found.entry, collapsed=True))
+            self.waiters.land_all(Settled(found.entry, collapsed=True))
         else:
             return False
         self._end(State.DONE)
@@ -280,12 +273,13 @@ class Flight:
             plan.fetch, head, plan.rules, self._request_time, self._response_time
         )
         if shared and head.status in ERRORS and not (isinstance(admission, Store) and plan.entry is None):
+            # An error never takes the place of an entry that was good.
             self._admission = Share(admission.explicit, "error") if isinstance(admission, Store) else admission
             if self._fell_back(head.status):
                 response.abort()
                 return
             if len(self.waiters) > 1:
-                self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, "origin-error", head.status)
+                self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, policy.ORIGIN_ERROR, head.status)
         self._stream(response)
 
     def _validated(self, entry: Entry, response: IOriginResponse) -> None:
@@ -304,34 +298,46 @@ class Flight:
             self._attempt(self._fetch())
             return
         self._put(fresh)
-        self._land_all(Settled(fresh, collapsed=len(self.waiters) > 1, validated=True))
+        self.waiters.land_all(Settled(fresh, collapsed=len(self.waiters) > 1, validated=True))
         self._end(State.DONE)
 
     def _stream(self, response: IOriginResponse) -> None:
-        admission, plan = self._admission, self.plan
+        admission, plan, status = self._admission, self.plan, response.head.status
         withheld = isinstance(admission, Withhold) and plan.sharing is Sharing.SHARED
-        if withheld and response.head.status not in ERRORS:
+        if withheld and status not in ERRORS:
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
-        storing = isinstance(admission, Store) and self._storable(admission, response)
-        if plan.entry is not None and not storing and response.head.status not in ERRORS:
+        elif isinstance(admission, Share) and not plan.sharing.shared and status not in ERRORS:
+            self._shareable_again()
+        self._storing = isinstance(admission, Store) and self._storable(admission, response)
+        if plan.entry is not None and not self._storing and status not in ERRORS:
             self._superseded(plan.entry, response)
-        self.body.retained = storing
         self.body.drained = response.resume
         self.body.abandoned = self._if_abandoned
-        self.state = State.STREAMING
+        self.state = State.UNSHAREABLE if withheld else State.STREAMING
         collapsed = len(self.waiters) > 1
-        leader = next((waiter for waiter in self.waiters if waiter.leads), None)
-        if withheld:
-            self.state = State.UNSHAREABLE
-        for waiter in list(self.waiters):
-            self._admit(waiter, collapsed)
-        if (leader is None and self.state is State.UNSHAREABLE) or not (self.body.readers or storing):
+        seats = [(waiter, self._seat(waiter, collapsed)) for waiter in self.waiters]
+        wanted = self._storing or any(isinstance(seat, Attached) for _, seat in seats)
+        if wanted:
+            # What is here of the body already is taken in first: a short answer is then written in one piece.
+            response.deliver(self)
+        for waiter, seat in seats:
+            self.waiters.land(waiter, seat)
+        if not self._storing:
+            self.body.release()
+        if not wanted:
             response.abort()
             self._end(State.DONE)
             return
-        response.deliver(self)
-        if self.state in (State.STREAMING, State.UNSHAREABLE) and self._ticker is None:
+        self._if_abandoned()
+        if self.state in (State.STREAMING, State.UNSHAREABLE):
             self._schedule()
+
+    def _shareable_again(self) -> None:
+        """An answer to one client could have been shared: the next ones need not go alone."""
+        plan, store = self.plan, self._registry.store
+        found = store.peek(plan.key, plan.request)
+        if found is None or (found.marker is not None and found.marker.kind is MarkerKind.PRIVATE):
+            store.unmark(plan.key)
 
     def _superseded(self, entry: Entry, response: IOriginResponse) -> None:
         """The origin has something else now, and it may not be stored; or has said by HEAD that nothing has changed."""
@@ -346,33 +352,28 @@ class Flight:
         elif fresh is not entry:
             self._put(fresh)
 
-    def _admit(self, waiter: Waiter, collapsed: bool = True) -> None:
-        """Give ``waiter`` the answer that has just begun, or say why it may not have it."""
+    def _seat(self, waiter: Waiter, collapsed: bool) -> Landing:
+        """What ``waiter`` gets of the answer that has just begun: the answer, or why it may not have it."""
         plan, admission, response = self.plan, self._admission, self._response
         assert response is not None
+        status = response.head.status
         if plan.sharing is Sharing.SHARED:
             owns = waiter.leads and plan.intact
+            failed = Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after)
             if isinstance(admission, Withhold):
                 if not owns:
-                    self._land(waiter, self._withheld(admission, response.head.status))
-                    return
+                    return failed if status in ERRORS else Alone(admission.why)
             elif not self._fits(waiter.request):
-                self._land(waiter, Regroup(vary.names(response.head.fields) or ()))
-                return
+                # An origin that fails is not asked once for each variant.
+                names = vary.names(response.head.fields) or ()
+                return failed if status in ERRORS and not isinstance(admission, Store) else Regroup(names)
             elif not owns and plan.cookie_matters(waiter.request) and not admission.explicit:
+                if status in ERRORS:
+                    return failed
                 self._mark(MarkerKind.COOKIE, plan.rules.hit_for_miss, "cookie")
-                self._land(waiter, Alone("cookie"))
-                return
-            elif not owns and not admission.explicit and self._identified(waiter.request):
-                self._land(waiter, Alone("credentials"))
-                return
+                return Alone("cookie")
         length = 0 if plan.fetch.method == b"HEAD" else response.length
-        self._land(waiter, Attached(response.head, self.body, length, collapsed, self.body.retained, admission.why))
-
-    def _withheld(self, admission: Withhold, status: int) -> Landing:
-        if status in ERRORS:
-            return Failed(status, "origin-error", self._registry.limits.retry_after)
-        return Alone(admission.why)
+        return Attached(response.head, self.body, length, collapsed, self._storing, admission.why)
 
     def _storable(self, admission: Store, response: IOriginResponse) -> bool:
         plan, registry = self.plan, self._registry
@@ -401,39 +402,53 @@ class Flight:
         retry_after = None if error.fault is Fault.MALFORMED else self._registry.limits.retry_after
         if len(self.waiters) > 1:
             self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, error.fault.value, error.status)
-        self._land_all(Failed(error.status, error.fault.value, retry_after))
+        self.waiters.land_all(Failed(error.status, error.fault.value, retry_after))
         self._end(State.FAILED)
 
     def _fell_back(self, status: int | None) -> bool:
-        """Stale for whoever may have it; else one more attempt while others wait. Whether nothing is left to do now."""
-        now = self._registry.store.now()
-        why = "error" if status is not None else "unreachable"
-        for waiter in list(self.waiters):
-            entry = waiter.entry
-            if entry is not None and policy.stands_in(entry, waiter.request, status, now):
-                self._land(waiter, Settled(entry, collapsed=len(self.waiters) > 1, stale=why, status=status))
-        if self.plan.entry is not None and self._lease is not None:
+        """Stale for whoever may have it; else one more attempt while others wait. Whether nothing is left to do now.
+
+        ``status`` is the origin's; None: it gave no answer.
+        """
+        if self._stand_in(status, "unreachable" if status is None else "error"):
+            # Those who come next are not to wait for the same: they get stale at once.
+            why = policy.ORIGIN_ERROR if status is not None else "unreachable"
+            self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, why, status or 502)
+        again = self.plan.sharing is Sharing.SHARED and len(self.waiters) > 1 and self.attempts < ATTEMPTS
+        if not again and self.plan.entry is not None and self._lease is not None:
             self._lease.back_off()
         if not self.waiters:
             self._end(State.FAILED)
             return True
-        if self.plan.sharing is Sharing.SHARED and len(self.waiters) > 1 and self.attempts < ATTEMPTS:
+        if again:
             self._response = None
             self._progressed = self._registry.clock.seconds()
             self._attempt(self._fetch())
-            return True
-        return False
+        return again
+
+    def _stand_in(self, status: int | None, why: str) -> bool:
+        """Give everybody the entry that may stand in for the origin's ``status``. Whether anybody was given one."""
+        now, collapsed = self._registry.store.now(), len(self.waiters) > 1
+        before = len(self.waiters)
+        for waiter in self.waiters:
+            if waiter.entry is not None and policy.stands_in(waiter.entry, waiter.request, status, now):
+                self.waiters.land(waiter, Settled(waiter.entry, collapsed=collapsed, stale=why))
+        return len(self.waiters) < before
 
     # -- the body (Sink) -----------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         body, registry = self.body, self._registry
         self._progressed = registry.clock.seconds()
-        if body.retained:
+        if self._storing:
             over = body.length + len(data) > self.plan.rules.max_object
             if over or self.outdated or registry.held + len(data) > registry.limits.bytes_in_flight:
+                self._storing = False
                 self._count(0)
-                body.release()
+                if not self.waiters:
+                    # Else some are still to be let in, at the first byte.
+                    body.release()
+                    self._schedule()
             else:
                 self._count(self._counted + len(data))
         body.append(data)
@@ -441,7 +456,7 @@ class Flight:
             self._response.pause()
 
     def complete(self, framing: Framing) -> None:
-        if framing is Framing.DELIMITED and self.body.retained and not self.outdated:
+        if framing is Framing.DELIMITED and self._storing and not self.outdated:
             try:
                 self._store_whole()
             except Exception:
@@ -482,7 +497,7 @@ class Flight:
             return
         if self.state is State.PENDING and self.plan.sharing is Sharing.SHARED:
             return
-        if self.state is State.STREAMING and self.body.retained:
+        if self.state is State.STREAMING and self._storing:
             return
         self._end(State.DONE)
 
@@ -493,7 +508,6 @@ class Flight:
             self._ticker.cancel()
             self._ticker = None
         self._count(0)
-        self._lagging.clear()
         self._registry.ended(self)
         lease, self._lease = self._lease, None
         if lease is not None:
@@ -514,67 +528,50 @@ class Flight:
         return self._registry.clock.seconds() - self._progressed
 
     def _schedule(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
         due = self._due()
-        if due is not None:
-            delay = max(TICK, due - self._registry.clock.seconds())
-            self._ticker = self._registry.clock.callLater(delay, self._tick)
+        if due is None:
+            return
+        delay = max(TICK, due - self._registry.clock.seconds())
+        self._ticker = self._registry.clock.callLater(delay, self._tick)
 
     def _due(self) -> float | None:
         """When the clocks are to be looked at next, in the reactor's seconds; None: when somebody comes."""
         if self.state is not State.PENDING:
-            return self._registry.clock.seconds() + 1.0 if not self.body.retained else None
-        clocks, now = self.plan.clocks, self._registry.clock.seconds()
-        times = []
+            return None if self._storing else self._registry.clock.seconds() + 1.0
+        times = [self.waiters.due()]
         if len(self.waiters) > 1 and self.attempts < ATTEMPTS:
-            times.append(self._progressed + clocks.leader_age)
-        for waiter in self.waiters:
-            times.append(waiter.since + clocks.wait_deadline)
-            if waiter.since + clocks.wait_stale > now:
-                times.append(waiter.since + clocks.wait_stale)
-            break
-        return min(times, default=None)
+            times.append(self._progressed + self.plan.clocks.leader_age)
+        return min((time for time in times if time is not None), default=None)
 
     def _tick(self) -> None:
         self._ticker = None
         if self.state is State.PENDING:
             self._look_at_clocks()
         else:
-            self._drop_laggards()
+            self._laggards.look(self.body, self._registry.clock.seconds())
         if self.state in (State.PENDING, State.STREAMING, State.UNSHAREABLE) and self._ticker is None:
             self._schedule()
 
     def _look_at_clocks(self) -> None:
         clocks, now, time = self.plan.clocks, self._registry.clock.seconds(), self._registry.store.now()
-        for waiter in list(self.waiters):
-            waited = now - waiter.since
-            if waited < min(clocks.wait_stale, clocks.wait_deadline):
-                break
-            entry = waiter.entry
-            if entry is not None and policy.stands_in(entry, waiter.request, None, time):
-                self._land(waiter, Settled(entry, collapsed=True, stale="wait"))
-            elif waited >= clocks.wait_deadline:
-                self._land(waiter, self._late())
+        for waiter in self.waiters.impatient(now):
+            if waiter.entry is not None and policy.stands_in(waiter.entry, waiter.request, None, time):
+                self.waiters.land(waiter, Settled(waiter.entry, collapsed=True, stale="wait"))
+        for waiter in self.waiters.overdue(now):
+            self.waiters.land(waiter, self._late(waiter, time))
+        if self.state is not State.PENDING:
+            return
         if self._stalled() >= clocks.leader_age and len(self.waiters) > 1 and self.attempts < ATTEMPTS:
             self._progressed = now
             self._attempt(self._fetch())
         self._if_abandoned()
 
-    def _late(self) -> Landing:
+    def _late(self, waiter: Waiter, time: float) -> Landing:
+        if waiter.entry is not None and policy.stands_in(waiter.entry, waiter.request, None, time):
+            return Settled(waiter.entry, collapsed=True, stale="wait")
         if self.plan.clocks.late is Late.PASS and self._registry.may_pass_late(self.plan.key):
-            return Alone("late")
+            return Alone("late", Sharing.LATE)
         return Failed(504, "wait-deadline", self._registry.limits.retry_after)
-
-    def _drop_laggards(self) -> None:
-        """Readers that keep the origin paused, have others ahead of them, and take too little, are dropped."""
-        body, limits = self.body, self._registry.limits
-        if not body.full or len(body.readers) < 2:
-            self._lagging.clear()
-            return
-        slowest = body.slowest()
-        if len(slowest) == len(body.readers):
-            return
-        before, self._lagging = self._lagging, {reader: reader.read for reader in slowest}
-        for reader in slowest:
-            if reader in before and reader.read - before[reader] < limits.min_rate:
-                reader.fail()
-        body.passed()

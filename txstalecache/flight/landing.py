@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from txstalecache.flight.body import Body
+from txstalecache.flight.plan import Sharing
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import ResponseHead
 
@@ -35,13 +36,16 @@ class Settled:
     collapsed: bool
     stale: str = ""
     validated: bool = False
+    status: int | None = None
+    """What the origin answered instead, where ``entry`` stands in for an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """The answer was not for sharing: ask the origin on your own, now."""
+    """The answer was not for sharing: ask the origin on your own, now, as ``sharing`` says."""
 
     why: str
+    sharing: Sharing = Sharing.SOLO
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,15 @@ class Sharing(Enum):
     """Whoever joins; the fetch is anonymous and goes under a lease."""
     SOLO = "solo"
     """The client that asked; the answer is still stored when it may be."""
+    LATE = "late"
+    """As SOLO, and one of the few of a key that have waited for long enough."""
     PRIVATE = "private"
     """The client that asked; nothing is stored."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether anybody may join."""
+        return self is Sharing.SHARED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +72,7 @@ class Plan:
     @property
     def group(self) -> Group:
         """Where the flight is registered."""
-        method = b"HEAD" if self.request.method == b"HEAD" else b"GET"
-        return method, self.key, selector(self.names, self.request)
+        return self.request.method, self.key, selector(self.names, self.request)
 
     @property
     def intact(self) -> bool:

@@ -5,6 +5,7 @@ Must not know: clients' connections, routes.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred, succeed
@@ -37,12 +38,16 @@ class Registry:
         self.waiting = 0
         self.held = 0
         self._groups: dict[Group, list[Flight]] = {}
-        self._late: dict[Key, int] = {}
+        self._late: Counter[Key] = Counter()
+        """Flights for late waiters, by key."""
+        self._closed = False
 
     def join(self, plan: Plan) -> tuple[Deferred[Landing], bool]:
         """Wait for an answer to ``plan``: in a flight that is in the air, else in a new one. The caller owns the
         Deferred, which never fails; cancelling it only detaches. Also says whether the caller leads.
         """
+        if self._closed:
+            return succeed(Failed(503, "shutdown", self.limits.retry_after)), False
         flight = self._joinable(plan)
         if self._crowded(flight):
             now, entry = self.store.now(), plan.entry
@@ -59,13 +64,17 @@ class Registry:
 
     def refresh(self, plan: Plan) -> None:
         """Fetch behind everybody's back, unless a flight for it is in the air already. Nobody waits."""
-        if self._joinable(plan) is None:
+        if not self._closed and self._joinable(plan) is None:
             self._take_off(plan, Purpose.REFRESH).start()
 
     def solo(self, plan: Plan) -> Deferred[Landing]:
-        """Fetch for one client; ``plan.sharing`` is SOLO or PRIVATE. Cancelling drops the fetch unless it is stored."""
+        """Fetch for one client; ``plan.sharing`` is not SHARED. Cancelling drops the fetch unless it is stored."""
+        if self._closed:
+            return succeed(Failed(503, "shutdown", self.limits.retry_after))
         flight = Flight(self, plan, Purpose.FETCH)
         self.flights.add(flight)
+        if plan.sharing is Sharing.LATE:
+            self._late[plan.key] += 1
         landing = flight.wait(plan.request, plan.entry, leads=True)
         flight.start()
         return landing
@@ -77,7 +86,8 @@ class Registry:
                 flight.outdated = True
 
     def close(self) -> None:
-        """Land everybody, drop every fetch."""
+        """Land everybody, drop every fetch; whoever comes from now on gets 503."""
+        self._closed = True
         for flight in list(self.flights):
             flight.cancel()
 
@@ -85,7 +95,12 @@ class Registry:
 
     def ended(self, flight: Flight) -> None:
         """``flight`` is over. Idempotent."""
-        self.flights.discard(flight)
+        if flight not in self.flights:
+            return
+        self.flights.remove(flight)
+        if flight.plan.sharing is Sharing.LATE:
+            self._late[flight.plan.key] -= 1
+            self._late += Counter()  # forgets what is down to nothing
         group = flight.plan.group
         flights = self._groups.get(group)
         if flights is not None and flight in flights:
@@ -103,9 +118,11 @@ class Registry:
 
     def may_pass_late(self, key: Key) -> bool:
         """Whether one more late waiter of ``key`` may ask the origin on its own."""
-        return sum(1 for f in self.flights if f.plan.key == key and f.plan.sharing is not Sharing.SHARED) < (
-            self.limits.late_passes
-        )
+        return self._late[key] < self.limits.late_passes
+
+    def counted(self, step: int) -> None:
+        """``step`` more wait."""
+        self.waiting += step
 
     # -- inside --------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,9 @@ class TieredStore:
         """The tracking session that runs; 0: none."""
         self.unwritten = 0
         """Writes that did not reach Redis, so far."""
-        self._remote = remote
+        self.asked = 0
+        """Round trips to Redis to look something up, so far; lookups that shared one count once."""
+        self.remote = remote
         self._trips: dict[str, _Trip] = {}
         self._pending: dict[Key, _Pending] = {}
         self._under_way: set[Deferred[None]] = set()
@@ -110,7 +112,7 @@ class TieredStore:
             found = pending.shelf.find(request, now, "memory", self.purges)
             if found is not None:
                 return found
-        if self._remote is not None and self._remote.available:
+        if self.remote is not None and self.remote.available:
             return None
         return self._guess(key, request)
 
@@ -120,7 +122,7 @@ class TieredStore:
         shelf = self.memory.get(key)
         if shelf is None or not self._believed(shelf, self.clock.now()):
             return None
-        if self._remote is None or (shelf.session and shelf.session == self.session):
+        if self.remote is None or (shelf.session and shelf.session == self.session):
             return shelf, inf
         return shelf, shelf.learned + self.UNTRACKED
 
@@ -141,7 +143,7 @@ class TieredStore:
     def _believed(self, shelf: Shelf, now: float) -> bool:
         if shelf.suspect:
             return False
-        if self._remote is None or (shelf.session and shelf.session == self.session):
+        if self.remote is None or (shelf.session and shelf.session == self.session):
             return True
         return now - shelf.learned < self.UNTRACKED
 
@@ -157,13 +159,14 @@ class TieredStore:
         return pending.shelf.without_bodies(request, now, "memory", self.purges)
 
     async def _travel(self, trip: _Trip, request: RequestHead) -> None:
-        assert self._remote is not None
+        assert self.remote is not None
+        self.asked += 1
         key = trip.key
         names = self._names.get(key, ())
         wanted = [selector(names, request)] if names else []
         loaded: Loaded | None = None
         try:
-            loaded = await self._remote.load(key, wanted, self._bodies(key))
+            loaded = await self.remote.load(key, wanted, self._bodies(key))
         except (Unavailable, Refused):
             pass
         finally:
@@ -191,10 +194,10 @@ class TieredStore:
         self, trip: _Trip, shelf: Shelf, chosen: Selector, waiters: dict[Deferred[Found], RequestHead]
     ) -> None:
         """A variant that the index told of: the second round trip of a process that does not know the key's Vary."""
-        assert self._remote is not None
+        assert self.remote is not None
         opened: Opened | None = None
         try:
-            opened = await self._remote.fetch(trip.key, chosen, self._bodies(trip.key))
+            opened = await self.remote.fetch(trip.key, chosen, self._bodies(trip.key))
         except (Unavailable, Refused):
             pass
         finally:
@@ -275,7 +278,7 @@ class TieredStore:
             return
         keep = min(keep, Remote.LONGEST)
         now = self.clock.now()
-        remote = self._remote
+        remote = self.remote
         reachable = remote is not None and remote.available
         body_id = Remote.body_id(entry) if reachable else ""
         variant = Variant.of(entry, now + keep, body_id)
@@ -311,7 +314,7 @@ class TieredStore:
         shelf.mark(marker)
         self.memory.put(shelf)
         self._taint(key)
-        remote = self._remote
+        remote = self.remote
         if remote is None or not remote.available:
             return
         pending = self._pend(key)
@@ -324,7 +327,7 @@ class TieredStore:
             shelf.private = None
             self.memory.put(shelf)
         self._taint(key)
-        remote = self._remote
+        remote = self.remote
         if remote is None or not remote.available:
             return
         pending = self._pend(key)
@@ -345,7 +348,7 @@ class TieredStore:
         if shelf is not None:
             # Not changed in place: whoever holds on to a shelf asks only whether it is alive.
             self.memory.drop(key)
-        if self._remote is None:
+        if self.remote is None:
             if shelf is not None and (shelf.private or shelf.cookie):
                 fresh = self._open(key, when)
                 fresh.private, fresh.cookie = shelf.private, shelf.cookie
@@ -355,7 +358,7 @@ class TieredStore:
         self._tell(key, when)
 
     def _tell(self, key: Key, when: float) -> None:
-        remote = self._remote
+        remote = self.remote
         assert remote is not None
         self._untold[key] = when
         self._untold.move_to_end(key)
@@ -378,11 +381,11 @@ class TieredStore:
         heard of it. Fires with whether it has; if not, it is told when it is back. Never fails."""
         self.purges.add([Record(scope, hardness, self.clock.mark())])
         told: Deferred[bool] = Deferred()
-        if self._remote is None:
+        if self.remote is None:
             self.purges.trim(self.clock.now() - Remote.LONGEST - self.REMEMBER)
             told.callback(True)
         else:
-            self._start(self._purge(self._remote, scope, hardness, told))
+            self._start(self._purge(self.remote, scope, hardness, told))
         return told
 
     async def _purge(self, remote: Remote, scope: Scope, hardness: Hardness, told: Deferred[bool] | None) -> None:
@@ -410,9 +413,9 @@ class TieredStore:
         """A shelf to write on: the one in memory where it can be believed for as long as a new one, else a new one."""
         shelf = self.memory.look(key)
         tracked = shelf is not None and shelf.session == self.session != 0
-        if shelf is not None and not shelf.suspect and (self._remote is None or tracked):
+        if shelf is not None and not shelf.suspect and (self.remote is None or tracked):
             return shelf
-        fresh = Shelf(key, complete=self._remote is None, session=self.session, learned=now)
+        fresh = Shelf(key, complete=self.remote is None, session=self.session, learned=now)
         fresh.cut = self._cuts.get(key, -1.0)
         return fresh
 
@@ -482,18 +485,18 @@ class TieredStore:
         """Redis is there (again): it is told what it missed."""
         for key, when in list(self._untold.items()):
             self._tell(key, when)
-        if self._remote is not None:
+        if self.remote is not None:
             for scope, hardness in list(self._unpurged):
-                self._start(self._purge(self._remote, scope, hardness, None))
+                self._start(self._purge(self.remote, scope, hardness, None))
 
     def purged(self) -> None:
         """Somebody has purged something: learn what."""
         self._start(self._sync())
 
     async def _sync(self) -> None:
-        assert self._remote is not None
+        assert self.remote is not None
         try:
-            await self._remote.sync()
+            await self.remote.sync()
         except (Unavailable, Refused):
             # Until it is known, nothing that was learned earlier is to be believed; what Redis answers next brings it.
             self.changed(None)

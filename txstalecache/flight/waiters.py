@@ -1,0 +1,133 @@
+"""Those who wait for one flight, in the order they came, and how long each has patience.
+
+All have the patience of the flight's route, so that the order of arrival is the order in which it runs out: looking at
+the clocks costs what has run out, not what waits.
+
+Must not know: fetches, responses, why somebody is told what.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from twisted.internet.defer import Deferred
+
+from txstalecache.flight.clocks import Clocks
+from txstalecache.flight.landing import Landing
+from txstalecache.http.entry import Entry
+from txstalecache.http.messages import RequestHead
+
+__all__ = ["Waiter", "Waiters"]
+
+
+class Waiter(Deferred[Landing]):
+    """One request that waits: a Deferred of its own, owned by whoever serves the request. It never fails; cancelling it
+    only takes it out of the crowd."""
+
+    def __init__(self, crowd: Waiters, request: RequestHead, entry: Entry | None, since: float, leads: bool) -> None:
+        super().__init__(_detach)
+        self.crowd = crowd
+        self.request = request
+        self.entry = entry
+        """What it may be given instead, where that is permitted."""
+        self.since = since
+        self.leads = leads
+        """Whether it is the one that the fetch was made from."""
+
+
+def _detach(waiter: Deferred[Landing]) -> None:
+    assert isinstance(waiter, Waiter)
+    waiter.crowd.detach(waiter)
+
+
+class Waiters:
+    """The crowd. ``counted`` is told of each arrival (1) and departure (-1), ``left`` of each client that left."""
+
+    def __init__(self, clocks: Clocks, counted: Callable[[int], None], left: Callable[[], None]) -> None:
+        self._clocks = clocks
+        self._counted = counted
+        self._left = left
+        self._waiting: dict[Waiter, None] = {}
+        self._hopeful: deque[Waiter] = deque()
+        """Those with an entry who have not waited for ``wait_stale``; some may have gone."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Waiter]:
+        """Everybody now here; safe while they go."""
+        return iter(list(self._waiting))
+
+    def __contains__(self, waiter: object) -> bool:
+        return waiter in self._waiting
+
+    @property
+    def leader(self) -> Waiter | None:
+        """The one that the fetch was made from, while it waits."""
+        first = next(iter(self._waiting), None)
+        return first if first is not None and first.leads else None
+
+    def add(self, request: RequestHead, entry: Entry | None, now: float, *, leads: bool) -> Waiter:
+        """One more."""
+        waiter = Waiter(self, request, entry, now, leads)
+        self._waiting[waiter] = None
+        if entry is not None:
+            self._hopeful.append(waiter)
+        self._counted(1)
+        return waiter
+
+    def detach(self, waiter: Waiter) -> None:
+        """The client of ``waiter`` has left."""
+        if self._gone(waiter):
+            self._left()
+
+    def land(self, waiter: Waiter, landing: Landing) -> None:
+        """Tell ``waiter`` what it came to; nothing happens when it has gone."""
+        if self._gone(waiter):
+            waiter.callback(landing)
+
+    def land_all(self, landing: Landing) -> None:
+        """Tell everybody."""
+        for waiter in self:
+            self.land(waiter, landing)
+
+    def due(self) -> float | None:
+        """When somebody's patience runs out next, on the clock of ``add``; None: nobody is here."""
+        first = next(iter(self._waiting), None)
+        if first is None:
+            return None
+        due = first.since + self._clocks.wait_deadline
+        self._forget_gone()
+        if self._hopeful:
+            due = min(due, self._hopeful[0].since + self._clocks.wait_stale)
+        return due
+
+    def impatient(self, now: float) -> list[Waiter]:
+        """Those with an entry who have waited for ``wait_stale``; each is named once."""
+        found = []
+        while self._hopeful and self._hopeful[0].since + self._clocks.wait_stale <= now:
+            waiter = self._hopeful.popleft()
+            if waiter in self._waiting:
+                found.append(waiter)
+        return found
+
+    def overdue(self, now: float) -> list[Waiter]:
+        """Those who have waited for ``wait_deadline``."""
+        found = []
+        for waiter in self._waiting:
+            if waiter.since + self._clocks.wait_deadline > now:
+                break
+            found.append(waiter)
+        return found
+
+    def _gone(self, waiter: Waiter) -> bool:
+        if waiter not in self._waiting:
+            return False
+        del self._waiting[waiter]
+        self._counted(-1)
+        return True
+
+    def _forget_gone(self) -> None:
+        while self._hopeful and self._hopeful[0] not in self._waiting:
+            self._hopeful.popleft()
