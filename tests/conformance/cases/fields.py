@@ -1,0 +1,230 @@
+"""The fields that are stored, sent again, forwarded and dropped; informational responses (RFC 9110 §7.6, §15.2)."""
+
+from __future__ import annotations
+
+from tests.conformance.transcript import Case, ask, asked, case, hinted, interim, origin, told
+
+__all__ = ["CASES"]
+
+FRESH = "Cache-Control: max-age=3600"
+
+
+def stored(name: str, value: str = "a value") -> Case:
+    return case(
+        f"{name} is stored",
+        ask(),
+        origin(200, FRESH, f"{name}: {value}", body="0123456789"),
+        told(200, f"{name}: {value}"),
+        ask(),
+        told(200, f"{name}: {value}", body=1),
+        required=f"headers-store-{name}",
+    )
+
+
+def dropped(name: str, value: str = "a value", *, required: bool = True) -> Case:
+    return case(
+        f"{name} is neither stored nor forwarded",
+        ask(),
+        origin(200, FRESH, f"{name}: {value}"),
+        told(200, f"!{name}"),
+        ask(),
+        told(200, f"!{name}", body=1),
+        required=f"headers-store-{name}" if required else "",
+    )
+
+
+CASES = (
+    stored("Test-Header"),
+    stored("X-Test-Header"),
+    stored("Content-Foo"),
+    stored("X-Content-Foo"),
+    stored("Content-Encoding", "x-unknown"),
+    stored("Content-Length", "10"),
+    stored("Content-Location", "/bar"),
+    stored("Content-MD5", "N7UdGUp1E+RbVvZSTy1R8g=="),
+    stored("Content-Range"),
+    stored("Content-Security-Policy", "default-src 'self' cdn.example.com"),
+    stored("Content-Type", "text/plain;charset=utf-8"),
+    stored("Clear-Site-Data", "cookies"),
+    stored("ETag", '"ghijkl"'),
+    stored("Expires", "Mon, 11 Jan 2038 11:11:11 GMT"),
+    stored("Public-Key-Pins"),
+    stored("Set-Cookie2", "a=c"),
+    stored("X-Frame-Options", "sameorigin"),
+    stored("X-XSS-Protection", "1; mode=block"),
+    case(
+        "Cache-Control is stored",
+        ask(),
+        origin(200, FRESH),
+        ask(),
+        told(200, FRESH),
+        required="headers-store-Cache-Control",
+    ),
+    case(
+        "Connection is neither stored nor forwarded, nor is what it lists",
+        ask(),
+        origin(200, FRESH, "Connection: a, b", "a: 1", "b: 2", "c: 3"),
+        told(200, "!a", "!b", "c: 3"),
+        ask(),
+        told(200, "!a", "!b", "c: 3", "!Connection"),
+        required="headers-omit-headers-listed-in-Connection headers-store-Connection",
+    ),
+    dropped("Keep-Alive", "timeout=5"),
+    dropped("Proxy-Authenticate", "Basic"),
+    dropped("Proxy-Authentication-Info", "a=b"),
+    dropped("Proxy-Authorization", "Basic x"),
+    dropped("Proxy-Connection", "keep-alive"),
+    dropped("TE", "trailers"),
+    dropped("Upgrade", "h2c"),
+    dropped("Trailer", "X-Checksum", required=False),
+    case(
+        "a chunked answer is stored without its framing",
+        ask(),
+        origin(200, FRESH, body="0123456789", chunked=True),
+        told(200, body="0123456789"),
+        ask(),
+        told(200, "!Transfer-Encoding", "Content-Length: 10", body="0123456789"),
+        required="headers-store-Transfer-Encoding",
+    ),
+    case(
+        "trailers are dropped",
+        ask(),
+        origin(200, FRESH, "Trailer: X-Checksum", body="x", chunked=True, trailers=("X-Checksum: 1",)),
+        told(200, "!X-Checksum", "!Trailer", body="x"),
+        ask(),
+        told(200, "!X-Checksum", "!Trailer", body="x"),
+    ),
+    case(
+        "lines keep their order, and names their case",
+        ask(),
+        origin(200, FRESH, "X-A: 1", "x-B: 2", "X-A: 3", "Link: <a>", "Link: <b>"),
+        told(200, "X-A: 1, 3", "Link: <a>, <b>"),
+        ask(),
+        told(200, "X-A: 1, 3", "Link: <a>, <b>"),
+    ),
+    case(
+        "hop-by-hop fields of a request stay here",
+        ask(
+            "Connection: x-hop", "X-Hop: 1", "TE: trailers", "Keep-Alive: 5", "Proxy-Authorization: Basic x", "Other: 2"
+        ),
+        asked("!X-Hop", "!TE", "!Keep-Alive", "!Proxy-Authorization", "Other: 2"),
+        origin(200, FRESH),
+    ),
+    case(
+        "Connection does not take away fields that decide",
+        ask("Connection: authorization, cache-control", "Authorization: Basic x"),
+        asked("Authorization: Basic x"),
+        origin(200, FRESH),
+        ask(),
+        origin(200, FRESH),
+        told(200, body=2),
+    ),
+    case(
+        "Via says who passed a request and an answer on",
+        ask("Via: 1.0 before"),
+        asked("Via: 1.0 before, 1.1 txstalecache"),
+        origin(200, FRESH, "Via: 1.1 after"),
+        told(200, "Via: 1.1 after, 1.1 txstalecache"),
+        ask(),
+        told(200, "Via: 1.1 after, 1.1 txstalecache"),
+    ),
+    case(
+        "a stored Date is sent as it came, though Age grows",
+        ask(),
+        origin(200, FRESH, "Date: {-30}"),
+        told(200, "Date: {-30}"),
+        ask(),
+        told(200, "Date: {-30}", "Age >= 30"),
+        required="other-date-update",
+    ),
+    case(
+        "a stored Date is sent as it came beside Expires",
+        ask(),
+        origin(200, "Date: {-30}", "Expires: {+3600}"),
+        ask(),
+        told(200, "Date: {-30}", "Expires: {+3600}"),
+        required="other-date-update-expires",
+    ),
+    case(
+        "an answer without Date gets one, and keeps it",
+        ask(),
+        origin(200, FRESH),
+        told(200, "Date"),
+        ask(),
+        told(200, "Date"),
+    ),
+    case(
+        "a stored answer has an Age",
+        ask(),
+        origin(200, FRESH, "Date: {-5}"),
+        ask(),
+        told(200, "Age >= 5"),
+        required="other-age-gen",
+    ),
+    case(
+        "Age goes on from what came, with Expires",
+        ask(),
+        origin(200, "Expires: {+3600}", "Date: {+0}", "Age: 30"),
+        ask(),
+        told(200, "Age >= 30"),
+        required="other-age-update-expires",
+    ),
+    case(
+        "Age goes on from what came, with max-age",
+        ask(),
+        origin(200, FRESH, "Date: {+0}", "Age: 30"),
+        told(200, "Age: 30"),
+        ask(),
+        told(200, "Age: ~3[0-9]"),
+        required="other-age-update-max-age",
+    ),
+    case(
+        "an answer with Content-Disposition is used again",
+        ask(),
+        origin(200, FRESH, "Content-Disposition: attachment; filename=example.txt"),
+        ask(),
+        told(200, "Content-Disposition: attachment; filename=example.txt", body=1),
+    ),
+    # -- informational responses
+    case(
+        "a 102 is passed on, and the answer after it stored",
+        ask(),
+        interim(102),
+        origin(200, FRESH),
+        hinted((102, "")),
+        told(200, body=1),
+        ask(),
+        hinted(),
+        told(200, body=1),
+        optional="interim-102",
+    ),
+    case(
+        "a 103 is passed on with its fields, which do not get into the answer",
+        ask(),
+        interim(103, "Link: </styles.css>; rel=preload; as=style", "X-My-Header: test"),
+        origin(200, FRESH),
+        hinted((103, "Link: </styles.css>; rel=preload; as=style")),
+        told(200, "!Link", "!X-My-Header", body=1),
+        ask(),
+        hinted(),
+        told(200, "!Link", "!X-My-Header", body=1),
+        optional="interim-103",
+    ),
+    case(
+        "several informational responses come in their order",
+        ask(),
+        interim(103, "Link: <a>"),
+        interim(103, "Link: <b>"),
+        origin(200, FRESH),
+        hinted((103, "Link: <a>"), (103, "Link: <b>")),
+        told(200, body=1),
+    ),
+    case(
+        "informational responses come to a request that goes alone",
+        ask("POST", body=b"x"),
+        interim(103, "Link: <a>"),
+        origin(200),
+        hinted((103, "Link: <a>")),
+        told(200, body=1),
+    ),
+)

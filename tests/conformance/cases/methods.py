@@ -1,0 +1,167 @@
+"""HEAD, and methods that no cache answers (RFC 9110 §9, RFC 9111 §4.3.5)."""
+
+from __future__ import annotations
+
+from tests.conformance.transcript import ask, asked, case, origin, told
+
+__all__ = ["CASES"]
+
+FRESH = "Cache-Control: max-age=3600"
+STALE = ("Cache-Control: max-age=10", "Age: 11")
+
+CASES = (
+    case(
+        "HEAD is answered from what GET stored",
+        ask(),
+        origin(200, FRESH, 'ETag: "1"', body="01234"),
+        ask("HEAD"),
+        told(200, 'ETag: "1"', "Content-Length: 5", "Age", body=""),
+    ),
+    case(
+        "what HEAD brings does not answer GET",
+        ask("HEAD"),
+        asked(method="HEAD"),
+        origin(200, FRESH),
+        told(200, body=""),
+        ask(),
+        asked(method="GET"),
+        origin(200, FRESH),
+        told(200, body=2),
+    ),
+    case(
+        "HEAD goes to the origin as HEAD when the entry is stale",
+        ask(),
+        origin(200, *STALE),
+        ask("HEAD"),
+        asked(method="HEAD"),
+        origin(200, FRESH, body="body 1"),
+        told(200, body=""),
+    ),
+    case(
+        "an answer to HEAD that agrees freshens the entry",
+        ask(),
+        origin(200, *STALE, 'ETag: "1"', "X-A: 1", "X-B: 1", body="01234"),
+        ask("HEAD"),
+        origin(200, FRESH, 'ETag: "1"', "X-A: 2", body="01234"),
+        told(200, "X-A: 2", body=""),
+        ask(),
+        told(200, "X-A: 2", "X-B: 1", body="01234"),
+    ),
+    case(
+        "a 304 to HEAD freshens the entry",
+        ask(),
+        origin(200, *STALE, 'ETag: "1"', body="01234"),
+        ask("HEAD"),
+        asked('If-None-Match: "1"', method="HEAD"),
+        origin(304, FRESH, 'ETag: "1"'),
+        told(200, "Content-Length: 5", body=""),
+        ask(),
+        told(200, body="01234"),
+    ),
+    case(
+        "an answer to HEAD with another tag ends the entry",
+        ask(),
+        origin(200, *STALE, 'ETag: "1"', body="01234"),
+        ask("HEAD"),
+        origin(200, FRESH, 'ETag: "2"', body="01234"),
+        told(200, 'ETag: "2"', body=""),
+        ask(),
+        asked("!If-None-Match", method="GET"),
+        origin(200, FRESH, 'ETag: "2"'),
+        told(200, body=3),
+    ),
+    case(
+        "an answer to HEAD with another length ends the entry",
+        ask(),
+        origin(200, *STALE, "Last-Modified: {-100}", body="01234"),
+        ask("HEAD"),
+        origin(200, FRESH, "Last-Modified: {-100}", body="012345"),
+        told(200, body=""),
+        ask(),
+        asked("!If-Modified-Since", method="GET"),
+        origin(200, FRESH),
+        told(200, body=3),
+    ),
+    case(
+        "a stale entry answers HEAD at once where stale-while-revalidate allows",
+        ask(),
+        origin(200, "Cache-Control: max-age=10, stale-while-revalidate=60", "Age: 11", body="01234"),
+        ask("HEAD"),
+        told(200, "Content-Length: 5", body=""),
+        origin(200, FRESH, body="01234"),
+    ),
+    case(
+        "POST is not answered from what GET stored",
+        ask(),
+        origin(200, FRESH),
+        ask("POST", body=b"x"),
+        asked(method="POST", body=b"x"),
+        origin(200),
+        told(200, body=2),
+    ),
+    case(
+        "what POST brings does not answer GET",
+        ask("POST", body=b"x"),
+        origin(200, FRESH),
+        told(200, body=1),
+        ask(),
+        origin(200, FRESH),
+        told(200, body=2),
+    ),
+    case(
+        "OPTIONS goes to the origin each time",
+        ask("OPTIONS"),
+        asked(method="OPTIONS"),
+        origin(200, FRESH, "Allow: GET"),
+        told(200, "Allow: GET"),
+        ask("OPTIONS"),
+        origin(200, FRESH),
+        told(200),
+    ),
+    *(
+        case(
+            f"{method}, which no cache knows, goes to the origin",
+            ask(method, body=b"x"),
+            asked(method=method, body=b"x"),
+            origin(200, FRESH),
+            told(200, "Cache-Status: txstalecache; fwd=method; fwd-status=200; detail=method", body=1),
+        )
+        for method in ("M-SEARCH", "PROPFIND", "FOO")
+    ),
+    case(
+        "a method is told apart by its case",
+        ask(),
+        origin(200, FRESH),
+        ask("get"),
+        asked(method="get"),
+        origin(501),
+        told(501),
+    ),
+    case(
+        "GET with a body goes to the origin alone and is not stored",
+        ask("GET", body=b"x"),
+        asked(body=b"x"),
+        origin(200, FRESH),
+        told(200, body=1),
+        ask(),
+        origin(200, FRESH),
+        told(200, body=2),
+    ),
+    case(
+        "answers with different queries are different",
+        ask(at="?a=1"),
+        origin(200, FRESH),
+        ask(at="?a=2"),
+        origin(200, FRESH),
+        told(200, body=2),
+        required="query-args-different",
+    ),
+    case(
+        "a query does not keep an answer from being stored",
+        ask(at="?a=1"),
+        origin(200, FRESH),
+        ask(at="?a=1"),
+        told(200, body=1),
+        optional="query-args-same",
+    ),
+)
