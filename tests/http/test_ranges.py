@@ -141,10 +141,11 @@ def test_a_single_part_says_where_it_comes_from() -> None:
 
 
 def test_416_says_how_long_the_whole_is() -> None:
-    head = unsatisfiable_head(fields("Content-Type: text/html\nDate: @0\nContent-Length: 10"), 10)
+    head = unsatisfiable_head(fields("Content-Type: text/html\nDate: @0\nContent-Length: 10\nAge: 5"), 10)
     assert head.get(b"content-range") == b"bytes */10"
     assert head.get(b"content-length") == b"0"
     assert b"content-type" not in head and b"date" in head
+    assert head.get(b"age") == b"5"  # it is worked out from what is stored
 
 
 def test_several_parts_make_a_multipart_body_of_the_length_it_announces() -> None:

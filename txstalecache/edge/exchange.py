@@ -81,11 +81,14 @@ class Exchange:
         request = self.request
         self.status = status
         request.setResponseCode(status, reason(status))
-        connection = request.responseHeaders.getRawHeaders(b"Connection")
-        request.responseHeaders = headers_of(fields)
+        before = request.responseHeaders
+        headers = request.responseHeaders = headers_of(fields)
         request.defaultContentType = None  # type: ignore[attr-defined]
+        connection, date = before.getRawHeaders(b"Connection"), before.getRawHeaders(b"Date")
         if connection is not None:
-            request.responseHeaders.setRawHeaders(b"Connection", connection)
+            headers.setRawHeaders(b"Connection", connection)
+        if date is not None and not headers.hasHeader(b"Date"):
+            headers.setRawHeaders(b"Date", date)  # RFC 9110 §6.6.1: an answer of our own
 
     def _stream(self, body: Body, segments: Sequence[Segment]) -> None:
         # The head leaves now: the first byte of the body may be far off.

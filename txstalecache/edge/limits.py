@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 __all__ = ["ALLOWED_METHODS", "EdgeLimits", "connection_cap"]
 
+#: What most sites need, for ``EdgeLimits.methods``.
 ALLOWED_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 
 
@@ -25,8 +26,9 @@ class EdgeLimits:
     """Bytes of a request target; beyond: 414."""
     body: int | None = 1024 * 1024
     """Bytes of a request body; beyond: 413, before ``100 Continue`` when the length is announced. None: any."""
-    methods: frozenset[bytes] | None = ALLOWED_METHODS
-    """Others get 501. None: any. CONNECT and TRACE get 405 whatever this says."""
+    methods: frozenset[bytes] | None = None
+    """Others get 501. None: any, as it is the origin that knows its methods; those no cache knows pass through and
+    invalidate (RFC 9111 §4.4). CONNECT and TRACE get 405 whatever this says."""
     hosts: frozenset[bytes] | None = None
     """Host names served, lower case, without port; ``*.example.com`` stands for every name below example.com. Others
     get 421. None: any."""

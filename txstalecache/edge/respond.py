@@ -94,15 +94,22 @@ def _selected(visit: Visit, status: int, fields: Fields, body: Body, length: int
             assert_never(selection)
 
 
+#: Why ``policy.judge`` has a fresh entry validated: the request wants it.
+_WISHES = frozenset({"reload", "max-age", "min-fresh"})
+#: What ``Cache-Status`` calls a reason to send what is stale, where it has a word of its own (RFC 5861 §4).
+_STALE = {"error": "sie"}
+
+
 def _entry_status(outcome: Outcome, ttl: int) -> CacheStatus:
     settled = outcome.settled
     if settled is None:
-        return CacheStatus(hit=True, ttl=ttl, detail=outcome.why if ttl < 0 else None)
+        return CacheStatus(hit=True, ttl=ttl, detail=_STALE.get(outcome.why, outcome.why) if ttl < 0 else None)
     collapsed = True if settled.collapsed and outcome.role == "waiter" else None
     if settled.stale:
-        return CacheStatus(fwd="stale", ttl=ttl, collapsed=collapsed, detail=settled.stale)
+        detail = _STALE.get(settled.stale, settled.stale)
+        return CacheStatus(fwd="stale", fwd_status=settled.status, ttl=ttl, collapsed=collapsed, detail=detail)
     fwd_status = 304 if settled.validated else None
-    return CacheStatus(fwd="stale", fwd_status=fwd_status, ttl=ttl, stored=True, collapsed=collapsed)
+    return CacheStatus(fwd=_forwarded(outcome), fwd_status=fwd_status, ttl=ttl, stored=True, collapsed=collapsed)
 
 
 def _forwarded(outcome: Outcome) -> str:
@@ -111,7 +118,7 @@ def _forwarded(outcome: Outcome) -> str:
         case "miss":
             return "vary-miss" if outcome.why == "vary" else "uri-miss"
         case "validate" | "stale":
-            return "request" if outcome.why in ("no-cache", "max-age") else "stale"
+            return "request" if outcome.why in _WISHES else "stale"
         case _:
             return "method" if outcome.why == "method" else "bypass"
 

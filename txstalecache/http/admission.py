@@ -68,7 +68,7 @@ def _refusal(request: RequestHead, response: ResponseHead, rules: Rules, found: 
             return "no-store"
     if vary.names(fields) is None:
         return "vary"
-    if (b"set-cookie" in fields or b"set-cookie2" in fields) and not (
+    if b"set-cookie" in fields and not (
         rules.store_set_cookie and forced_lifetime(status, rules) is not None
     ):
         return "set-cookie"
@@ -188,7 +188,7 @@ def make_entry(
 
 def stored_fields(fields: Fields, response_time: float) -> Fields:
     """The fields that are kept of a response's (RFC 9111 §3.1)."""
-    kept = end_to_end(fields).without(b"age", b"set-cookie", b"set-cookie2", *governing(fields).control.withheld)
+    kept = end_to_end(fields).without(b"age", b"set-cookie", *governing(fields).control.withheld)
     lines = kept.get_all(b"date")
     if len(lines) != 1 or parse_date(lines[0]) is None:
         kept = kept.replacing(b"Date", format_date(response_time))

@@ -148,7 +148,7 @@ def partial_head(fields: Fields, part: Part, length: int) -> Fields:
 
 def unsatisfiable_head(fields: Fields, length: int) -> Fields:
     """The fields of a 416 without a body (RFC 9110 §15.5.17): what is known of the representation is not its."""
-    kept = Fields(pair for pair in fields.pairs if pair[0].lower() in (b"date", b"via", b"cache-status", b"vary"))
+    kept = Fields(pair for pair in fields.pairs if pair[0].lower() in (b"age", b"cache-status", b"date", b"vary", b"via"))
     return kept.adding(b"Content-Range", b"bytes */%d" % length).adding(b"Content-Length", b"0")
 
 
