@@ -81,10 +81,10 @@ async def hits_again(backend: StoreService, name: str = "/again") -> None:
 
 @async_test
 async def test_absent_at_start_is_said_once_and_it_is_found_later(
-    redis_server: RedisServer, make_store: MakeStore, said: Said
+    one_redis_server: RedisServer, make_store: MakeStore, said: Said
 ) -> None:
-    redis_server.kill()
-    backend = await make_store(redis_server.url, ready=False)
+    one_redis_server.kill()
+    backend = await make_store(one_redis_server.url, ready=False)
     for _ in range(20):
         assert await backend.store.lookup(key(), get()) == NOTHING
         await pause(0.02)
@@ -93,7 +93,7 @@ async def test_absent_at_start_is_said_once_and_it_is_found_later(
     assert found is not None and found.entry is not None
     assert backend.degraded
     assert said.count("is not available") == 1
-    redis_server.start()
+    one_redis_server.start()
     await hits_again(backend)
     assert not backend.degraded
     assert (said.count("is not available"), said.count("is back")) == (1, 1)
@@ -160,16 +160,16 @@ async def test_what_is_on_its_way_when_the_server_dies_is_lost_and_nothing_else(
 
 @async_test
 async def test_a_discard_reaches_redis_even_if_it_is_away_meanwhile(
-    redis_server: RedisServer, make_store: MakeStore
+    one_redis_server: RedisServer, make_store: MakeStore
 ) -> None:
-    one, two = await make_store(redis_server.url), await make_store(redis_server.url)
+    one, two = await make_store(one_redis_server.url), await make_store(one_redis_server.url)
     one.store.put(key(), entry(one.store.now()), 60)
     await one.store.flush()
-    redis_server.pause()
+    one_redis_server.pause()
     one.store.discard(key())
     await pause(1.3)
     one.store.discard(key("/b"))
-    redis_server.resume()
+    one_redis_server.resume()
     await until(lambda: not one.degraded and not two.degraded)
     assert (await one.store.lookup(key(), get())).entry is None
     await until(lambda: not one.store._untold)
@@ -289,6 +289,24 @@ async def test_a_flushed_script_cache_costs_one_write(redis_server: RedisServer,
     lease.release()
 
 
+@async_test
+async def test_a_server_without_a_bound_or_that_throws_nothing_out_is_warned_of_once(
+    redis_server: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    for memory, policy, words in (
+        ("0", "noeviction", "no maxmemory"),
+        ("100mb", "noeviction", "policy noeviction"),
+        ("100mb", "allkeys-lru", ""),
+    ):
+        redis_server.command("CONFIG", "SET", "maxmemory", memory)
+        redis_server.command("CONFIG", "SET", "maxmemory-policy", policy)
+        said.lines.clear()
+        backend = await make_store(redis_server.url)
+        await backend.store.lookup(key(), get())  # on the connection that asks
+        warned = [line for line in said.lines if "maxmemory" in line or "noeviction" in line]
+        assert len(warned) == bool(words) and all(words in line for line in warned)
+
+
 class Rubbish(Protocol):
     """Answers whatever comes with ``words``."""
 
@@ -338,9 +356,11 @@ async def test_rubbish_on_the_wire_is_a_redis_that_is_not_there(words: bytes, ma
 
 
 @async_test
-async def test_stopping_does_not_wait_for_a_server_that_hangs(redis_server: RedisServer, make_store: MakeStore) -> None:
-    backend = await make_store(redis_server.url)
-    redis_server.pause()
+async def test_stopping_does_not_wait_for_a_server_that_hangs(
+    one_redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(one_redis_server.url)
+    one_redis_server.pause()
     for number in range(10):
         backend.store.put(key(f"/{number}"), entry(backend.store.now(), b"x" * 1_000_000), 15)
     asked: Any = backend.store.lookup(key("/other"), get())
@@ -349,4 +369,4 @@ async def test_stopping_does_not_wait_for_a_server_that_hangs(redis_server: Redi
     assert seconds() - began <= 1.0 + SLACK
     assert (await asked) == NOTHING
     assert await backend.store.lookup(key("/other"), get()) == NOTHING
-    redis_server.resume()
+    one_redis_server.resume()

@@ -55,19 +55,19 @@ async def test_nobody_takes_away_what_another_holds(shared_redis: RedisServer, m
 
 @async_test
 async def test_it_is_kept_while_held_and_known_to_be_lost_once_it_is(
-    shared_redis: RedisServer, make_store: MakeStore
+    one_redis_server: RedisServer, make_store: MakeStore
 ) -> None:
-    backend = await make_store(shared_redis.url)
+    backend = await make_store(one_redis_server.url)
     lease = await backend.leases.acquire(NAME, Purpose.FETCH)
     assert lease is not None
-    shared_redis.command("PEXPIRE", HELD, 3000)
-    await until(lambda: shared_redis.command("PTTL", HELD) > 4000)  # the heartbeat, at a third of 5 s
+    one_redis_server.command("PEXPIRE", HELD, 3000)
+    await until(lambda: one_redis_server.command("PTTL", HELD) > 4000)  # the heartbeat, at a third of 5 s
     assert not lease.lost
-    shared_redis.command("SET", HELD, "h:somebody:0")
+    one_redis_server.command("SET", HELD, "h:somebody:0")
     await until(lambda: lease.lost)
     lease.release()
     await pause(0.05)
-    assert shared_redis.command("GET", HELD) == b"h:somebody:0"
+    assert one_redis_server.command("GET", HELD) == b"h:somebody:0"
 
 
 @async_test

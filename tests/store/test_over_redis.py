@@ -363,6 +363,20 @@ async def test_the_time_is_that_of_redis(shared_redis: RedisServer, make_store: 
 
 
 @async_test
+async def test_it_can_be_seen_in_figures(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(shared_redis.url)
+    shared_redis.command("SET", name("e", "/odd"), "junk")
+    backend.store.put(key(), entry(backend.store.now()), 15)
+    await backend.store.lookup(key("/odd"), get())
+    await backend.store.flush()
+    figures = backend.figures()
+    assert figures["redis_available"] == figures["redis_tracking"] == figures["redis_corrupt_total"] == 1
+    assert figures["redis_lookups_total"] == 1
+    assert figures["redis_breaker_open"] == figures["redis_unwritten_total"] == figures["redis_waiting_bytes"] == 0
+    assert figures["memory_limit_bytes"] == 16 * 1024 * 1024
+
+
+@async_test
 async def test_memory_alone_answers_at_once_and_for_certain(make_store: MakeStore) -> None:
     backend = await make_store("memory")
     assert backend.describe() == "memory (16 MiB) only"

@@ -96,12 +96,12 @@ async def test_redis_brings_its_purges_along_where_nobody_tells_of_changes(
 
 
 @async_test
-async def test_said_while_redis_is_away_it_is_told_later(redis_server: RedisServer, make_store: MakeStore) -> None:
-    one, two = await make_store(redis_server.url), await make_store(redis_server.url)
+async def test_said_while_redis_is_away_it_is_told_later(one_redis_server: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(one_redis_server.url), await make_store(one_redis_server.url)
     await stored(one)
-    redis_server.pause()
+    one_redis_server.pause()
     assert await one.store.purge(Scope.of_tag(b"blue")) is False
-    redis_server.resume()
+    one_redis_server.resume()
     await until(lambda: not one.degraded and not two.degraded)
     await until(lambda: not one.store._unpurged)
     two.memory.clear()

@@ -68,9 +68,12 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(redis_kind: str, tmp_path: Path) -> Iterator[Fleet]:
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    binaries = redis_binaries()
+    if not binaries:
+        pytest.skip("no Redis server program at hand")
     with ExitStack() as stack:
-        yield Fleet(redis_binaries()[redis_kind], tmp_path, stack)
+        yield Fleet(binaries[max(binaries)], tmp_path, stack)
 
 
 @async_test

@@ -135,6 +135,17 @@ def redis_server(redis_kind: str) -> Iterator[RedisServer]:
     server.close()
 
 
+@pytest.fixture
+def one_redis_server() -> Iterator[RedisServer]:
+    """A server of one kind, for what takes long and is not about the server."""
+    if not _BINARIES:
+        pytest.skip("no Redis server program at hand")
+    server = RedisServer(_BINARIES[max(_BINARIES)])
+    server.start()
+    yield server
+    server.close()
+
+
 @pytest.fixture(scope="session")
 def _shared() -> Iterator[dict[str, RedisServer]]:
     servers: dict[str, RedisServer] = {}

@@ -56,12 +56,14 @@ class Deadlines:
         now = int(self._clock.seconds() / self.TICK)
         # A host clock set back must not make what is pending wait for as long.
         due = sorted(slot for slot in self._slots if slot <= now or now < self._turned)
-        for slot in due:
-            for expire in self._slots.pop(slot, ()):
-                expire()
-        self._turning = False
-        if self._slots:
-            self._set(min(self._slots))
+        try:
+            for slot in due:
+                for expire in self._slots.pop(slot, ()):
+                    expire()
+        finally:
+            self._turning = False
+            if self._slots:
+                self._set(min(self._slots))
 
     def stop(self) -> None:
         """Forget what is pending, without calling it."""

@@ -138,6 +138,29 @@ class StoreService(Service):
         """Where the embedded Redis is, for workers to share; None before it is started and without one."""
         return (self._server.url or None) if self._server is not None else None
 
+    def figures(self) -> dict[str, float]:
+        """Numbers for the metrics; what is counted since the start ends in ``_total``."""
+        client, memory, store = self._client, self.memory, self.store
+        found: dict[str, float] = {
+            "memory_bytes": memory.bytes,
+            "memory_limit_bytes": memory.limit,
+            "memory_keys": len(memory),
+            "memory_evicted_total": memory.evicted,
+            "redis_lookups_total": store.asked,
+            "redis_unwritten_total": store.unwritten,
+            "purge_scopes": len(store.purges),
+        }
+        if client is not None:
+            found |= {
+                "redis_available": float(client.available),
+                "redis_breaker_open": float(client.breaker_open),
+                "redis_tracking": float(store.session != 0),
+                "redis_waiting_bytes": client.waiting,
+                "redis_dropped_total": client.dropped,
+                "redis_corrupt_total": 0 if store.remote is None else store.remote.corrupt,
+            }
+        return found
+
     # -- coming and going -------------------------------------------------------------------------------------------
 
     def startService(self) -> None:
@@ -173,7 +196,7 @@ class StoreService(Service):
     async def _stop(self) -> None:
         await self.store.flush()
         if self._client is not None:
-            # What was waited for may have come from a connection being lost; ClientService cannot be stopped from there.
+            # What was waited for may end as a connection is lost, and ClientService cannot be stopped from there.
             await deferLater(self._reactor, 0, lambda: None)
         if self._tracking is not None:
             await self._tracking.close()

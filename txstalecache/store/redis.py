@@ -79,6 +79,7 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         super().__init__(charset=None, convertNumbers=False)
         self.owner = owner
         self.usable = False
+        self._refused = False
         self.stalled = False
         """Something is late: nothing more is asked here until it answers."""
         self._batches: deque[_Batch] = deque()
@@ -90,23 +91,30 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
     def _greeted(self, replies: list[object]) -> None:
         refused = next((reply for reply in replies if isinstance(reply, Refused)), None)
         if refused is not None:
-            self.owner.client.failed(f"refused: {refused}")
-            self.transport.abortConnection()
+            self._refuse(f"refused: {refused}")
             return
         if self.owner.client.address.sentinels and not _is_master(replies):
             # What the Sentinels say is a moment old: it may have stepped down since.
-            self.owner.client.failed("not the master any longer")
-            self.transport.abortConnection()
+            self._refuse("not the master any longer")
             return
         txredisapi.RedisProtocol.connectionMade(self)
         self.usable = True
         self.owner.greeted(self, replies)
 
     def _dismissed(self, failure: Failure) -> None:
+        if self in self.owner.live:  # else it is lost, and its loss says why
+            self._refuse("no answer to the handshake")
+
+    def _refuse(self, why: str) -> None:
+        self._refused = True
         self.transport.abortConnection()
+        self.owner.unusable(why)
 
     def connectionLost(self, why: Failure) -> None:
         self.owner.live.discard(self)
+        if not self.usable and not self._refused:
+            # Most likely TLS: what is wrong with a certificate is known only after "connecting" has succeeded.
+            self.owner.unusable(f"connection lost at once: {why.getErrorMessage() or why.value!r}")
         was, self.usable = self.usable, False
         self.stalled = False
         super().connectionLost(why)
@@ -150,8 +158,7 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
                 self.replyReceived(reply)
                 reply = reader.gets()
         except Exception as error:  # whatever the parser makes of rubbish, MemoryError included
-            self.owner.client.failed(f"not a Redis answer: {type(error).__name__}")
-            self.transport.abortConnection()
+            self._refuse(f"not a Redis answer: {type(error).__name__}")
 
     def replyReceived(self, reply: object) -> None:
         if not self._batches:
@@ -204,6 +211,10 @@ class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
         if wire in self.usable:
             self.usable.remove(wire)
         self.client.went(self, wire)
+
+    def unusable(self, why: str) -> None:
+        """A connection was made and cannot be used."""
+        self.client.failed(why)
 
     def pick(self) -> Wire | None:
         """Any usable connection on which nothing is late, in turn."""
@@ -282,6 +293,7 @@ class RedisClient:
         self._said: bool | None = None
         self._why = "not connected yet"
         self._complained = False
+        self._advised = False
         self._measured = self._looked = float("-inf")
         self._closed = False
         self._probing = False
@@ -354,6 +366,11 @@ class RedisClient:
     def available(self) -> bool:
         """Whether a command has a chance: connected, the breaker closed, and nothing late where it would go."""
         return self._up and (self._readers.pick() or self._writer.pick()) is not None
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether Redis failed so often that it is only tried once a second."""
+        return self._breaker.open
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -453,6 +470,7 @@ class RedisClient:
                 waiting.callback(None)
             for tell in self.when_up:
                 tell()
+            self._advise()
         else:
             if self._said is not False:
                 self.log.warn(
@@ -499,6 +517,33 @@ class RedisClient:
             self.preparation[1](replies[1])
         self._breaker.succeeded()
         self._settle()
+
+    def _advise(self) -> None:
+        """Say once what about the server will make trouble later."""
+        if self._advised:
+            return
+        self._advised = True
+
+        def told(replies: list[object]) -> None:
+            reply = replies[0]
+            if not isinstance(reply, bytes):
+                return
+            said = dict(line.split(b":", 1) for line in reply.splitlines() if b":" in line)
+            policy = said.get(b"maxmemory_policy", b"").decode("ascii", "replace")
+            if said.get(b"maxmemory") == b"0":
+                self.log.warn(
+                    "Redis at {where} has no maxmemory: it will grow until the host has no more",
+                    where=self.address.shown,
+                )
+            elif policy == "noeviction":
+                self.log.warn(
+                    "Redis at {where} has the policy noeviction: once full, nothing new is stored (try allkeys-lru)",
+                    where=self.address.shown,
+                )
+
+        wire = self._readers.pick() or self._writer.pick()
+        if wire is not None:
+            wire.send([("INFO", "memory")], self.limits.write).addCallback(told).addErrback(_ignore)
 
     def _silent(self, failure: Failure) -> None:
         self._probing = False

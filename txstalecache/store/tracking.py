@@ -54,6 +54,10 @@ class _Listening(Connections):
         said = [command for command in self.client.greeting() if command[0] in ("AUTH", "ROLE")]
         return [*said, ("CLIENT", "ID"), ("SUBSCRIBE", _CHANNEL)]
 
+    def unusable(self, why: str) -> None:
+        # Reads and writes may be well all the same.
+        self._tracking.impossible(why)
+
     def greeted(self, wire: Wire, replies: list[object]) -> None:
         self.usable.append(wire)
         self._tracking.listening(wire, replies[-2])
@@ -168,12 +172,18 @@ class Tracking:
             if refused is None:
                 self._granted = True
                 self._try_to_begin()
-            elif not self._complained:
-                self._complained = True
-                self.log.warn("Redis does not tell what changes ({why}): memory holds for 1 s", why=str(refused))
+            else:
+                self.impossible(str(refused))
 
         writer.send(commands, self._client.limits.write).addCallback(answered).addErrback(self._nothing)
         self._client.deadlines.add(2 * self._client.limits.write, lambda: self._unheard(token))
+
+    def impossible(self, why: str) -> None:
+        """There is no session to be had for now: said once, unless Redis is away altogether."""
+        if self._complained or self._closed or not self._client.available:
+            return
+        self._complained = True
+        self.log.warn("Redis does not tell what changes ({why}): memory holds for 1 s", why=why)
 
     def _try_to_begin(self) -> None:
         if not (self._granted and self._heard) or self.active:

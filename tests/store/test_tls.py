@@ -1,0 +1,137 @@
+"""``rediss://``: the server's certificate and name are verified, or nothing is said to it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.ssl import PrivateCertificate
+from twisted.python.failure import Failure
+
+from tests.store.conftest import MakeStore
+from tests.store.samples import entry, get, key
+from tests.store.waiting import until
+from tests.support.async_test import async_test
+from tests.support.redis import RedisServer
+
+
+def certificate(name: str) -> bytes:
+    """A certificate that signs itself, and its key."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = serialization.PrivateFormat.PKCS8
+    return made.public_bytes(pem) + private.private_bytes(pem, plain, serialization.NoEncryption())
+
+
+class Passing(Protocol):
+    """One direction of a connection through the terminator."""
+
+    peer: Passing | None = None
+    heard = 0
+
+    def dataReceived(self, data: bytes) -> None:
+        Passing.heard += len(data)
+        if self.peer is None:
+            self.waiting += data
+        else:
+            self.peer.transport.write(data)  # type: ignore[union-attr]
+
+    waiting = b""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.peer is not None and self.peer.transport is not None:
+            self.peer.transport.loseConnection()
+
+
+class Terminator(Factory[Passing]):
+    """TLS in front of a Redis that has none."""
+
+    def __init__(self, reactor: Any, socket: str) -> None:
+        self._reactor = reactor
+        self._socket = socket
+
+    def buildProtocol(self, addr: object) -> Passing:
+        outside = Passing()
+
+        def connected(inside: Any) -> None:
+            outside.peer, inside.peer = inside, outside
+            inside.transport.write(outside.waiting)
+            if outside.transport is None or not outside.transport.connected:  # type: ignore[attr-defined]
+                inside.transport.loseConnection()
+
+        UNIXClientEndpoint(self._reactor, self._socket).connect(Factory.forProtocol(Passing)).addCallback(connected)
+        return outside
+
+
+@pytest.fixture
+def terminator(one_redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """The port on which there is TLS for ``localhost``, and the authority that says so."""
+    from twisted.internet import reactor
+
+    pem = certificate("localhost")
+    authority = tmp_path / "ca.pem"
+    authority.write_bytes(pem.split(b"-----BEGIN PRIVATE")[0])
+    Passing.heard = 0
+    listen: Any = reactor
+    port = listen.listenSSL(
+        0,
+        Terminator(reactor, one_redis_server.socket),
+        PrivateCertificate.loadPEM(pem).options(),
+        interface="127.0.0.1",
+    )
+    yield port.getHost().port, authority
+    pytest_twisted.blockon(port.stopListening())
+
+
+@async_test
+async def test_a_verified_server_is_used(terminator: tuple[int, Path], make_store: MakeStore) -> None:
+    port, authority = terminator
+    backend = await make_store(f"rediss://localhost:{port}?ca={authority}")
+    stored = entry(backend.store.now(), b"x" * 2_000_000)
+    backend.store.put(key(), stored, 15)
+    await backend.store.flush()
+    backend.memory.clear()
+    found = (await backend.store.lookup(key(), get())).entry
+    assert found is not None and b"".join(found.body) == b"".join(stored.body)
+    await backend.stopService()
+
+
+@pytest.mark.parametrize("wrong", ["name", "authority"])
+@async_test
+async def test_one_that_is_not_gets_no_password(
+    terminator: tuple[int, Path], make_store: MakeStore, wrong: str, tmp_path: Path
+) -> None:
+    port, authority = terminator
+    other = tmp_path / "other.pem"
+    other.write_bytes(certificate("localhost").split(b"-----BEGIN PRIVATE")[0])
+    host = "127.0.0.1" if wrong == "name" else "localhost"
+    trusted = authority if wrong == "name" else other
+    backend = await make_store(f"rediss://:s3cret@{host}:{port}?ca={trusted}", ready=False)
+    await until(lambda: backend._client._said is False)
+    assert (await backend.store.lookup(key(), get())).entry is None
+    await backend.stopService()
+    assert Passing.heard == 0
