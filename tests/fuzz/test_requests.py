@@ -210,7 +210,8 @@ def origin_form(target: bytes) -> bytes:
 
 def test_what_is_accepted_is_what_others_read_too(request: pytest.FixtureRequest) -> None:
     accepted = 0
-    for number in range(20_000 if request.config.getoption("--long") else 2_000):
+    rounds = 20_000 if request.config.getoption("--long") else 2_000
+    for number in range(rounds):
         data, chance = mutated(number)
         whole, said = ours(data, chance)
         others = theirs(data)
@@ -218,4 +219,4 @@ def test_what_is_accepted_is_what_others_read_too(request: pytest.FixtureRequest
         assert whole == seen[: len(whole)], (number, data, whole, others)
         assert len(whole) <= answers(said, [method for method, _, _ in whole]) <= len(whole) + 1, (number, data, said)
         accepted += bool(whole)
-    assert accepted > 400, "the mutations leave too little that is accepted"
+    assert accepted > rounds / 10, "the mutations leave too little that is accepted"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from txstalecache.edge.heads import BodyKind, ReceivedRequest, Rejected
+from txstalecache.edge.heads import BodyKind, ReceivedRequest, Rejected, is_decisive
 
 __all__ = ["Chunked", "Counted", "framing"]
 
@@ -120,7 +120,7 @@ class Chunked:
             return -1
         if not line:
             self.ended = True
-        elif not self._TRAILER.fullmatch(line):
+        elif not self._TRAILER.fullmatch(line) or is_decisive(line.partition(b":")[0]):
             raise Rejected(400, "chunked body: malformed trailer")
         self._charge(len(line))
         return at + len(line) + 2

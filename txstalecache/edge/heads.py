@@ -14,7 +14,17 @@ from ipaddress import AddressValueError, IPv6Address
 
 from txstalecache.edge.limits import EdgeLimits
 
-__all__ = ["BodyKind", "ReceivedRequest", "Rejected", "authority", "body_kind", "examine", "origin_form", "served"]
+__all__ = [
+    "BodyKind",
+    "ReceivedRequest",
+    "Rejected",
+    "authority",
+    "body_kind",
+    "examine",
+    "is_decisive",
+    "origin_form",
+    "served",
+]
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -35,6 +45,11 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 
 # What frames and routes a message. CGI and its heirs read "_" as "-": such a twin would say it a second time.
 _DECISIVE = frozenset({b"connection", b"content-length", b"expect", b"host", b"transfer-encoding"})
+
+
+def is_decisive(name: bytes) -> bool:
+    """Whether the field ``name``, or what a careless reader takes it for, frames or routes a message."""
+    return name.lower().replace(b"_", b"-") in _DECISIVE
 
 
 class Rejected(Exception):
@@ -142,7 +157,7 @@ def _judge(
     named: dict[bytes, list[bytes]] = {}
     for name, value in fields:
         name = name.lower()
-        if b"_" in name and name.replace(b"_", b"-") in _DECISIVE:
+        if b"_" in name and is_decisive(name):
             raise Rejected(400, "ambiguous header field name")
         named.setdefault(name, []).append(value)
     host = authority(named.get(b"host", []), version)
