@@ -264,6 +264,7 @@ def test_an_error_is_answered_with_what_may_stand_in_for_it(status: int) -> None
     seats = [tower.join(entry=entry) for _ in range(3)]
     response = tower.origin.answer(0, status)
     assert [(seat.landing.entry, seat.landing.stale) for seat in seats] == [(entry, "error")] * 3
+    assert {seat.landing.status for seat in seats} == {status}
     assert response.aborted
     assert tower.stored is entry
     assert tower.at_rest()

@@ -432,7 +432,7 @@ class Flight:
         before = len(self.waiters)
         for waiter in self.waiters:
             if waiter.entry is not None and policy.stands_in(waiter.entry, waiter.request, status, now):
-                self.waiters.land(waiter, Settled(waiter.entry, collapsed=collapsed, stale=why))
+                self.waiters.land(waiter, Settled(waiter.entry, collapsed=collapsed, stale=why, status=status))
         return len(self.waiters) < before
 
     # -- the body (Sink) -----------------------------------------------------------------------------------------
