@@ -14,6 +14,7 @@ PACKAGE = ROOT / "txstalecache"
 #: Modules without behaviour: values that others may name whatever room they live in.
 VALUES = {
     "txstalecache.flight.clocks",
+    "txstalecache.flight.hooks",
     "txstalecache.flight.limits",
     "txstalecache.origin.address",
     "txstalecache.origin.interfaces",

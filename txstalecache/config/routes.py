@@ -5,16 +5,84 @@ Must not know: where the rules were written down, sockets, stores.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import translate
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from txstalecache.flight.clocks import Clocks
+from txstalecache.flight.hooks import Hooks
 from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
 from txstalecache.http.messages import RequestHead
-from txstalecache.http.rules import Rules
+from txstalecache.http.rules import Cookies, Rules
 from txstalecache.origin.interfaces import Deadlines
 
-__all__ = ["Route", "Routes"]
+__all__ = ["Condition", "Match", "Route", "Routes", "within"]
+
+#: A field that has to be there, and what it has to say (None: whatever).
+Condition = tuple[bytes, bytes | None]
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+
+def within(peer: str | None, networks: Networks) -> bool:
+    """Whether the address ``peer`` is in one of ``networks``; what is no address is in none."""
+    if not networks or not peer:
+        return False
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any(one in network for one in (address, mapped) if one is not None for network in networks)
+
+
+def _path_of(head: RequestHead) -> str:
+    # As it came: what an origin makes of %2F is the origin's.
+    return head.path.decode("latin-1")
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which requests a route is for: those that meet every condition given. Without any, all."""
+
+    hosts: tuple[str, ...] = ()
+    """Names, lower case, without port; ``*.example.com`` means every name below."""
+    path: str | None = None
+    """This path and no other."""
+    prefix: str | None = None
+    """Paths that begin so."""
+    glob: str | None = None
+    """``*`` and ``?`` stand for any characters, ``/`` among them."""
+    regex: re.Pattern[str] | None = None
+    """Found anywhere in the path."""
+    methods: frozenset[bytes] = frozenset()
+
+    @cached_property
+    def _globbed(self) -> re.Pattern[str] | None:
+        return None if self.glob is None else re.compile(translate(self.glob))
+
+    @cached_property
+    def _hosts(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(translate(host.lower())) for host in self.hosts)
+
+    def fits(self, head: RequestHead) -> bool:
+        """Whether ``head`` meets it."""
+        if self.methods and head.method not in self.methods:
+            return False
+        if self.hosts:
+            host = re.sub(r":[0-9]*\Z", "", head.authority.decode("latin-1")).lower()
+            if not any(pattern.match(host) for pattern in self._hosts):
+                return False
+        path = _path_of(head)
+        return (
+            (self.path is None or path == self.path)
+            and (self.prefix is None or path.startswith(self.prefix))
+            and (self._globbed is None or self._globbed.match(path) is not None)
+            and (self.regex is None or self.regex.search(path) is not None)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,20 +90,74 @@ class Route:
     """One set of rules. The defaults leave every decision to the origin."""
 
     name: str = "default"
+    match: Match = Match()
+    upstream: str | None = None
+    """Where requests go; None: to the only one there is."""
     template: KeyTemplate = DEFAULT_TEMPLATE
     rules: Rules = Rules()
     clocks: Clocks = Clocks()
     deadlines: Deadlines = Deadlines()
+    hooks: Hooks | None = None
     show_outcome: bool = True
     """Add the seed's ``X-Cache`` and ``X-Store`` beside ``Cache-Status``."""
+    bypass: tuple[Condition, ...] = ()
+    """A request from ``trusted`` that meets one of these is passed through, and nothing is stored."""
+    refresh: tuple[Condition, ...] = ()
+    """A request from ``trusted`` that meets one of these is fetched anew, and the answer stored."""
+    trusted: Networks = ()
+    """Whose bypass and refresh conditions count."""
+    min_uses: int = 1
+    """How often a key has to be asked for, in this process, before its answer is stored."""
+    refresh_ahead: float = 0.0
+    """XFetch's beta: how eagerly an entry is refreshed before its lifetime ends. 0: not at all."""
+    encodings: tuple[bytes, ...] = ()
+    """The content codings worth asking for; ``Accept-Encoding`` is reduced to them. (): it is left alone."""
+    hide: tuple[bytes, ...] = ()
+    """Fields (lower case) that clients do not see."""
+    respond_with: tuple[tuple[bytes, bytes], ...] = ()
+    """Fields that every answer gets."""
+    strip: tuple[bytes, ...] = ()
+    """Fields (lower case) of requests that the origin does not see."""
+    ask_with: tuple[tuple[bytes, bytes], ...] = ()
+    """Fields that every request to the origin gets."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether a hit depends on nothing but the head as it came and the entry: no condition, chance or hook."""
+        return not (
+            self.bypass
+            or self.refresh
+            or self.refresh_ahead
+            or self.encodings
+            or self.min_uses > 1
+            or self.template.needs_body
+            or (self.hooks is not None and self.hooks.key is not None)
+            or self.rules.cookies is not Cookies.PASS
+        )
 
 
 class Routes:
     """The routes in their order; the first that matches is picked. Without any, one route of defaults."""
 
     def __init__(self, routes: Sequence[Route] = ()) -> None:
-        self._routes = tuple(routes) or (Route(),)
+        self.version = 0
+        """Grows with every change."""
+        self.set(routes)
+
+    def set(self, routes: Sequence[Route]) -> None:
+        """From now on these; what is under way goes on under those it began with."""
+        self.routes = tuple(routes) or (Route(),)
+        self._only = self.routes[0] if self.routes[0].match == Match() else None
+        self.version += 1
 
     def pick(self, head: RequestHead) -> Route:
-        """The route ``head`` is served under."""
-        return self._routes[0]
+        """The route ``head`` is served under; one of defaults when none is for it."""
+        if self._only is not None:
+            return self._only
+        for route in self.routes:
+            if route.match.fits(head):
+                return route
+        return _LAST
+
+
+_LAST = Route()

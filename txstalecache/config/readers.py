@@ -1,0 +1,220 @@
+"""What a setting's value may be: one reader for each kind, for values of TOML and for texts of the command line alike.
+
+A reader gives what the value means, or raises ValueError with one line: what was expected, what was got.
+Must not know: which setting it reads, where that was written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from enum import Enum
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, TypeVar
+
+from txstalecache.config.units import parse_bytes, parse_seconds
+from txstalecache.http.fields import is_token
+from txstalecache.origin.address import Address
+
+__all__ = [
+    "Network",
+    "boolean",
+    "choice",
+    "condition",
+    "count",
+    "each",
+    "field_name",
+    "fields",
+    "methods",
+    "networks",
+    "pattern",
+    "positive",
+    "seconds",
+    "shown",
+    "size",
+    "statuses",
+    "text",
+    "upstream_url",
+]
+
+Network = IPv4Network | IPv6Network
+T = TypeVar("T")
+E = TypeVar("E", bound=Enum)
+
+
+def shown(value: object) -> str:
+    """``value`` on one line, and not all of a long one."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    said = ascii(value) if isinstance(value, str) else ascii(str(value)) if isinstance(value, list | dict) else str(value)
+    return said if len(said) <= 80 else said[:77] + "..."
+
+
+def _number(value: object) -> str:
+    """A number or a text, as text."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return "?" + shown(value)
+    return value if isinstance(value, str) else repr(value)
+
+
+def seconds(value: object) -> float:
+    """Not negative; ``500ms``, ``5s``, ``10m``, ``1h``, ``7d`` too."""
+    try:
+        return parse_seconds(_number(value))
+    except ValueError as error:
+        raise _said(error, value) from None
+
+
+def positive(value: object) -> float:
+    """As ``seconds``, and not 0."""
+    found = seconds(value)
+    if found <= 0:
+        raise ValueError(f"expected more than 0 seconds, got {shown(value)}")
+    return found
+
+
+def size(value: object) -> int:
+    """Bytes; ``512K``, ``64M``, ``1G`` too."""
+    try:
+        return parse_bytes(_number(value))
+    except ValueError as error:
+        raise _said(error, value) from None
+
+
+def _said(error: ValueError, value: object) -> ValueError:
+    return ValueError(f"{str(error).partition(', got ')[0]}, got {shown(value)}")
+
+
+def count(least: int, most: int) -> Callable[[object], int]:
+    """A whole number in these bounds."""
+
+    def read(value: object) -> int:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}, got {shown(value)}")
+        return value
+
+    return read
+
+
+def boolean(value: object) -> bool:
+    """true or false."""
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"expected true or false, got {shown(value)}")
+
+
+def text(value: object) -> str:
+    """A text of one line, not empty."""
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError(f"expected a text, got {shown(value)}")
+    return value
+
+
+def choice(kind: type[E]) -> Callable[[object], E]:
+    """One of the values of ``kind``."""
+    known = {str(one.value): one for one in kind}
+
+    def read(value: object) -> E:
+        found = known.get(value) if isinstance(value, str) else None
+        if found is None:
+            raise ValueError(f"expected {' or '.join(known)}, got {shown(value)}")
+        return found
+
+    return read
+
+
+def each(read: Callable[[object], T], what: str) -> Callable[[object], tuple[T, ...]]:
+    """A list of what ``read`` reads; one of it alone will do."""
+
+    def read_all(value: object) -> tuple[T, ...]:
+        values = value if isinstance(value, list) else [value]
+        if not values:
+            raise ValueError(f"expected {what}, got an empty list")
+        return tuple(read(one) for one in values)
+
+    return read_all
+
+
+def field_name(value: object) -> bytes:
+    """The name of a header field, lower case."""
+    name = value.encode("ascii", "replace") if isinstance(value, str) else b""
+    if not name or not is_token(name):
+        raise ValueError(f"expected the name of a header field, got {shown(value)}")
+    return name.lower()
+
+
+def fields(value: object) -> tuple[tuple[bytes, bytes], ...]:
+    """A table of header fields: name and value."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a table of fields ({{ X-Name = \"value\" }}), got {shown(value)}")
+    found = []
+    for name, content in value.items():
+        if not is_token(str(name).encode("ascii", "replace")) or not str(name).isascii():
+            raise ValueError(f"expected the name of a header field, got {shown(str(name))}")
+        if not isinstance(content, str) or not content.isprintable() or not content.isascii():
+            raise ValueError(f"{name}: expected a text of plain ASCII, got {shown(content)}")
+        found.append((str(name).encode("ascii"), content.strip().encode("ascii")))
+    return tuple(found)
+
+
+def condition(value: object) -> tuple[bytes, bytes | None]:
+    """``X-Name`` (present, whatever it says) or ``X-Name: value``."""
+    if not isinstance(value, str):
+        raise ValueError(f"expected \"X-Name\" or \"X-Name: value\", got {shown(value)}")
+    name, colon, wanted = value.partition(":")
+    try:
+        return field_name(name.strip()), wanted.strip().encode("ascii") if colon else None
+    except ValueError:
+        raise ValueError(f"expected \"X-Name\" or \"X-Name: value\", got {shown(value)}") from None
+
+
+def networks(value: object) -> tuple[Network, ...]:
+    """Addresses and networks: ``127.0.0.1``, ``10.0.0.0/8``, ``::1``."""
+    found = []
+    for one in value if isinstance(value, list) else [value]:
+        try:
+            found.append(ip_network(one if isinstance(one, str) else "?"))
+        except ValueError:
+            raise ValueError(f"expected addresses or networks (like 127.0.0.1, 10.0.0.0/8), got {shown(one)}") from None
+    return tuple(found)
+
+
+def methods(value: object) -> frozenset[bytes]:
+    """What is answered from the cache: GET, HEAD, POST; as a list, or separated by commas."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list):
+        raise ValueError(f"expected a list of GET, HEAD and POST, got {shown(value)}")
+    found = frozenset(str(name).strip().upper().encode("ascii", "replace") for name in names)
+    if b"GET" not in found or not found <= {b"GET", b"HEAD", b"POST"}:
+        raise ValueError(f"expected GET, and perhaps HEAD and POST (others pass through uncached), got {shown(value)}")
+    return found
+
+
+def pattern(value: object) -> re.Pattern[str]:
+    """A regular expression."""
+    try:
+        return re.compile(text(value))
+    except re.error as error:
+        raise ValueError(f"expected a regular expression, got {shown(value)}: {error}") from None
+
+
+def statuses(value: object) -> dict[int, float]:
+    """A table of statuses and the seconds they are kept: ``{ 404 = "10s" }``."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a table ({{ 404 = \"10s\" }}), got {shown(value)}")
+    found = {}
+    for status, ttl in value.items():
+        if not re.fullmatch(r"[2-5][0-9][0-9]", str(status)):
+            raise ValueError(f"expected a status from 200 to 599, got {shown(str(status))}")
+        try:
+            found[int(status)] = seconds(ttl)
+        except ValueError as error:
+            raise ValueError(f"{status}: {error}") from None
+    return found
+
+
+def upstream_url(value: object) -> str:
+    """``http://HOST:PORT``, ``https://HOST:PORT`` or ``unix:/PATH``."""
+    return str(Address.parse(text(value)))

@@ -1,0 +1,56 @@
+"""What a route's own Python says about an answer; a value, made by the configuration.
+
+Must not know: where the callables come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from txstalecache.http.entry import Entry
+from txstalecache.http.messages import RequestHead, ResponseHead
+from txstalecache.http.verdict import Admission, Share, Store
+
+__all__ = ["Hooks"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Plain callables; None: nothing to say. Called with heads, never with a connection; they must not block.
+
+    What they raise is contained: the request is answered from the origin, and nothing is stored.
+    """
+
+    key: Callable[[RequestHead], bytes] | None = None
+    """One more part of the key."""
+    storable: Callable[[RequestHead, ResponseHead], bool] | None = None
+    """False: the answer is not stored. It cannot make storable what is not."""
+    ttl: Callable[[RequestHead, ResponseHead], float | None] | None = None
+    """The lifetime in seconds, from now; None: as it would be."""
+    tags: Callable[[RequestHead, ResponseHead], Iterable[bytes]] | None = None
+    """More tags to purge by."""
+    before_store: Callable[[RequestHead, Entry], Entry | None] | None = None
+    """The entry to be stored in the place of this one; None: none."""
+
+    def admitted(self, request: RequestHead, response: ResponseHead, admission: Admission) -> Admission:
+        """``admission`` as ``storable`` and ``ttl`` would have it."""
+        if not isinstance(admission, Store):
+            return admission
+        if self.storable is not None and not self.storable(request, response):
+            return Share(admission.explicit, "hook")
+        if self.ttl is not None:
+            seconds = self.ttl(request, response)
+            if seconds is not None:
+                lifetime = float(seconds) + admission.freshness.initial_age
+                if not float(seconds) > 0:
+                    return Share(admission.explicit, "ttl-0")
+                return replace(admission, freshness=replace(admission.freshness, lifetime=lifetime))
+        return admission
+
+    def stored(self, request: RequestHead, response: ResponseHead, entry: Entry) -> Entry | None:
+        """``entry`` as ``tags`` and ``before_store`` would have it; None: not to be stored."""
+        if self.tags is not None:
+            more = frozenset(tag.encode() if isinstance(tag, str) else bytes(tag) for tag in self.tags(request, response))
+            entry = replace(entry, tags=entry.tags | more)
+        return entry if self.before_store is None else self.before_store(request, entry)
