@@ -430,9 +430,10 @@ class Flight:
         """Give everybody the entry that may stand in for the origin's ``status``. Whether anybody was given one."""
         now, collapsed = self._registry.store.now(), len(self.waiters) > 1
         before = len(self.waiters)
+        told = None if self._response is None else self._response.head.status
         for waiter in self.waiters:
             if waiter.entry is not None and policy.stands_in(waiter.entry, waiter.request, status, now):
-                self.waiters.land(waiter, Settled(waiter.entry, collapsed=collapsed, stale=why, status=status))
+                self.waiters.land(waiter, Settled(waiter.entry, collapsed=collapsed, stale=why, status=told))
         return len(self.waiters) < before
 
     # -- the body (Sink) -----------------------------------------------------------------------------------------
