@@ -1,8 +1,8 @@
 """A plain request read fast: a head that is certain in every respect, or None.
 
-What is read here must mean exactly what ``edge.heads`` reads. So only the plainest shape is read at all: one whole GET or
-HEAD of HTTP/1.1, by a strict parser (llhttp), without a body, an upgrade or anything else about its connection. None is no
-verdict: ``edge.heads`` is asked then.
+What is read here must mean exactly what ``edge.heads`` reads. So only the plainest shape is read at all: one whole GET
+or HEAD of HTTP/1.1, by a strict parser (llhttp), without a body, an upgrade or anything else about its connection. None
+is no verdict: ``edge.heads`` is asked then.
 Must not know: sockets, stores, answers.
 """
 
@@ -63,13 +63,14 @@ def shaped(head: RequestHead, shape: Shape) -> RequestHead:
 
 
 class HeadReader:
-    """Reads heads for connections with ``limits``. Not to be entered twice."""
+    """Reads heads for connections with ``limits`` and ``scheme``. Not to be entered twice."""
 
     #: Values of Host remembered, good ones.
     HOSTS = 256
 
-    def __init__(self, limits: EdgeLimits) -> None:
+    def __init__(self, limits: EdgeLimits, scheme: bytes) -> None:
         self._limits = limits
+        self._scheme = scheme
         self._hosts: dict[bytes, bytes] = {}
         self._new_parser()
 
@@ -92,7 +93,7 @@ class HeadReader:
 
     # -- reading -------------------------------------------------------------------------------------------------
 
-    def read(self, data: bytes, scheme: bytes) -> RequestHead | None:
+    def read(self, data: bytes) -> RequestHead | None:
         """The request that ``data`` is, nothing before and nothing after it; None when there is any doubt."""
         limits = self._limits
         if not data.endswith(b" HTTP/1.1\r\n", 0, data.find(b"\n") + 1) or data[-4:] != b"\r\n\r\n":
@@ -111,9 +112,9 @@ class HeadReader:
         if self._ended != 1 or not parser.should_keep_alive():
             self._new_parser()
             return None
-        return self._certain(data, parser.get_method(), scheme)
+        return self._certain(data, parser.get_method())
 
-    def _certain(self, data: bytes, method: bytes, scheme: bytes) -> RequestHead | None:
+    def _certain(self, data: bytes, method: bytes) -> RequestHead | None:
         limits, target, pairs = self._limits, self._target, self._fields
         lines = len(pairs) + 2
         # As many line ends as lines: none was folded, none came before the request line or after the head.
@@ -132,11 +133,11 @@ class HeadReader:
             return None
         try:
             host = self._host(fields.get_all(b"host"))
-            if host is None or origin_form(method, target, scheme, host) != target:
+            if host is None or origin_form(method, target, self._scheme, host) != target:
                 return None
         except Rejected:
             return None
-        head = RequestHead(method, target, fields, scheme, host)
+        head = RequestHead(method, target, fields, self._scheme, host)
         return None if forward.looped(head) else head
 
     def _host(self, hosts: list[bytes]) -> bytes | None:

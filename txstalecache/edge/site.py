@@ -17,7 +17,9 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from txstalecache.edge.channel import CacheChannel, CacheRequest, canned
+from txstalecache.edge.fastlane import FastLane, LaneChannel
 from txstalecache.edge.limits import EdgeLimits, connection_cap
+from txstalecache.edge.resource import CacheResource
 from txstalecache.observe.accesslog import Record
 
 __all__ = ["CacheSite"]
@@ -32,10 +34,14 @@ class _Full(Protocol):
         transport.loseConnection()
 
 
-class _Channel(CacheChannel):
+class _Channel(LaneChannel):
     """A channel its site counts."""
 
     site: CacheSite
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.lane = self.site.lane(self._scheme)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
@@ -47,7 +53,8 @@ class CacheSite(Site):
 
     ``refused`` is called with one ``Record`` per request that got no further than the site. Bodies of requests stream:
     a resource that is not a ``CacheResource`` finds ``request.content`` empty and the body in ``request.upload``.
-    HTTP/1.1 alone is spoken, and offered by ALPN.
+    HTTP/1.1 alone is spoken, and offered by ALPN. Where ``resource`` is a ``CacheResource``, hits take its fast lane:
+    the same answers, without a request object; ``fast_lane=False`` turns that off.
     """
 
     def __init__(
@@ -57,12 +64,15 @@ class CacheSite(Site):
         *,
         limits: EdgeLimits = EdgeLimits(),
         refused: Callable[[Record], None] | None = None,
+        fast_lane: bool = True,
     ) -> None:
         super().__init__(resource, requestFactory=CacheRequest, parsePOSTFormSubmission=False, reactor=reactor)
         self.limits = limits
         self.channels: set[CacheChannel] = set()
         """The connections that stand."""
         self._refused = refused
+        self._fast = fast_lane
+        self._lanes: dict[bytes, FastLane | None] = {}
         self._cap = connection_cap(limits)
         self._crowded = False
         self._drained: list[Deferred[None]] = []
@@ -83,6 +93,15 @@ class CacheSite(Site):
         if self._draining:
             channel.persistent = False
         return channel  # type: ignore[no-any-return]
+
+    def lane(self, scheme: bytes) -> FastLane | None:
+        """What answers hits for a connection that carries ``scheme``."""
+        resource: object = self.resource
+        if not self._fast or not isinstance(resource, CacheResource) or self.requestFactory is not CacheRequest:
+            return None
+        if scheme not in self._lanes:
+            self._lanes[scheme] = resource.fast_lane(self.limits, scheme)
+        return self._lanes[scheme]
 
     def drain(self) -> Deferred[None]:
         """Let every connection end with its next answer, and those without a request soon. Fires when none stands;

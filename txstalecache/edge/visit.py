@@ -6,14 +6,15 @@ Must not know: how either was found out.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 from txstalecache.config.routes import Route
 from txstalecache.edge.exchange import Exchange
 from txstalecache.flight.landing import Settled
 from txstalecache.http.keys import Key
-from txstalecache.http.messages import RequestHead
+from txstalecache.http.messages import RequestHead, ResponseHead
 
-__all__ = ["Outcome", "Visit"]
+__all__ = ["NOBODY", "Outcome", "Visit"]
 
 
 @dataclass(slots=True)
@@ -30,6 +31,17 @@ class Outcome:
     """False: the request waited for an answer that it could not have."""
     settled: Settled | None = None
     """How a flight came to answer from an entry."""
+
+
+class Nobody:
+    """Stands where the client does in a visit that is over, or whose answer is only worked out."""
+
+    def inform(self, head: ResponseHead) -> None:
+        """Nobody hears it."""
+
+
+#: There is no other.
+NOBODY = cast(Exchange, Nobody())
 
 
 @dataclass(slots=True)

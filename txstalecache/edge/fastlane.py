@@ -1,0 +1,314 @@
+"""The fast lane: hits written straight from memory, in front of the ordinary way through the channel.
+
+::
+
+    bytes ─ one whole plain request? ─ an answer that is ready, or can be made so? ─ written, logged; a refresh after it
+              no │                                no │
+                 └───────────────────────────────────┴──→ the ordinary channel, bytes and all, until it is idle again
+
+What is not certain is never decided here. An answer is the ordinary path's own (``edge.ready``), and it is used only as
+long as nothing that it was made from has changed.
+Must not know: what any field means, what RFC 9111 says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.tcp import Server
+from twisted.python.failure import Failure
+
+from txstalecache.config.routes import Route, Routes
+from txstalecache.edge.asked import HeadReader, Shape, shape
+from txstalecache.edge.channel import CacheChannel, Phase
+from txstalecache.edge.forwarded import peer_host
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.edge.ready import Answer, Ready, answer
+from txstalecache.http.entry import Entry
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import RequestHead
+from txstalecache.observe.accesslog import Record
+from txstalecache.store.memory import Shelf
+from txstalecache.store.tiered import TieredStore
+
+__all__ = ["FastLane", "LaneChannel"]
+
+#: Starts a refresh, unless one is under way: of what was asked, under which route and key, what is stale, and what
+#: answers vary by.
+Refresh = Callable[[RequestHead, Route, Key, Entry, tuple[bytes, ...]], None]
+
+
+class _Asked:
+    """A request head as it was last read, and what answered it: the same bytes ask for the same again."""
+
+    __slots__ = ("answer", "changes", "head", "key", "purges", "route", "session", "shape", "shelf", "trusted")
+
+    def __init__(self, head: RequestHead, route: Route) -> None:
+        self.head = head
+        self.route = route
+        self.key = route.template.key(head)
+        self.shape: Shape = shape(head)
+        self.answer: Answer | None = None
+        self.shelf: Shelf | None = None
+        self.changes = self.session = self.purges = 0
+        self.trusted = inf
+
+
+class FastLane:
+    """Answers hits for the channels of one site and scheme. Everything in it belongs to the resource that made it."""
+
+    #: Bytes of a request head that is worth remembering.
+    HEAD: Final = 4096
+    #: What remembering a head costs beside its bytes, of which there are about three copies (a test measures it).
+    EACH: Final = 3000
+    #: All that is remembered about heads may cost this much, in bytes, and this part of the memory tier.
+    MOST: Final = 2 * 1024 * 1024
+    PART: Final = 1 / 32
+    #: Seconds between two hits on one stale entry that ask for its refresh. The first one's is under way, or has just
+    #: failed: there is no hurry to find out which.
+    AGAIN: Final = 0.05
+    #: Stale entries of which it is remembered when that was.
+    BEHIND: Final = 256
+
+    def __init__(
+        self,
+        store: TieredStore,
+        routes: Routes,
+        refresh: Refresh,
+        clock: IReactorTime,
+        log: Callable[[Record], None] | None,
+        limits: EdgeLimits,
+        scheme: bytes,
+    ) -> None:
+        self._store = store
+        self._routes = routes
+        self._refresh = refresh
+        self._clock = clock
+        self._log = log
+        self._now = store.now
+        self._reader = HeadReader(limits, scheme)
+        # Two generations: when the younger is full it becomes the older; what is asked for again is young again.
+        self._young: dict[bytes, _Asked] = {}
+        self._old: dict[bytes, _Asked] = {}
+        self._weight = 0
+        self._room = min(self.MOST, store.memory.limit * self.PART) / 2
+        self._behind: dict[Key, tuple[Entry, float]] = {}
+
+    # -- one request ---------------------------------------------------------------------------------------------
+
+    def serve(self, channel: LaneChannel, data: bytes) -> bool:
+        """Answer the request that ``data`` is. False: nothing was done, it is for the ordinary way."""
+        asked = self._young.get(data)
+        if asked is None:
+            asked = self._asked(data)
+            if asked is None:
+                return False
+        now = self._now()
+        found, shelf = asked.answer, asked.shelf
+        store = self._store
+        if (
+            found is None
+            or shelf is None
+            or not found.since <= now < found.until
+            or now >= asked.trusted
+            or not shelf.alive
+            or shelf.changes != asked.changes
+            or store.purges.version != asked.purges
+            or store.session != asked.session
+        ):
+            found = self._find(asked, now)
+            if found is None:
+                return False
+        elif shelf.hits < 3:
+            shelf.hits += 1  # as asking the tier would
+        log = self._log
+        if log is None:
+            channel.put(found.head, found.body, found.sent)
+        else:
+            began = self._clock.seconds()
+            channel.put(found.head, found.body, found.sent)
+            self._record(log, channel, asked.head, found, now, began)
+        if found.refreshes:
+            self._behind_it(asked, found, now)
+        return True
+
+    def _asked(self, data: bytes) -> _Asked | None:
+        """What ``data`` asks for, remembered or read; None when it is not certain."""
+        asked = self._old.get(data)
+        if asked is None:
+            head = self._reader.read(data)
+            if head is None:
+                return None
+            route = self._routes.pick(head)
+            if route.template.needs_body:
+                return None
+            asked = _Asked(head, route)
+        if len(data) <= self.HEAD:
+            self._weight += self.EACH + 3 * len(data)
+            if self._weight > self._room:
+                self._old, self._young = self._young, {}
+                self._weight = self.EACH + 3 * len(data)
+            self._young[data] = asked
+        return asked
+
+    def _find(self, asked: _Asked, now: float) -> Answer | None:
+        """The answer to what was asked, from what is in memory now."""
+        asked.answer = asked.shelf = None
+        store = self._store
+        held = store.held(asked.key)
+        if held is None:
+            return None
+        shelf, trusted = held
+        variant = shelf.matching(asked.head, now, store.purges)
+        if variant is None or variant.entry is None:
+            return None
+        ready = variant.ready
+        if not isinstance(ready, Ready):
+            ready = variant.ready = Ready()
+        wanted = (id(asked.route), asked.shape)
+        found = ready.answers.get(wanted)
+        if (
+            found is None
+            or not found.since <= now < found.until
+            or found.entry is not variant.entry
+            or found.changes != shelf.changes
+        ):
+            made = answer(
+                asked.head,
+                asked.shape,
+                asked.route,
+                asked.key,
+                variant.entry,
+                (shelf.marker(now), shelf.private, shelf.cookie),
+                now,
+                variant.until,
+            )
+            if made is None:
+                return None
+            extra = ready.keep(wanted, made)
+            made.changes = shelf.changes
+            if extra:
+                store.memory.charge(shelf, variant, extra)
+            found = made
+        asked.answer, asked.shelf, asked.trusted = found, shelf, trusted
+        asked.changes, asked.session, asked.purges = shelf.changes, store.session, store.purges.version
+        return found
+
+    def _behind_it(self, asked: _Asked, found: Answer, now: float) -> None:
+        """The client has its answer: see that the entry is being refreshed."""
+        behind = self._behind.get(asked.key)
+        if behind is not None and behind[0] is found.entry and 0 <= now - behind[1] < self.AGAIN:
+            return
+        if len(self._behind) >= self.BEHIND:
+            self._behind.clear()
+        self._behind[asked.key] = found.entry, now
+        names = () if asked.shelf is None else asked.shelf.names
+        self._refresh(asked.head, asked.route, asked.key, found.entry, names)
+
+    def _record(
+        self,
+        log: Callable[[Record], None],
+        channel: LaneChannel,
+        head: RequestHead,
+        found: Answer,
+        now: float,
+        began: float,
+    ) -> None:
+        duration = self._clock.seconds() - began
+        fields = head.fields
+        referer, agent = fields.get_all(b"referer"), fields.get_all(b"user-agent")
+        log(
+            Record(
+                time=now,
+                client=channel.client,
+                method=head.method,
+                target=head.target,
+                version=b"HTTP/1.1",
+                host=fields.get_all(b"host")[0],
+                status=found.status,
+                sent=found.sent,
+                referer=referer[0] if referer else None,
+                user_agent=agent[0] if agent else None,
+                verdict=found.verdict,
+                why=found.why,
+                role="hit",
+                age=found.entry.age(now),
+                duration=duration,
+            )
+        )
+
+
+class LaneChannel(CacheChannel):
+    """A channel that offers what comes to a lane first, while nothing else is going on."""
+
+    lane: FastLane | None = None
+    _direct: Any = None
+    """The socket, where nothing stands between it and us."""
+    _peer: str | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        transport: Any = self.transport
+        # Exactly this class: what wraps a transport or encrypts must see every byte.
+        if type(transport) is Server and not transport.TLS and hasattr(transport, "_tempDataLen"):
+            self._direct = transport.getHandle()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._direct = None
+        super().connectionLost(reason)
+
+    def dataReceived(self, data: bytes) -> None:
+        if (
+            self.phase is Phase.IDLE
+            and self.lane is not None
+            and not self._received
+            and self.persistent
+            and not self._stalled
+            and self.lane.serve(self, data)
+        ):
+            self._blank_lines = 1
+            self._wait(self._limits.idle)
+            return
+        super().dataReceived(data)
+
+    @property
+    def client(self) -> str:
+        """The peer's address, for the log."""
+        peer = self._peer
+        if peer is None:
+            peer = self._peer = peer_host(self._wire.getPeer()).decode("ascii")
+        return peer
+
+    def put(self, head: bytes, body: tuple[bytes, ...], length: int) -> None:
+        """Write ``head`` and ``body``, of ``length`` bytes.
+
+        What the socket takes at once goes without a turn of the reactor; the rest, and everything behind it, takes the
+        transport's way, which tells of a client that takes nothing.
+        """
+        transport: Any = self.transport
+        direct = self._direct
+        # Never past what is waiting already.
+        if direct is None or transport._tempDataLen or transport.dataBuffer or transport.disconnecting:
+            transport.writeSequence([head, *body])
+            return
+        try:
+            if length <= JOINED:
+                data = b"".join((head, *body)) if body else head
+                sent = direct.send(data)
+                if sent < len(data):
+                    transport.write(data[sent:])
+                return
+            sent = direct.sendmsg((head, *body))
+        except OSError:
+            # Full, or gone: the transport finds out which.
+            transport.writeSequence([head, *body])
+            return
+        if sent < len(head) + length:
+            transport.write(b"".join((head, *body))[sent:])
+
+
+#: Up to this many bytes of body are cheaper copied behind the head than written by their places.
+JOINED: Final = 16 * 1024
