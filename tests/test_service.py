@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -31,6 +32,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         self._lines: list[str] = []
         self._more = threading.Condition()
@@ -169,6 +171,22 @@ def test_sigterm_lets_requests_in_progress_have_their_answers_and_ends_with_0(ru
             assert b"for /slow" in body
         assert proxy.end() == 0
         assert "verdict=miss" in next(line for line in proxy.output.splitlines() if '"GET /slow' in line)
+
+
+def test_ctrl_c_ends_the_proxy_first_and_its_redis_after_the_last_answer(tmp_path: Path) -> None:
+    with running("twistd", ["--demo", "--redis", "embedded"], tmp_path) as proxy:
+        port = demo_port(proxy)
+        proxy.wait_for("Redis at .* is connected")
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: demo\r\n\r\n")
+            ask(port, "/other")
+            # A terminal sends it to the whole group, the embedded server included.
+            os.killpg(proxy.process.pid, signal.SIGINT)
+            answer(client)
+        proxy.end()
+        assert "has ended" not in proxy.output
+        assert "going on without it" not in proxy.output
+        assert "Traceback" not in proxy.output
 
 
 def test_sigterm_twice_changes_nothing(tmp_path: Path) -> None:

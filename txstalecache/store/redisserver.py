@@ -48,7 +48,8 @@ def find_server() -> str:
 
 
 # Started in place of the server, and becoming it: only the process itself can ask to be killed with its parent. Where
-# that cannot be asked (other than on Linux) the server is left to the supervisor alone.
+# that cannot be asked (other than on Linux) the server is left to the supervisor alone. A session of its own: what a
+# terminal sends to the proxy (Ctrl-C) is not for the server, which is needed until the last answer has left.
 _LEASHED = """
 import ctypes, os, signal, sys
 try:
@@ -57,6 +58,7 @@ except Exception:
     pass
 if os.getppid() != int(sys.argv[1]):
     os._exit(1)
+os.setsid()
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
