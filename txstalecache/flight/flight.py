@@ -372,6 +372,8 @@ class Flight:
                     return failed
                 self._mark(MarkerKind.COOKIE, plan.rules.hit_for_miss, "cookie")
                 return Alone("cookie")
+            elif not owns and self._identified(waiter.request) and not admission.explicit:
+                return failed if status in ERRORS else Alone("credentials")
         length = 0 if plan.fetch.method == b"HEAD" else response.length
         return Attached(response.head, self.body, length, collapsed, self._storing, admission.why)
 
