@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from txstalecache.config.units import parse_bytes, parse_seconds
 from txstalecache.http.fields import is_token
@@ -46,7 +46,9 @@ def shown(value: object) -> str:
     """``value`` on one line, and not all of a long one."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    said = ascii(value) if isinstance(value, str) else ascii(str(value)) if isinstance(value, list | dict) else str(value)
+    said = (
+        ascii(value) if isinstance(value, str) else ascii(str(value)) if isinstance(value, list | dict) else str(value)
+    )
     return said if len(said) <= 80 else said[:77] + "..."
 
 
@@ -148,7 +150,7 @@ def field_name(value: object) -> bytes:
 def fields(value: object) -> tuple[tuple[bytes, bytes], ...]:
     """A table of header fields: name and value."""
     if not isinstance(value, Mapping):
-        raise ValueError(f"expected a table of fields ({{ X-Name = \"value\" }}), got {shown(value)}")
+        raise ValueError(f'expected a table of fields ({{ X-Name = "value" }}), got {shown(value)}')
     found = []
     for name, content in value.items():
         if not is_token(str(name).encode("ascii", "replace")) or not str(name).isascii():
@@ -162,12 +164,12 @@ def fields(value: object) -> tuple[tuple[bytes, bytes], ...]:
 def condition(value: object) -> tuple[bytes, bytes | None]:
     """``X-Name`` (present, whatever it says) or ``X-Name: value``."""
     if not isinstance(value, str):
-        raise ValueError(f"expected \"X-Name\" or \"X-Name: value\", got {shown(value)}")
+        raise ValueError(f'expected "X-Name" or "X-Name: value", got {shown(value)}')
     name, colon, wanted = value.partition(":")
     try:
         return field_name(name.strip()), wanted.strip().encode("ascii") if colon else None
     except ValueError:
-        raise ValueError(f"expected \"X-Name\" or \"X-Name: value\", got {shown(value)}") from None
+        raise ValueError(f'expected "X-Name" or "X-Name: value", got {shown(value)}') from None
 
 
 def networks(value: object) -> tuple[Network, ...]:
@@ -203,7 +205,7 @@ def pattern(value: object) -> re.Pattern[str]:
 def statuses(value: object) -> dict[int, float]:
     """A table of statuses and the seconds they are kept: ``{ 404 = "10s" }``."""
     if not isinstance(value, Mapping):
-        raise ValueError(f"expected a table ({{ 404 = \"10s\" }}), got {shown(value)}")
+        raise ValueError(f'expected a table ({{ 404 = "10s" }}), got {shown(value)}')
     found = {}
     for status, ttl in value.items():
         if not re.fullmatch(r"[2-5][0-9][0-9]", str(status)):

@@ -120,6 +120,8 @@ class Route:
     """Fields (lower case) of requests that the origin does not see."""
     ask_with: tuple[tuple[bytes, bytes], ...] = ()
     """Fields that every request to the origin gets."""
+    max_key_body: int = 64 * 1024
+    """A request of a cached method whose body has more bytes is passed through."""
 
     @property
     def plain(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import cast
 
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import RequestHead, ResponseHead
@@ -51,6 +52,9 @@ class Hooks:
     def stored(self, request: RequestHead, response: ResponseHead, entry: Entry) -> Entry | None:
         """``entry`` as ``tags`` and ``before_store`` would have it; None: not to be stored."""
         if self.tags is not None:
-            more = frozenset(tag.encode() if isinstance(tag, str) else bytes(tag) for tag in self.tags(request, response))
+            more = frozenset(
+                tag.encode() if isinstance(tag, str) else bytes(tag)
+                for tag in cast("Iterable[bytes | str]", self.tags(request, response))
+            )
             entry = replace(entry, tags=entry.tags | more)
         return entry if self.before_store is None else self.before_store(request, entry)

@@ -102,6 +102,8 @@ def _freshness(
     response: ResponseHead, control: Control, lifetime: float, rules: Rules, initial_age: float
 ) -> Freshness:
     while_revalidate, if_error, unreachable, keep = _windows(control, rules, freshness.has_validator(response.fields))
+    if rules.persist and not (control.forbids_stale and rules.stale is None):
+        unreachable, keep = max(unreachable, rules.persist), max(keep, rules.persist)
     return Freshness(
         initial_age=initial_age,
         lifetime=lifetime,

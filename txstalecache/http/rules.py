@@ -41,6 +41,9 @@ class Rules:
     grace: float = 300.0
     """How long past its lifetime an entry without a stale window of its own is kept: to be validated, and to stand in
     for an origin that cannot be reached."""
+    persist: float = 0.0
+    """How long past its lifetime an entry is kept at least, to stand in while the origin cannot be reached or a refresh
+    takes its time (the seed's ``cache_persist``, but bounded)."""
     methods: frozenset[bytes] = frozenset({b"GET", b"HEAD"})
     """Methods answered from the cache."""
     statuses: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
@@ -50,6 +53,8 @@ class Rules:
     """Store answers with ``Set-Cookie`` under a forced lifetime; the field itself is never replayed to others."""
     keyed_fields: frozenset[bytes] = frozenset()
     """Request fields (lower case) that are part of the key: an ``authorization`` here lets such requests share."""
+    min_size: int = 0
+    """Smaller bodies are not stored."""
     max_object: int = 8 * 1024 * 1024
     """Larger bodies stream through and are not stored."""
     hit_for_miss: float = 120.0

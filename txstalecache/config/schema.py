@@ -1,0 +1,309 @@
+"""Every setting there is: its name, how it is read, what holds without it, what it means. One definition each.
+
+The file's tables, ``txstalecache check``, the options of the command line that say the same, and
+``docs/configuration.rst`` are all made from this.
+Must not know: how anything is built.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum
+from typing import Any
+
+from txstalecache.config import readers as read
+from txstalecache.flight.clocks import Late
+from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
+from txstalecache.http.rules import Cookies
+from txstalecache.store import address as redis_address
+
+__all__ = ["HOOKS", "MATCH", "PROXY", "REDIS", "ROUTE", "TABLES", "UPSTREAM", "Item", "Policy", "Table", "read_table"]
+
+
+class Policy(Enum):
+    """How the next server of an upstream is chosen."""
+
+    ROUND_ROBIN = "round-robin"
+    LEAST_CONNECTIONS = "least-connections"
+    HASH = "hash"
+
+
+class LogFormat(Enum):
+    """How a line of the access log looks."""
+
+    COMBINED = "combined"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One setting. ``default`` as it would be written; None: nothing is said, ``without`` says what that means."""
+
+    name: str
+    read: Callable[[object], Any]
+    default: object
+    meaning: str
+    without: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the file."""
+
+    title: str
+    meaning: str
+    items: tuple[Item, ...]
+
+
+def _endpoint(value: object) -> str:
+    # Whether Twisted knows the scheme is asked when there is a reactor to ask with.
+    if not isinstance(value, str) or not re.match(r"[A-Za-z0-9_.-]+:.", value):
+        raise ValueError(f"expected an endpoint (like tcp:8080:interface=127.0.0.1), got {read.shown(value)}")
+    return value
+
+
+def _redis(value: object) -> str:
+    said = read.text(value)
+    if said not in ("embedded", "memory"):
+        try:
+            redis_address.parse(said)
+        except ValueError as error:
+            raise ValueError(f"{error} (or embedded, or memory)") from None
+    return said
+
+
+def _prefix(value: object) -> str:
+    # Braces would move the hash tag, patterns would change what is subscribed to.
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", value):
+        raise ValueError(f"expected 1 to 64 letters, digits or ._:- , got {read.shown(value)}")
+    return value
+
+
+def _log(value: object) -> str | None:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("expected a file, - for standard output, or none")
+    return None if value == "none" else value
+
+
+def _log_format(value: object) -> str:
+    return str(read.choice(LogFormat)(value).value)
+
+
+def _key(value: object) -> KeyTemplate:
+    return KeyTemplate.parse(value if isinstance(value, str) else "")
+
+
+def _path(value: object) -> str:
+    found = read.text(value)
+    if not found.startswith("/"):
+        raise ValueError(f"expected a path that begins with /, got {read.shown(value)}")
+    return found
+
+
+def _verbs(value: object) -> frozenset[bytes]:
+    return frozenset(name.upper() for name in read.each(read.field_name, "methods")(value))
+
+
+def _hook(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][\w.]*[.:][A-Za-z_]\w*", value):
+        raise ValueError(f"expected a dotted name (like shop.caching.key), got {read.shown(value)}")
+    return value.replace(":", ".")
+
+
+def _servers(value: object) -> tuple[tuple[str, int], ...]:
+    """URLs, or tables with ``url`` and ``weight``."""
+    found = []
+    for one in value if isinstance(value, list) else [value]:
+        weight = 1
+        if isinstance(one, Mapping):
+            if set(one) - {"url", "weight"}:
+                raise ValueError(f"expected a table with url and weight, got {read.shown(dict(one))}")
+            weight = read.count(1, 1000)(one.get("weight", 1))
+            one = one.get("url")
+        found.append((read.upstream_url(one), weight))
+    if not found:
+        raise ValueError("expected at least one server")
+    return tuple(found)
+
+
+_MATCHES = "any"
+_ORIGIN = "the origin decides"
+_conditions = read.each(read.condition, "conditions")
+_names = read.each(read.field_name, "names of fields")
+
+PROXY = Table(
+    "proxy",
+    "The process. Changes need a restart.",
+    (
+        Item("listen", _endpoint, "tcp:8080:interface=127.0.0.1", "A Twisted server endpoint."),
+        Item("memory", read.size, "64M", "Entries kept in the process, in front of Redis."),
+        Item("max_upload", read.size, "1M", "Larger request bodies get 413; they are streamed."),
+        Item("access_log", _log, "-", "A file, ``-`` for standard output, ``none``."),
+        Item("access_log_format", _log_format, "combined", "``combined`` or ``json``."),
+        Item(
+            "trusted_proxies",
+            read.networks,
+            None,
+            "Whose ``X-Forwarded-*`` and ``Forwarded`` are passed on; anybody else's are replaced.",
+            "nobody's",
+        ),
+    ),
+)
+
+REDIS = Table(
+    "redis",
+    "Where entries are kept. Changes need a restart.",
+    (
+        Item(
+            "url",
+            _redis,
+            "embedded",
+            "``embedded`` (a private server), ``memory`` (no Redis), ``redis://``, ``rediss://``, ``unix://``, "
+            "``redis+sentinel://HOST:PORT,HOST:PORT/MASTER``.",
+        ),
+        Item(
+            "prefix", _prefix, "txsc:", "What every name in Redis begins with; proxies with one prefix share a cache."
+        ),
+    ),
+)
+
+UPSTREAM = Table(
+    "upstream.NAME",
+    "Servers that give the same answers.",
+    (
+        Item("servers", _servers, None, 'URLs, or ``{ url = "…", weight = 2 }``.', "required"),
+        Item("policy", read.choice(Policy), "round-robin", "Or ``least-connections``, or ``hash`` (of the key)."),
+        Item("max_connections", read.count(1, 65535), 64, "To each server at a time."),
+        Item("queue", read.count(0, 1_000_000), 1000, "Requests that may wait for a connection; beyond: 503."),
+        Item("queue_wait", read.positive, "5s", "For how long they may wait."),
+        Item("max_fails", read.count(1, 1000), 3, "Failures in a row after which a server is left alone."),
+        Item("fail_timeout", read.positive, "10s", "For how long it is left alone."),
+        Item("retry", read.boolean, True, "Send a GET or HEAD that got no answer to one other server."),
+        Item("health_path", _path, None, "Asked regularly; what is not 2xx or 3xx takes the server out.", "not asked"),
+        Item("health_interval", read.positive, "5s", "How often."),
+        Item("health_timeout", read.positive, "2s", "For how long an answer is waited for."),
+        Item("ca_file", read.text, None, "PEM of the authorities to trust.", "the system's"),
+        Item("server_name", read.text, None, "The name to verify and to send as SNI.", "the URL's host"),
+        Item("client_certificate", read.text, None, "PEM of a certificate and its key, to show.", "none"),
+        Item("host", read.text, None, "The ``Host`` to send.", "the client's"),
+        Item("strip_prefix", _path, None, "Taken off the path.", "nothing"),
+        Item("add_prefix", _path, None, "Put before the path.", "nothing"),
+    ),
+)
+
+MATCH = Table(
+    "route.match",
+    "Which requests a route is for: those that meet every condition given.",
+    (
+        Item("host", read.each(read.text, "host names"), None, "Names; ``*.example.com`` for those below.", _MATCHES),
+        Item("path", _path, None, "This path and no other.", _MATCHES),
+        Item("prefix", _path, None, "Paths that begin so.", _MATCHES),
+        Item("glob", read.text, None, "``*`` and ``?`` stand for any characters.", _MATCHES),
+        Item("regex", read.pattern, None, "Found anywhere in the path; ``^`` and ``$`` anchor it.", _MATCHES),
+        Item("methods", _verbs, None, "The methods it is for.", _MATCHES),
+    ),
+)
+
+HOOKS = Table(
+    "route.hooks",
+    "Python of one's own, by dotted name; see ``txstalecache.flight.hooks.Hooks``.",
+    (
+        Item("key", _hook, None, "``key(request) -> bytes``: one more part of the key.", "none"),
+        Item("storable", _hook, None, "``storable(request, response) -> bool``.", "none"),
+        Item("ttl", _hook, None, "``ttl(request, response) -> float | None``.", "none"),
+        Item("tags", _hook, None, "``tags(request, response) -> list[bytes]``.", "none"),
+        Item("before_store", _hook, None, "``before_store(request, entry) -> Entry | None``.", "none"),
+    ),
+)
+
+ROUTE = Table(
+    "route",
+    "One set of rules; the first that matches is taken. What a route does not say, ``[defaults]`` says.",
+    (
+        Item("name", read.text, None, "For logs.", "its number"),
+        Item("upstream", read.text, None, "The ``[upstream.NAME]`` asked.", "the first there is"),
+        Item("key", _key, DEFAULT_TEMPLATE.text, "What identifies an answer; see *Keys*."),
+        Item("ttl", read.seconds, None, "Answers that may be shared are fresh for exactly this long.", _ORIGIN),
+        Item("default_ttl", read.seconds, None, "As ``ttl``, where the origin gives no lifetime.", "none"),
+        Item("stale", read.seconds, None, "For this long past it, sent at once while one request refreshes.", _ORIGIN),
+        Item("stale_if_error", read.seconds, None, "For this long past it, stands in for a failing origin.", _ORIGIN),
+        Item("grace", read.seconds, "5m", "How long what has no stale window is kept to be validated."),
+        Item("persist", read.seconds, "0", "Keep entries at least this long past their lifetime (the seed's persist)."),
+        Item("methods", read.methods, "GET,HEAD", "Answered from the cache. POST: its body is part of the key."),
+        Item("max_key_body", read.size, "64K", "Larger bodies of a cached POST pass through."),
+        Item("statuses", read.statuses, None, 'Lifetimes of single statuses: ``{ 404 = "10s" }``.', _ORIGIN),
+        Item("cookies", read.choice(Cookies), "pass", "``pass``, ``ignore``, or ``keyed``: those in the key matter."),
+        Item("store_set_cookie", read.boolean, False, "Store answers with ``Set-Cookie``, without it."),
+        Item("honour_cache_control", read.boolean, True, "false: of what the origin says only ``private`` counts."),
+        Item("min_size", read.size, "0", "Smaller bodies are not stored."),
+        Item("max_object", read.size, "8M", "Larger bodies pass through and are not stored."),
+        Item("hit_for_miss", read.seconds, "2m", "How long it is known that an answer cannot be shared."),
+        Item("min_uses", read.count(1, 1000), 1, "Store what has been asked for this often."),
+        Item("refresh_ahead", read.boolean, False, "Refresh what is asked for often before it is stale (XFetch)."),
+        Item(
+            "encodings",
+            read.each(read.field_name, "content codings"),
+            None,
+            "Reduce ``Accept-Encoding`` to these.",
+            "left alone",
+        ),
+        Item("hide", _names, None, "Fields of answers that clients do not see.", "none"),
+        Item("respond_with", read.fields, None, "Fields that every answer gets.", "none"),
+        Item("strip", _names, None, "Fields of requests that the origin does not see.", "none"),
+        Item("ask_with", read.fields, None, "Fields that every request to the origin gets.", "none"),
+        Item("show_outcome", read.boolean, True, "Add ``X-Cache`` and ``X-Store``."),
+        Item("bypass", _conditions, None, '``"X-Name"`` or ``"X-Name: value"``: passed, not stored.', "none"),
+        Item("refresh", _conditions, None, "Likewise: fetched anew, and stored.", "none"),
+        Item("trusted", read.networks, None, "Whose ``bypass`` and ``refresh`` count.", "nobody's"),
+        Item("wait_stale", read.seconds, "1s", "After this a waiter gets any stale answer it may have."),
+        Item("leader_age", read.positive, "5s", "A fetch without progress for so long gets one rival."),
+        Item("wait_deadline", read.positive, "15s", "After this a waiter is answered as ``late`` says."),
+        Item("late", read.choice(Late), "504", "``504``, or ``pass``."),
+        Item("connect", read.positive, "3s", "To the origin."),
+        Item("first_byte", read.positive, "15s", "From the origin."),
+        Item("between_bytes", read.positive, "15s", "From the origin."),
+        Item("total", read.positive, "60s", "Of one fetch."),
+    ),
+)
+
+#: In the order they are described.
+TABLES = (PROXY, REDIS, UPSTREAM, ROUTE, MATCH, HOOKS)
+
+
+def read_table(
+    table: Table, said: object, place: str, problems: list[str], *, others: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """What ``said`` means, every item of ``table`` in it; what is wrong is added to ``problems``, with its place.
+
+    ``others`` are keys that somebody else reads.
+    """
+    given: Mapping[str, object] = {}
+    if isinstance(said, Mapping):
+        given = said
+    else:
+        problems.append(f"{place}: expected a table, got {read.shown(said)}")
+    known = [item.name for item in table.items]
+    for name in given:
+        if name not in known and name not in others:
+            problems.append(f"{place}.{name}: {unknown(name, [*known, *others])}")
+    found: dict[str, Any] = {}
+    for item in table.items:
+        value = given.get(item.name, item.default)
+        found[item.name] = None
+        if value is not None:
+            try:
+                found[item.name] = item.read(value)
+            except ValueError as error:
+                problems.append(f"{place}.{item.name}: {error}")
+                if item.default is not None:
+                    found[item.name] = item.read(item.default)
+    return found
+
+
+def unknown(name: str, known: list[str]) -> str:
+    """What to say of a name that is none."""
+    close = get_close_matches(name.replace("-", "_"), known, 1)
+    return f"unknown; did you mean {close[0]}?" if close else f"unknown; expected one of {', '.join(sorted(known))}"

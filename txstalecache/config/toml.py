@@ -1,0 +1,287 @@
+"""A configuration file, checked as a whole: everything that comes out of here is usable as it stands.
+
+Must not know: the reactor, how any of it is built.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from txstalecache.config.routes import Match, Route
+from txstalecache.config.schema import HOOKS, MATCH, PROXY, REDIS, ROUTE, UPSTREAM, Item, Policy, read_table, unknown
+from txstalecache.flight.clocks import Clocks
+from txstalecache.flight.hooks import Hooks
+from txstalecache.http.rules import Cookies, Rules
+from txstalecache.origin.interfaces import Deadlines
+
+__all__ = ["ConfigError", "Configuration", "UpstreamPlan", "make_route"]
+
+
+class ConfigError(ValueError):
+    """A file makes no sense. ``problems`` has one line for each, with its place."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamPlan:
+    """One ``[upstream.NAME]``; the values as ``schema.UPSTREAM`` reads them."""
+
+    name: str
+    servers: tuple[tuple[str, int], ...]
+    policy: Policy
+    values: Mapping[str, Any]
+
+
+_TABLES = ("proxy", "redis", "upstream", "defaults", "route")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A whole file."""
+
+    proxy: Mapping[str, Any]
+    redis: Mapping[str, Any]
+    upstreams: tuple[UpstreamPlan, ...]
+    """At least one; the first is where routes without ``upstream`` go."""
+    routes: tuple[Route, ...]
+    """The last one is for whatever no other is for."""
+    _document: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: str) -> Configuration:
+        """The file at ``path``. ConfigError with every problem at once."""
+        try:
+            text = Path(path).read_text("utf-8")
+        except OSError as error:
+            raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+        except UnicodeDecodeError:
+            raise ConfigError([f"{path}: expected UTF-8"]) from None
+        return cls.parse(text)
+
+    @classmethod
+    def parse(cls, text: str) -> Configuration:
+        """What ``text``, TOML, says."""
+        try:
+            document = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise ConfigError([f"not TOML: {error}"]) from None
+        problems: list[str] = []
+        for name in document:
+            if name not in _TABLES:
+                problems.append(f"{name}: {unknown(name, list(_TABLES))}")
+        proxy = read_table(PROXY, document.get("proxy", {}), "proxy", problems)
+        redis = read_table(REDIS, document.get("redis", {}), "redis", problems)
+        upstreams = _upstreams(document.get("upstream", {}), problems)
+        routes = _routes(document, [upstream.name for upstream in upstreams], problems)
+        if redis["url"] == "memory" and proxy["memory"] == 0:
+            problems.append("proxy.memory: with redis.url memory there is no other place: expected more than 0")
+        if problems:
+            raise ConfigError(problems)
+        return cls(proxy, redis, upstreams, routes, document)
+
+    def effective(self) -> str:
+        """Everything in force, as TOML, without passwords."""
+        document = self._document
+        lines = ["[proxy]", *_lines(PROXY.items, document.get("proxy", {}))]
+        lines += ["", "[redis]", *_lines(REDIS.items, document.get("redis", {}))]
+        for upstream in self.upstreams:
+            lines += ["", f"[upstream.{_name(upstream.name)}]"]
+            lines += _lines(UPSTREAM.items, document["upstream"][upstream.name])
+        defaults = document.get("defaults", {})
+        for number, said in enumerate([*document.get("route", []), {}], 1):
+            merged = _inherited(defaults, said)
+            last = number > len(document.get("route", []))
+            lines += ["", "# whatever no other route is for" if last else f"# route[{number}]", "[[route]]"]
+            lines += _lines(ROUTE.items, merged)
+            lines += [f"{name} = {_toml(merged[name])}" for name in ("match", "hooks") if name in merged]
+        return "\n".join(lines) + "\n"
+
+
+def _lines(items: Sequence[Item], said: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for item in items:
+        value = said.get(item.name, item.default)
+        lines.append(f"# {item.name}: {item.without}" if value is None else f"{item.name} = {_toml(value)}")
+    return lines
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(re.sub(r"(?<=://)[^/@]*@", "…@", value), ensure_ascii=False)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_name(name)} = {_toml(one)}' for name, one in value.items())} }}"
+    return str(value)
+
+
+def _name(name: object) -> str:
+    return str(name) if re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) else json.dumps(str(name))
+
+
+def _upstreams(said: object, problems: list[str]) -> tuple[UpstreamPlan, ...]:
+    if not isinstance(said, Mapping) or not said:
+        problems.append("upstream: expected at least one table [upstream.NAME] with servers")
+        return ()
+    found = []
+    for name, table in said.items():
+        place = f"upstream.{name}"
+        before = len(problems)
+        values = read_table(UPSTREAM, table, place, problems)
+        if values["servers"] is None:
+            if len(problems) == before:
+                problems.append(f'{place}.servers: required, like ["http://127.0.0.1:8000"]')
+            values["servers"] = ()
+        secure = [url.startswith("https:") for url, _ in values["servers"]]
+        for name_of in ("ca_file", "server_name", "client_certificate"):
+            if values[name_of] is not None and not all(secure):
+                problems.append(f"{place}.{name_of}: needs servers with https://")
+        found.append(UpstreamPlan(name, values["servers"], values["policy"], MappingProxyType(values)))
+    return tuple(found)
+
+
+def _inherited(defaults: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**defaults, **said}
+    hooks = {**defaults.get("hooks", {}), **said.get("hooks", {})}
+    return {**merged, "hooks": hooks} if hooks else merged
+
+
+def _routes(document: Mapping[str, Any], upstreams: list[str], problems: list[str]) -> tuple[Route, ...]:
+    defaults, said = document.get("defaults", {}), document.get("route", [])
+    if not isinstance(defaults, Mapping):
+        problems.append("defaults: expected a table")
+        defaults = {}
+    of_defaults: list[str] = []
+    last = _route("default", defaults, "defaults", upstreams, of_defaults)
+    problems += of_defaults
+    if not isinstance(said, list):
+        problems.append("route: expected tables, each headed [[route]]")
+        said = []
+    found = []
+    for number, one in enumerate(said, 1):
+        place = f"route[{number}]"
+        if not isinstance(one, Mapping):
+            problems.append(f"{place}: expected a table")
+            continue
+        mine: list[str] = []
+        found.append(_route(place, _inherited(defaults, one), place, upstreams, mine))
+        # What the defaults say wrong is said once, there.
+        heard = {problem.removeprefix("defaults") for problem in of_defaults}
+        problems += [problem for problem in mine if problem.removeprefix(place) not in heard]
+    return (*found, last)
+
+
+def _route(name: str, said: Mapping[str, Any], place: str, upstreams: list[str], problems: list[str]) -> Route:
+    values = read_table(ROUTE, said, place, problems, others=("match", "hooks"))
+    match = read_table(MATCH, said.get("match", {}), f"{place}.match", problems)
+    hooks = read_table(HOOKS, said.get("hooks", {}), f"{place}.hooks", problems)
+    upstream = values["upstream"]
+    if upstream is not None and upstream not in upstreams:
+        problems.append(f"{place}.upstream: {unknown(upstream, upstreams)}")
+    if (values["bypass"] or values["refresh"]) and not values["trusted"]:
+        problems.append(f"{place}.trusted: required with bypass and refresh, or anybody could flood the origin")
+    loaded = {}
+    for hook, dotted in hooks.items():
+        if dotted is not None:
+            try:
+                loaded[hook] = _load(dotted)
+            except ValueError as error:
+                problems.append(f"{place}.hooks.{hook}: {error}")
+    return make_route(
+        {**values, "name": values["name"] or name},
+        Match(
+            match["host"] or (),
+            match["path"],
+            match["prefix"],
+            match["glob"],
+            match["regex"],
+            match["methods"] or frozenset(),
+        ),
+        Hooks(**loaded) if loaded else None,
+    )
+
+
+def _load(dotted: str) -> Any:
+    module, _, name = dotted.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever a module does when it is imported
+        raise ValueError(f"cannot load {dotted}: {type(error).__name__}: {' '.join(str(error).split())}") from None
+    if not callable(found):
+        raise ValueError(f"{dotted} cannot be called")
+    return found
+
+
+def make_route(values: Mapping[str, Any], match: Match = Match(), hooks: Hooks | None = None) -> Route:
+    """The route that ``values``, read as ``schema.ROUTE`` reads them, amount to."""
+    template = values["key"]
+    keyed = template.fields
+    cookies = values["cookies"]
+    if b"cookie" in keyed:
+        # A key with single cookies in it does not say that the others do not matter: only the whole field does.
+        cookies = Cookies.KEYED
+    elif cookies is Cookies.KEYED:
+        # The fetch carries the cookies that are keyed, and no others.
+        keyed = keyed | {b"cookie"}
+    deadline = values["wait_deadline"]
+    return Route(
+        name=values["name"],
+        match=match,
+        upstream=values["upstream"],
+        template=template,
+        rules=Rules(
+            ttl=values["ttl"],
+            default_ttl=values["default_ttl"],
+            honour_cache_control=values["honour_cache_control"],
+            stale=values["stale"],
+            stale_if_error=values["stale_if_error"],
+            grace=values["grace"],
+            persist=values["persist"],
+            methods=values["methods"],
+            statuses=MappingProxyType(values["statuses"] or {}),
+            cookies=cookies,
+            store_set_cookie=values["store_set_cookie"],
+            keyed_fields=keyed,
+            min_size=values["min_size"],
+            max_object=values["max_object"],
+            hit_for_miss=values["hit_for_miss"],
+        ),
+        clocks=Clocks(
+            wait_stale=min(values["wait_stale"], deadline),
+            leader_age=min(values["leader_age"], deadline),
+            wait_deadline=deadline,
+            late=values["late"],
+        ),
+        deadlines=Deadlines(
+            connect=values["connect"],
+            first_byte=values["first_byte"],
+            between_bytes=values["between_bytes"],
+            total=values["total"],
+        ),
+        hooks=hooks,
+        show_outcome=values["show_outcome"],
+        bypass=values["bypass"] or (),
+        refresh=values["refresh"] or (),
+        trusted=values["trusted"] or (),
+        min_uses=values["min_uses"],
+        refresh_ahead=1.0 if values["refresh_ahead"] else 0.0,
+        encodings=values["encodings"] or (),
+        hide=values["hide"] or (),
+        respond_with=values["respond_with"] or (),
+        strip=values["strip"] or (),
+        ask_with=values["ask_with"] or (),
+        max_key_body=values["max_key_body"],
+    )
