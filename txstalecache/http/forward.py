@@ -134,7 +134,7 @@ def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields
 
 @lru_cache(2048)
 def _identifying(name: bytes) -> bool:
-    plain = name.replace(b"_", b"-")
+    plain = name.lower().replace(b"_", b"-")
     return plain not in _HARMLESS and plain not in CREDENTIALS and not _IDENTIFYING.isdisjoint(plain.split(b"-"))
 
 
@@ -144,7 +144,10 @@ def identified(request: RequestHead, known: Collection[bytes]) -> bool:
     ``known`` (lower case) are the fields that whoever shares an answer has sent alike. As with a Cookie, only an origin
     that says explicitly that an answer is for everybody is taken to mean such a request as well.
     """
-    return any(_identifying(name := pair[0].lower()) and name not in known for pair in request.fields.pairs)
+    for name, _ in request.fields.pairs:  # noqa: SIM110 - a loop, because every request goes through it
+        if _identifying(name) and name.lower() not in known:
+            return True
+    return False
 
 
 def says_all(fetch: RequestHead, request: RequestHead) -> bool:
