@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from dataclasses import replace
 from enum import Enum
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,13 +29,14 @@ from twisted.python.failure import Failure
 
 from txstalecache.flight.body import Body
 from txstalecache.flight.clocks import Late
+from txstalecache.flight.hooks import Hooks
 from txstalecache.flight.laggards import Laggards
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.waiters import Waiter, Waiters
-from txstalecache.http import conditional, forward, policy, vary
+from txstalecache.http import conditional, forward, policy, tags, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
-from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Fresh, Share, Store, Withhold
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest
 from txstalecache.store.interfaces import Found, ILease, Purpose
@@ -76,7 +78,7 @@ class Discard:
 
 
 class Flight:
-    """See the module. ``outdated``: a purge or an invalidation has passed it: nobody joins, nothing is stored."""
+    """See the module."""
 
     _log = Logger()
 
@@ -86,7 +88,9 @@ class Flight:
         self.purpose = purpose
         self.state = State.PENDING
         self.began = registry.store.now()
-        self.outdated = False
+        self._passed = False
+        self._asked = inf
+        """When the oldest fetch in the air, or the one that answered, was asked for; in the store's time."""
         self.waiters = Waiters(plan.clocks, registry.counted, self._if_abandoned)
         self.body = Body(window=registry.limits.window)
         self.attempts = 0
@@ -101,6 +105,8 @@ class Flight:
         self._storing = False
         """Whether the body is kept from its first byte, to be stored when it is whole."""
         self._laggards = Laggards(registry.limits.min_rate)
+        self._tags: frozenset[bytes] = frozenset()
+        """What the answer is tagged with, once its head is here."""
 
     # -- those who wait ------------------------------------------------------------------------------------------
 
@@ -131,6 +137,19 @@ class Flight:
             and self._fits(request)
             and self._stalled() < self.plan.clocks.leader_age
         )
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a purge or an invalidation, of this process or another, has passed it: nobody joins, nothing is
+        stored."""
+        return self._passed or self._registry.store.outdated(self.plan.key, self._asked, self._tags)
+
+    def passed(self) -> None:
+        """An invalidation has passed it. Whoever comes next fetches anew, and is not to wait for its lease."""
+        self._passed = True
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()
 
     def _fits(self, request: RequestHead) -> bool:
         assert self._response is not None
@@ -176,10 +195,11 @@ class Flight:
 
     async def _fetch(self) -> None:
         request_time = self._registry.store.now()
+        self._asked = min(self._asked, request_time)
         plan = self.plan
         try:
-            response: IOriginResponse = await self._registry.origin.fetch(
-                OriginRequest(plan.fetch, plan.body, plan.informational, plan.deadlines)
+            response: IOriginResponse = await (plan.origin or self._registry.origin).fetch(
+                OriginRequest(plan.fetch, plan.body, plan.informational, plan.deadlines, plan.key.digest.encode())
             )
         except OriginError as error:
             self._failed(error)
@@ -188,7 +208,7 @@ class Flight:
             response.abort()
             return
         self._response = response
-        self._request_time = request_time
+        self._request_time = self._asked = request_time
         self._response_time = self._registry.store.now()
         self._progressed = self._registry.clock.seconds()
         self._arrived(response)
@@ -272,6 +292,8 @@ class Flight:
         admission = self._admission = policy.admit(
             plan.fetch, head, plan.rules, self._request_time, self._response_time
         )
+        if plan.hooks is not None:
+            admission = self._admission = self._hooked(plan.hooks, admission, head)
         if shared and head.status in ERRORS and not (isinstance(admission, Store) and plan.entry is None):
             # An error never takes the place of an entry that was good.
             self._admission = Share(admission.explicit, "error") if isinstance(admission, Store) else admission
@@ -281,6 +303,14 @@ class Flight:
             if len(self.waiters) > 1:
                 self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, policy.ORIGIN_ERROR, head.status)
         self._stream(response)
+
+    def _hooked(self, hooks: Hooks, admission: Admission, head: ResponseHead) -> Admission:
+        """What the route's own code makes of it; when that fails, nobody else gets the answer and none is stored."""
+        try:
+            return hooks.admitted(self.plan.fetch, head, admission)
+        except Exception:
+            self._log.failure("a hook failed")
+            return Withhold("hook-failed")
 
     def _validated(self, entry: Entry, response: IOriginResponse) -> None:
         """RFC 9111 §4.3.4: the origin says the entry still holds."""
@@ -303,8 +333,9 @@ class Flight:
 
     def _stream(self, response: IOriginResponse) -> None:
         admission, plan, status = self._admission, self.plan, response.head.status
+        self._tags = tags.of(plan.fetch, response.head.fields)
         withheld = isinstance(admission, Withhold) and plan.sharing is Sharing.SHARED
-        if withheld and status not in ERRORS:
+        if withheld and status not in ERRORS and admission.why != "hook-failed":
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
         elif isinstance(admission, Share) and not plan.sharing.shared and status not in ERRORS:
             self._shareable_again()
@@ -383,6 +414,8 @@ class Flight:
             plan.sharing is not Sharing.PRIVATE
             and plan.fetch.method != b"HEAD"
             and (admission.explicit or not (plan.cookie_matters(plan.fetch) or self._identified(plan.fetch)))
+            and plan.stored
+            and (response.length is None or response.length >= plan.rules.min_size)
             and (response.length or 0) <= plan.rules.max_object
             and registry.held + (response.length or 0) <= registry.limits.bytes_in_flight
             and not self.outdated
@@ -424,6 +457,7 @@ class Flight:
             return True
         if again:
             self._response = None
+            self._asked = inf
             self._progressed = self._registry.clock.seconds()
             self._attempt(self._fetch())
         return again
@@ -478,7 +512,12 @@ class Flight:
         entry = policy.make_entry(
             self.plan.fetch, response.head, chunks, admission, self._request_time, self._response_time
         )
-        self._put(entry)
+        if entry.length < self.plan.rules.min_size:
+            return
+        hooks = self.plan.hooks
+        stored = entry if hooks is None else hooks.stored(self.plan.fetch, response.head, entry)
+        if stored is not None:
+            self._put(stored)
 
     def broken(self, error: OriginError) -> None:
         if self.plan.entry is not None and self._lease is not None:

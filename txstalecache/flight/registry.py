@@ -83,7 +83,7 @@ class Registry:
         """What is in the air for ``key`` is out of date: nobody joins it any more, and it is not stored."""
         for flight in self.flights:
             if flight.plan.key == key:
-                flight.outdated = True
+                flight.passed()
 
     def close(self) -> None:
         """Land everybody, drop every fetch; whoever comes from now on gets 503."""
@@ -109,8 +109,12 @@ class Registry:
                 del self._groups[group]
 
     def lease_name(self, plan: Plan) -> str:
-        """What the lease of ``plan`` is called: one per variant."""
+        """What the lease of ``plan`` is called: one per variant, and another one after each purge, so that nobody waits
+        for the holder of what is out of date."""
         method, key, chosen = plan.group
+        epoch = self.store.epoch(key)
+        if epoch > 0:
+            chosen = (*chosen, (b"", b"%d" % round(epoch * 1_000_000)))
         if method == b"GET" and not chosen:
             return key.digest
         parts = [part for name, value in chosen for part in (name, b"-" if value is None else b"+" + value)]

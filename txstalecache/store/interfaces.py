@@ -6,6 +6,7 @@ apart); a fault is logged once, counted, and answered as "not found" or "granted
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,6 +16,7 @@ from zope.interface import Attribute, Interface
 from txstalecache.http.entry import Entry, Marker
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
+from txstalecache.store.purges import Hardness, Scope
 
 __all__ = ["NOTHING", "Found", "ILease", "ILeases", "IStore", "Purpose"]
 
@@ -57,6 +59,16 @@ class IStore(Interface):
 
     def discard(key: Key) -> None:
         """Forget every variant of ``key`` everywhere, at once for this process (RFC 9111 §4.4 invalidation)."""
+
+    def purge(scope: Scope, hardness: Hardness) -> Deferred[bool]:
+        """Let nothing of ``scope`` be used whose fetch began before now: at once in this process, elsewhere once Redis
+        has heard of it. Fires with whether it has; if not, it is told when it is back. Never fails."""
+
+    def outdated(key: Key, began: float, tags: Iterable[bytes] = ()) -> bool:
+        """Whether ``key``, or what has ``tags``, was purged or discarded after a fetch that ``began`` then."""
+
+    def epoch(key: Key) -> float:
+        """When ``key`` was last purged, tags apart, in the fleet's time; before all time when never."""
 
     def now() -> float:
         """The fleet's time in seconds since the epoch: Redis ``TIME`` once known, else the host's."""

@@ -9,7 +9,7 @@ Must not know: how Redis is talked to, what an entry means.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from math import inf
 from typing import Any
 
@@ -404,10 +404,13 @@ class TieredStore:
             if told is not None and not told.called:
                 told.callback(known)
 
-    def outdated(self, key: Key, began: float) -> bool:
-        """Whether ``key`` was purged or discarded after a fetch that ``began`` then. Tags, not known before there is
-        an answer, are looked at when it is stored."""
-        return began <= max(self._cuts.get(key, -1.0), *self.purges.newest(key))
+    def outdated(self, key: Key, began: float, tags: Iterable[bytes] = ()) -> bool:
+        """Whether ``key``, or what has ``tags``, was purged or discarded after a fetch that ``began`` then."""
+        return began <= max(self._cuts.get(key, -1.0), *self.purges.newest(key, tags))
+
+    def epoch(self, key: Key) -> float:
+        """When ``key`` was last purged, whatever its tags."""
+        return max(self.purges.newest(key))
 
     def _open(self, key: Key, now: float) -> Shelf:
         """A shelf to write on: the one in memory where it can be believed for as long as a new one, else a new one."""
