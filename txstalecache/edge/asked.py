@@ -138,7 +138,8 @@ class HeadReader:
         except Rejected:
             return None
         head = RequestHead(method, target, fields, self._scheme, host)
-        return None if forward.looped(head) else head
+        # Whether a key or a token takes the answer is for ``policy.judge`` to say.
+        return None if forward.looped(head) or forward.identified(head, ()) else head
 
     def _host(self, hosts: list[bytes]) -> bytes | None:
         if len(hosts) != 1:
