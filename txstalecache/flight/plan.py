@@ -12,13 +12,14 @@ from enum import Enum
 from twisted.web.iweb import IBodyProducer
 
 from txstalecache.flight.clocks import Clocks
+from txstalecache.flight.hooks import Hooks
 from txstalecache.http import forward
 from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.vary import selector
-from txstalecache.origin.interfaces import Deadlines
+from txstalecache.origin.interfaces import Deadlines, IOrigin
 
 __all__ = ["Group", "Plan", "Sharing"]
 
@@ -68,6 +69,11 @@ class Plan:
     it may not use what another process brings."""
     body: IBodyProducer | None = None
     informational: Callable[[ResponseHead], None] | None = None
+    origin: IOrigin | None = None
+    """Who is asked; None: the registry's."""
+    hooks: Hooks | None = None
+    stored: bool = True
+    """False: not asked for often enough to be worth storing."""
 
     @property
     def group(self) -> Group:

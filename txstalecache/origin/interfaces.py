@@ -38,6 +38,8 @@ class OriginRequest:
     body: IBodyProducer | None = None
     informational: Callable[[ResponseHead], None] | None = None
     deadlines: Deadlines = Deadlines()
+    affinity: bytes = b""
+    """Equal for requests that had better go to the same of several servers."""
 
 
 class Fault(Enum):
