@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.http.exchanges import NOW, RULES, bare_entry, entry, fields, request, with_freshness
+from tests.http.exchanges import NOW, RULES, entry, fields, request, with_freshness
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.policy import judge, stands_in
@@ -316,18 +316,6 @@ def test_what_is_known_about_a_key_counts_where_nothing_is_fresh(
 def test_an_error_marker_answers_with_its_status() -> None:
     assert judged(marker=marked(MarkerKind.ERROR, "origin-error", 503)) == Refuse(503, "error")
     assert judged(marker=marked(MarkerKind.ERROR)) == Refuse(502, "error")
-
-
-# -- stored parts ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [("", "Miss miss"), ("Range: bytes=0-1", "Miss miss"), ("Range: bytes=6-8", "Fresh hit")],
-)
-def test_a_stored_part_answers_only_for_what_it_has(asked: str, expected: str) -> None:
-    part = bare_entry("Content-Range: bytes 5-9/10", status=206, body=b"56789")
-    assert said(judged(part, asked)) == expected
 
 
 # -- standing in -------------------------------------------------------------------------------------------------------

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.http.exchanges import bare_entry, fields, request, response
+from tests.http.exchanges import fields, request
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.ranges import (
     MOST_RANGES,
@@ -16,14 +14,10 @@ from txstalecache.http.ranges import (
     Unsatisfiable,
     Whole,
     boundary,
-    combine,
-    content_range,
     multipart,
     multipart_head,
-    part_of_partial,
     partial_head,
     select,
-    storable_partial,
     unsatisfiable_head,
 )
 
@@ -179,7 +173,6 @@ def test_no_bytes_raise_and_parts_lie_within(asked: bytes, condition: bytes, len
         )
         assert all(0 <= start < stop <= length for start, stop in parts)
         select(RequestHead(b"GET", b"/", Fields([(b"Range", value), (b"If-Range", condition)])), 200, Fields(), length)
-    content_range(Fields([(b"Content-Range", asked)]))
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=16), st.integers(1, 30))
@@ -197,118 +190,3 @@ def test_what_is_sent_is_what_was_asked_for(asked: list[tuple[int, int]], length
             assert wanted == []
         case Whole():
             assert len(wanted) > 1  # they overlap
-
-
-# -- stored parts ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("bytes 4-8/10", (4, 9, 10)),
-        ("bytes 4-8/*", (4, 9, None)),
-        ("BYTES 0-0/1", (0, 1, 1)),
-        ("bytes 4-9/9", None),
-        ("bytes 9-4/10", None),
-        ("bytes 5-4/10", None),
-        ("bytes 5-9/10", (5, 10, 10)),
-        ("bytes */10", None),
-        ("bytes 4-9", None),
-        ("bytes=4-9/10", None),
-        ("lines 4-9/10", None),
-        ("", None),
-    ],
-)
-def test_a_content_range_that_contradicts_itself_is_none(
-    value: str, expected: tuple[int, int, int | None] | None
-) -> None:
-    assert content_range(fields(f"Content-Range: {value}")) == expected
-
-
-@pytest.mark.parametrize(
-    ("status", "value", "length", "expected"),
-    [
-        (206, "bytes 5-9/10", 5, True),
-        (206, "bytes 4-9/10", 5, False),
-        (206, "", 5, False),
-        (200, "bytes 5-9/10", 5, False),
-        (206, "bytes 5-9/*", 5, True),
-    ],
-)
-def test_a_part_is_kept_when_its_numbers_agree(status: int, value: str, length: int, expected: bool) -> None:
-    assert storable_partial(response(f"Content-Range: {value}", status), length) is expected
-
-
-PARTIAL = bare_entry('Content-Range: bytes 5-9/10\nETag: "a"', status=206, body=b"56789")
-
-
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        ("Range: bytes=-5", Part(0, 5)),
-        ("Range: bytes=6-8", Part(1, 4)),
-        ("Range: bytes=6-", Part(1, 5)),
-        ("Range: bytes=-1", Part(4, 5)),
-        ("Range: bytes=5-99", Part(0, 5)),
-        ("Range: bytes=4-8", None),
-        ("Range: bytes=0-", None),
-        ("Range: bytes=-6", None),
-        ("Range: bytes=-0", None),
-        ("Range: bytes=6-7,8-9", None),
-        ("Range: bytes=10-", None),
-        ("Range: junk", None),
-        ("", None),
-        ('Range: bytes=6-8\nIf-Range: "a"', Part(1, 4)),
-        ('Range: bytes=6-8\nIf-Range: "b"', None),
-    ],
-)
-def test_a_stored_part_answers_for_what_it_has(asked: str, expected: Part | None) -> None:
-    assert part_of_partial(PARTIAL, request(asked)) == expected
-
-
-@pytest.mark.parametrize("value", ["bytes 4-9/10", "bytes 5-9/*", "", "bytes 5-9/7"])
-def test_a_stored_part_whose_numbers_do_not_agree_answers_nothing(value: str) -> None:
-    stored = bare_entry(f"Content-Range: {value}", status=206, body=b"56789")
-    assert part_of_partial(stored, request("Range: bytes=-5")) is None
-
-
-def test_a_whole_is_no_part() -> None:
-    assert part_of_partial(bare_entry(), request("Range: bytes=0-1")) is None
-
-
-def _piece(start: int, stop: int, tag: str = '"a"', length: int = 10) -> object:
-    return bare_entry(
-        f"Content-Range: bytes {start}-{stop - 1}/{length}\nETag: {tag}", status=206, body=TEN[start:stop]
-    )
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        ((0, 5), (5, 10), (0, TEN)),
-        ((5, 10), (0, 5), (0, TEN)),
-        ((0, 7), (5, 10), (0, TEN)),
-        ((0, 10), (3, 5), (0, TEN)),
-        ((3, 5), (0, 10), (0, TEN)),
-        ((2, 4), (4, 6), (2, b"2345")),
-        ((0, 4), (5, 10), None),
-        ((5, 10), (0, 4), None),
-    ],
-)
-def test_parts_that_touch_become_one(
-    one: tuple[int, int], other: tuple[int, int], expected: tuple[int, bytes] | None
-) -> None:
-    known, more = _piece(*one), _piece(*other)
-    found = combine(known, more)  # type: ignore[arg-type]
-    assert (None if found is None else (found[0], b"".join(found[1]))) == expected
-
-
-@pytest.mark.parametrize(("tag", "other"), [('W/"a"', 'W/"a"'), ('"a"', '"b"'), ('"a"', 'W/"a"')])
-def test_parts_are_one_only_by_a_strong_validator(tag: str, other: str) -> None:
-    assert combine(_piece(0, 5, tag), _piece(5, 10, other)) is None  # type: ignore[arg-type]
-
-
-def test_parts_of_different_wholes_are_not_one() -> None:
-    assert combine(_piece(0, 5), _piece(5, 10, length=11)) is None  # type: ignore[arg-type]
-    known = replace(PARTIAL, body=(b"5678",))
-    assert combine(known, PARTIAL) is None

@@ -15,7 +15,6 @@ from txstalecache.http.fields import members
 from txstalecache.http.freshness import explicitly_shared
 from txstalecache.http.invalidation import invalidates, is_safe
 from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.http.ranges import part_of_partial
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.targeted import governing
 from txstalecache.http.vary import by_credentials
@@ -70,9 +69,7 @@ def _decide(
     if identified and rules.ttl is not None:
         return Pass("credentials")
     if entry is not None:
-        if entry.status == 206 and part_of_partial(entry, request) is None:
-            entry = None
-        elif authorized and not governing(entry.fields).control.allows_authorized:
+        if authorized and not governing(entry.fields).control.allows_authorized:
             return Pass("authorization", store=True)  # RFC 9111 §3.5
         elif cookie and not _takes_cookie(entry, rules):
             return Pass("cookie")

@@ -1,6 +1,7 @@
 """Byte ranges (RFC 9110 §14): which part of a response answers a request, and what such an answer carries.
 
-Offsets are half open: ``stop`` is one past the last byte.
+Offsets are half open: ``stop`` is one past the last byte. Parts are cut from wholes only: a range on a cold key fetches
+the whole, and what the origin sends as a part goes to who asked for it and is not kept, so that none is ever combined.
 Must not know: bodies. Whoever has one cuts it.
 """
 
@@ -11,9 +12,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
 
-from txstalecache.http.entry import Entry
 from txstalecache.http.fields import members, parse_date
-from txstalecache.http.messages import Fields, RequestHead, ResponseHead
+from txstalecache.http.messages import Fields, RequestHead
 
 __all__ = [
     "MOST_RANGES",
@@ -23,14 +23,10 @@ __all__ = [
     "Unsatisfiable",
     "Whole",
     "boundary",
-    "combine",
-    "content_range",
     "multipart",
     "multipart_head",
-    "part_of_partial",
     "partial_head",
     "select",
-    "storable_partial",
     "unsatisfiable_head",
 ]
 
@@ -148,7 +144,9 @@ def partial_head(fields: Fields, part: Part, length: int) -> Fields:
 
 def unsatisfiable_head(fields: Fields, length: int) -> Fields:
     """The fields of a 416 without a body (RFC 9110 §15.5.17): what is known of the representation is not its."""
-    kept = Fields(pair for pair in fields.pairs if pair[0].lower() in (b"age", b"cache-status", b"date", b"vary", b"via"))
+    kept = Fields(
+        pair for pair in fields.pairs if pair[0].lower() in (b"age", b"cache-status", b"date", b"vary", b"via")
+    )
     return kept.adding(b"Content-Range", b"bytes */%d" % length).adding(b"Content-Length", b"0")
 
 
@@ -184,73 +182,3 @@ def multipart_head(fields: Fields, boundary: bytes, size: int) -> Fields:
         .replacing(b"Content-Type", b"multipart/byteranges; boundary=%s" % boundary)
         .replacing(b"Content-Length", b"%d" % size)
     )
-
-
-# -- stored parts ------------------------------------------------------------------------------------------------------
-
-_CONTENT_RANGE = re.compile(rb"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.IGNORECASE)
-
-
-def content_range(fields: Fields) -> tuple[int, int, int | None] | None:
-    """``(start, stop, length of the whole or None)`` of a single part; None when it is absent or contradicts itself
-    (RFC 9110 §14.4)."""
-    match = _CONTENT_RANGE.fullmatch((fields.get(b"content-range") or b"").strip())
-    if match is None:
-        return None
-    start, stop = int(match[1]), int(match[2]) + 1
-    length = None if match[3] == b"*" else int(match[3])
-    if stop <= start or (length is not None and stop > length):
-        return None
-    return start, stop, length
-
-
-def storable_partial(response: ResponseHead, length: int) -> bool:
-    """Whether a 206 whose body had ``length`` bytes is consistent, so that it can be kept (RFC 9111 §3.3)."""
-    found = content_range(response.fields)
-    return response.status == 206 and found is not None and found[1] - found[0] == length
-
-
-def part_of_partial(entry: Entry, request: RequestHead) -> Part | None:
-    """The bytes **of the stored part** that answer a request for one range, when it has them all (RFC 9111 §3.3).
-
-    None also for a request without Range: a part never answers for the whole. Offsets of the answer's Content-Range
-    are those of the part, plus the start in ``content_range(entry.fields)``.
-    """
-    found = content_range(entry.fields)
-    asked = request.fields.get(b"range")
-    if entry.status != 206 or found is None or asked is None or request.method != b"GET":
-        return None
-    start, stop, length = found
-    specs = _specs(asked)
-    if stop - start != entry.length or length is None or specs is None or len(specs) != 1:
-        return None
-    condition = request.fields.get(b"if-range")
-    if condition is not None and not _still_holds(condition, entry.fields):
-        return None
-    first, last = specs[0]
-    if first is None:
-        first, last = max(0, length - (last or 0)), length - 1
-    wanted = length if last is None else min(last + 1, length)
-    if first < start or wanted > stop or first >= wanted:
-        return None
-    return Part(first - start, wanted - start)
-
-
-def combine(known: Entry, more: Entry) -> tuple[int, tuple[bytes, ...]] | None:
-    """Two parts of one representation as one: where it starts, and its bytes (RFC 9111 §3.4).
-
-    Only with equal strong entity tags and no gap between them; None otherwise.
-    """
-    tag = known.fields.get(b"etag")
-    first, second = content_range(known.fields), content_range(more.fields)
-    if tag is None or tag[:1] != b'"' or tag != more.fields.get(b"etag") or first is None or second is None:
-        return None
-    if first[2] != second[2] or first[1] - first[0] != known.length or second[1] - second[0] != more.length:
-        return None
-    (head, before), (tail, after) = sorted(((known, first), (more, second)), key=lambda pair: pair[1][:2])
-    if after[0] > before[1]:
-        return None
-    if after[1] <= before[1]:
-        return before[0], head.body
-    rest = memoryview(b"".join(tail.body))[before[1] - after[0] :]
-    return before[0], (*head.body, bytes(rest))
