@@ -41,15 +41,15 @@ from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regrou
 from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.registry import Registry
-from txstalecache.http import conditional, forward, policy
+from txstalecache.http import conditional, forward, policy, tags
 from txstalecache.http.entry import Entry
-from txstalecache.http.keys import Key
+from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
-from txstalecache.store import StoreService, open_store
+from txstalecache.store import Hardness, Scope, StoreService, open_store
 from txstalecache.store.interfaces import Found, IStore
 from txstalecache.store.tiered import TieredStore
 
@@ -86,6 +86,7 @@ class CacheResource(Resource):
         self._own_origin: IOrigin | None = None
         if isinstance(origin, str):
             origin = self._own_origin = HttpOrigin(reactor, origin)
+        self._backend = backend
         self._store: IStore = backend.store
         self._clock: IReactorTime = reactor
         self._routes = Routes() if routes is None else routes
@@ -147,6 +148,9 @@ class CacheResource(Resource):
         visit.outcome.why = verdict.why
         if isinstance(verdict, Miss) and found.entry is None and found.vary:
             visit.outcome.why = "vary"
+        if self._backend.protecting and isinstance(verdict, Miss | Validate):
+            self._protect(visit, found.entry, now)
+            return
         match verdict:
             case Fresh(entry):
                 self._from_entry(visit, entry, "hit")
@@ -213,8 +217,12 @@ class CacheResource(Resource):
         )
         landing = await self.registry.solo(plan)
         if isinstance(landing, Attached):
-            for target in policy.invalidates(head, landing.head):
+            targets = policy.invalidates(head, landing.head)
+            for target in targets:
                 self._invalidate(visit, target)
+            if targets:
+                for tag in tags.invalidated(head, landing.head.fields):
+                    self._store.purge(Scope.of_tag(tag), Hardness.HARD)
         self._landed(visit, landing)
 
     # -- answers -------------------------------------------------------------------------------------------------
@@ -241,6 +249,15 @@ class CacheResource(Resource):
                 raise AssertionError("a fetch for one client is not shared")
             case _:
                 assert_never(landing)
+
+    def _protect(self, visit: Visit, entry: Entry | None, now: float) -> None:
+        """Without its Redis a fleet would send the origin all that it usually keeps away from it."""
+        visit.outcome.why = "protect"
+        if entry is not None and policy.stands_in(entry, visit.head, None, now):
+            visit.outcome.verdict = "stale"
+            self._from_entry(visit, entry, "hit")
+        else:
+            visit.exchange.answer(respond.failure(visit, 503, "protect", self.registry.limits.retry_after))
 
     def _refuse(self, visit: Visit, status: int, why: str) -> None:
         visit.outcome.why = why
@@ -277,9 +294,38 @@ class CacheResource(Resource):
     def _invalidate(self, visit: Visit, target: bytes) -> None:
         """RFC 9111 §4.4, before the client hears of the success."""
         head = visit.head
-        key = visit.route.template.key(RequestHead(b"GET", target, head.fields, head.scheme, head.authority))
+        asked = RequestHead(b"GET", target, head.fields, head.scheme, head.authority)
+        template = self._routes.pick(asked).template
+        key = template.key(asked)
         self._store.discard(key)
         self.registry.invalidate(key)
+        if template.fields or template.cookies or template.needs_body:
+            # Other clients' requests for the same target have other keys.
+            self._store.purge(Scope.of_url(target, key.host), Hardness.HARD)
+
+    # -- purging -------------------------------------------------------------------------------------------------
+
+    def purge(self, scope: Scope, hardness: Hardness = Hardness.HARD) -> Deferred[bool]:
+        """Let nothing of ``scope`` be used whose fetch began before now: at once in this process, in all others that
+        share its Redis once that has heard of it. Fires with whether it has; if not, it is told when it is back. Never
+        fails. A SOFT purge leaves stale what it covers."""
+        return self._store.purge(scope, hardness)
+
+    def refresh(self, url: bytes) -> Deferred[None]:
+        """Purge ``url`` (``http://host/target``) softly, and fetch it anew behind everybody's back: as a client would
+        that sends nothing about itself. Fires once the fetch is under way. ValueError when it is no such URL."""
+        scheme, host, target = split_url(url)
+        head = RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
+        route = self._routes.pick(head)
+        visit = Visit(NOBODY, head, route, route.template.key(head), self._store.now())
+        self._store.purge(Scope.of_url(target, visit.key.host), Hardness.SOFT)
+        return self._store.lookup(visit.key, head).addCallback(lambda found: self._renew(visit, found))
+
+    def _renew(self, visit: Visit, found: Found) -> None:
+        if found.entry is not None:
+            self.registry.refresh(self._renewing(visit, found.entry, found.vary))
+        else:
+            self.registry.refresh(self._shared(visit, None, Fields(), found.vary))
 
     def _record(self, exchange: Exchange, outcome: Outcome) -> None:
         if self._log is None:

@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 from txstalecache.http.fields import SECRETS, is_token
 from txstalecache.http.messages import RequestHead
 
-__all__ = ["DEFAULT_TEMPLATE", "Key", "KeyTemplate", "KeyTemplateError"]
+__all__ = ["DEFAULT_TEMPLATE", "Key", "KeyTemplate", "KeyTemplateError", "split_url"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,19 @@ class Key:
 
     def __eq__(self, other: object) -> bool:
         return self.parts == other.parts if isinstance(other, Key) else NotImplemented
+
+
+_URL = re.compile(rb"(https?)://([^/?#\s@\\]+)([/?][\x21\x22\x24-\x7e]*)?", re.IGNORECASE)
+
+
+def split_url(url: bytes) -> tuple[bytes, bytes, bytes]:
+    """Scheme, authority and target of an absolute URL, as a request for it would have them. ValueError when it is none,
+    or has a fragment or a user in it."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        raise ValueError("expected a URL (like http://example.org/path), without user, fragment or spaces")
+    target = found[3] or b"/"
+    return found[1].lower(), found[2].lower(), target if target.startswith(b"/") else b"/" + target
 
 
 class KeyTemplateError(ValueError):
