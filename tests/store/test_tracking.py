@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from twisted.internet.defer import Deferred, succeed
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
 from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
+from txstalecache.http.entry import Marker, MarkerKind
 from txstalecache.store import StoreService
 from txstalecache.store.envelope import PIECE
 from txstalecache.store.layout import Layout
@@ -54,6 +58,85 @@ async def test_what_changes_elsewhere_leaves_memory_within_50_ms(
     await until(lambda: one.store.peek(key(), get()) is None, 1.0)
     expected = new if change == "another process" else None
     assert (await one.store.lookup(key(), get())).entry == expected
+
+
+@async_test
+async def test_own_plain_writes_do_not_come_back(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(shared_redis.url)
+    await in_memory(backend)
+    cookie = Marker(MarkerKind.COOKIE, backend.store.now() + 60, "implicit")
+    backend.store.mark(key(), cookie)
+    await backend.store.flush()
+    await pause(0.1)
+    found = backend.store.peek(key(), get())
+    assert found is not None and found.entry is not None and found.marker == cookie
+
+
+class Held:
+    """Holds back what Redis answers to reads, as if it took long."""
+
+    def __init__(self, backend: Any) -> None:
+        self.client: Any = backend._client
+        self.read = self.client.read
+        self.client.read = self._read
+        self.answers: list[tuple[Deferred[Any], Deferred[Any]]] = []
+
+    def _read(self, commands: Any) -> Deferred[Any]:
+        late: Deferred[Any] = Deferred()
+        self.answers.append((self.read(commands), late))
+        return late
+
+    async def release(self, how_many: int) -> None:
+        """Let the first answers through, and everything that is asked from now on."""
+        self.client.read = self.read
+        let, self.answers = self.answers[:how_many], self.answers[how_many:]
+        for answer, late in let:
+            late.callback(await answer)
+
+
+@async_test
+async def test_an_answer_that_was_overtaken_by_a_change_is_not_kept(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    old, new = entry(one.store.now(), b"old"), entry(one.store.now() + 0.01, b"new")
+    one.store.put(key(), old, 600)
+    await one.store.flush()
+    await pause(0.05)
+    held = Held(two)
+    asked = two.store.lookup(key(), get())
+    assert (await held.answers[0][0])[0][2] is not None  # Redis has answered with the old one
+    held.answers[0] = (succeed(await held.answers[0][0]), held.answers[0][1])
+    heard = two.changes.wait(key().digest)
+    one.store.put(key(), new, 600)
+    await heard
+    await pause(0.05)
+    later = two.store.lookup(key(), get())
+    assert len(held.answers) == 2  # which does not join the first
+    await held.release(1)
+    assert (await asked).entry == old
+    assert two.store.peek(key(), get()) is None
+    await held.release(1)
+    assert (await later).entry == new
+
+
+@async_test
+async def test_an_answer_from_before_a_discard_is_not_given_after_it(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(shared_redis.url)
+    backend.store.put(key(), entry(backend.store.now()), 600)
+    await backend.store.flush()
+    await until(lambda: backend.store.peek(key(), get()) is None)
+    held = Held(backend)
+    asked = backend.store.lookup(key(), get())
+    answer = await held.answers[0][0]
+    held.answers[0] = (succeed(answer), held.answers[0][1])
+    backend.store.discard(key())
+    await until(lambda: not backend.store._pending)
+    await held.release(1)
+    assert (await asked).entry is None
+    assert backend.store.peek(key(), get()) is None
 
 
 @async_test

@@ -47,6 +47,8 @@ class StoreService(Service):
 
     #: How long ``ready`` waits for Redis at most, in seconds.
     PATIENCE = 2.0
+    #: How long stopping waits for writes that are on their way and getting there, in seconds.
+    FAREWELL = 5.0
 
     def __init__(self, reactor: IReactorTime, redis: str, prefix: str, memory: int, mode: str, embedded: int) -> None:
         if mode not in MODES:
@@ -194,8 +196,9 @@ class StoreService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await self.store.flush()
         if self._client is not None:
+            # A slow line may take longer than is waited for.
+            await self.store.flush().addTimeout(self.FAREWELL, self._reactor, lambda result, seconds: None)
             # What was waited for may end as a connection is lost, and ClientService cannot be stopped from there.
             await deferLater(self._reactor, 0, lambda: None)
         if self._tracking is not None:

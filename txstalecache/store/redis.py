@@ -80,8 +80,8 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         self.owner = owner
         self.usable = False
         self._refused = False
-        self.stalled = False
-        """Something is late: nothing more is asked here until it answers."""
+        self._heard = owner.client.clock.seconds()
+        """When something last came from there."""
         self._batches: deque[_Batch] = deque()
 
     def connectionMade(self) -> None:
@@ -116,7 +116,6 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
             # Most likely TLS: what is wrong with a certificate is known only after "connecting" has succeeded.
             self.owner.unusable(f"connection lost at once: {why.getErrorMessage() or why.value!r}")
         was, self.usable = self.usable, False
-        self.stalled = False
         super().connectionLost(why)
         if was:
             self.owner.lost(self)
@@ -132,25 +131,31 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         batch = _Batch(len(commands), Deferred(), client.clock.seconds())
         self._batches.append(batch)
         self.transport.write(b"".join([hiredis.pack_command(cast("_Words", tuple(command))) for command in commands]))
-        client.deadlines.add(limit, lambda: self._late(batch))
+        client.deadlines.add(limit, lambda: self._late(batch, limit))
         return batch.done
 
-    def _late(self, batch: _Batch) -> None:
+    def _late(self, batch: _Batch, limit: float) -> None:
         if batch.answered or batch not in self._batches:
             return
-        limits = self.owner.client.limits
-        self.stalled = True
+        client = self.owner.client
+        longest, now = client.limits.write, client.clock.seconds()
+        quiet = now - max(batch.sent, self._heard)
+        if limit < longest and not batch.done.called:
+            batch.done.errback(Unavailable("no answer in time"))
+            client.hangs()
+        if quiet < longest - Deadlines.TICK:
+            # What is large takes its time on a slow line: as long as answers come, it goes on.
+            client.deadlines.add(longest - quiet, lambda: self._late(batch, longest))
+            return
+        # Nothing for this long: what answers later is not worth having, and a hung connection is not a connection.
         if not batch.done.called:
             batch.done.errback(Unavailable("no answer in time"))
-        left = batch.sent + limits.write - self.owner.client.clock.seconds()
-        if left <= Deadlines.TICK:
-            # Nothing for this long: what answers later is not worth having, and a hung connection is not a connection.
-            self.transport.abortConnection()
-        else:
-            self.owner.client.deadlines.add(left, lambda: self._late(batch))
+        client.gives_up()
+        self.transport.abortConnection()
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         reader = self._reader
+        self._heard = self.owner.client.clock.seconds()
         try:
             reader.feed(data)
             reply = reader.gets()
@@ -163,11 +168,11 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
     def replyReceived(self, reply: object) -> None:
         if not self._batches:
             raise txredisapi.InvalidResponse("a reply nobody asked for")
+        self.owner.client.answers()
         batch = self._batches[0]
         batch.replies.append(Refused(str(reply)) if isinstance(reply, Exception) else reply)
         if batch.answered:
             self._batches.popleft()
-            self.stalled = False
             if not batch.done.called:
                 batch.done.callback(batch.replies)
 
@@ -217,13 +222,11 @@ class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
         self.client.failed(why)
 
     def pick(self) -> Wire | None:
-        """Any usable connection on which nothing is late, in turn."""
+        """Any usable connection, in turn."""
+        if not self.usable:
+            return None
         self._turn += 1
-        for n in range(len(self.usable)):
-            wire = self.usable[(self._turn + n) % len(self.usable)]
-            if not wire.stalled:
-                return wire
-        return None
+        return self.usable[self._turn % len(self.usable)]
 
     def close(self) -> Deferred[None]:
         """Close all connections at once: a server that hangs would not let go of those with something unsent."""
@@ -289,7 +292,7 @@ class RedisClient:
         self._writer = Connections(self, 1)
         self._readers = Connections(self, pool - 1) if pool > 1 else self._writer
         self._breaker = Breaker()
-        self._up = False
+        self._up = self._hangs = self._gave_up = False
         self._said: bool | None = None
         self._why = "not connected yet"
         self._complained = False
@@ -364,8 +367,8 @@ class RedisClient:
 
     @property
     def available(self) -> bool:
-        """Whether a command has a chance: connected, the breaker closed, and nothing late where it would go."""
-        return self._up and (self._readers.pick() or self._writer.pick()) is not None
+        """Whether a command has a chance: connected, the breaker closed, and nothing late."""
+        return self._up and not self._hangs
 
     @property
     def breaker_open(self) -> bool:
@@ -376,14 +379,14 @@ class RedisClient:
 
     def read(self, commands: Sequence[Command]) -> Deferred[list[object]]:
         """The replies to ``commands``, within the read time limit."""
-        wire = (self._readers.pick() or self._writer.pick()) if self._up else None
+        wire = (self._readers.pick() or self._writer.pick()) if self.available else None
         if wire is None:
             return fail(Unavailable(self._why))
         return wire.send(commands, self.limits.read).addCallbacks(self._heard, self._unheard)
 
     def write(self, commands: Sequence[Command], size: int = 0) -> Deferred[list[object]]:
         """The replies to ``commands``, in the order written, within the write time limit."""
-        wire = self._writer.pick() if self._up else None
+        wire = self._writer.pick() if self.available else None
         if wire is None or self.waiting + size > self.limits.waiting:
             self.dropped += 1
             return fail(Unavailable(self._why if wire is None else "too much is waiting to be written"))
@@ -454,9 +457,22 @@ class RedisClient:
         self._breaker.failed(self.clock.seconds())
         self._settle()
 
+    def hangs(self) -> None:
+        """Something is late: until something answers nothing more is asked but the probe."""
+        self._hangs = True
+
+    def gives_up(self) -> None:
+        """Something was late for so long that its connection is closed: that is no longer a matter of waiting."""
+        self._hangs = self._gave_up = True
+        self.failed("no answer in time")
+
+    def answers(self) -> None:
+        """Something came. Whether all is well again the next probe says."""
+        self._hangs = self._gave_up = False
+
     def _settle(self) -> None:
         """Bring ``available`` up to date and say so once."""
-        up = bool(self._writer.usable) and not self._breaker.open and not self._closed
+        up = bool(self._writer.usable) and not (self._breaker.open or self._gave_up or self._closed)
         if up == self._up and self._said is not None:
             return
         self._up = up
@@ -487,7 +503,7 @@ class RedisClient:
     def _tick(self) -> None:
         if self._closed:
             return
-        if not self._up:
+        if not self.available:
             self._probe()
         elif self.clock.seconds() - self._measured > self.limits.clock:
             wire = self._readers.pick() or self._writer.pick()
