@@ -19,7 +19,7 @@ from txstalecache.http.messages import RequestHead
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.origin.interfaces import Deadlines
 
-__all__ = ["Condition", "Match", "Route", "Routes", "within"]
+__all__ = ["Condition", "Match", "Networks", "Route", "Routes", "within"]
 
 #: A field that has to be there, and what it has to say (None: whatever).
 Condition = tuple[bytes, bytes | None]

@@ -143,7 +143,7 @@ class FastLane:
             if head is None:
                 return None
             route = self._routes.pick(head)
-            if route.template.needs_body:
+            if not route.plain:
                 return None
             asked = _Asked(head, route)
         if len(data) <= self.HEAD:

@@ -21,10 +21,13 @@ def peer_host(address: IAddress | None) -> bytes:
     return str(host).encode("ascii", "replace") if host else b"-"
 
 
-def forwarded(fields: Fields, request: Request) -> Fields:
-    """``fields`` with what the client claims about itself replaced by what its connection shows."""
-    return (
-        fields.without(*_SAID_BY_CLIENTS)
-        .adding(b"X-Forwarded-For", peer_host(request.client))
-        .adding(b"X-Forwarded-Proto", b"https" if request.isSecure() else b"http")
-    )
+def forwarded(fields: Fields, request: Request, trusted: bool = False) -> Fields:
+    """``fields`` with what the client claims about itself replaced by what its connection shows. What a ``trusted``
+    proxy says of its own client stays, its address is added."""
+    proto = b"https" if request.isSecure() else b"http"
+    peer = peer_host(request.client)
+    if not trusted:
+        return fields.without(*_SAID_BY_CLIENTS).adding(b"X-Forwarded-For", peer).adding(b"X-Forwarded-Proto", proto)
+    before = fields.get(b"x-forwarded-for")
+    fields = fields.replacing(b"X-Forwarded-For", peer if before is None else before + b", " + peer)
+    return fields if b"x-forwarded-proto" in fields else fields.adding(b"X-Forwarded-Proto", proto)

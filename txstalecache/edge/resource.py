@@ -15,28 +15,34 @@ Must not know: how fetches are shared, where entries live, what RFC 9111 says.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from hashlib import blake2b
+from random import random
 from typing import Any, assert_never
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.web.http import Request
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from txstalecache.config.routes import Route, Routes
+from txstalecache.config.routes import Networks, Route, Routes, within
 from txstalecache.edge import respond
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.fastlane import FastLane
 from txstalecache.edge.forwarded import forwarded, peer_host
 from txstalecache.edge.limits import EdgeLimits
+from txstalecache.edge.prepare import addressed, early, meets, prepared
 from txstalecache.edge.reply import refusal
 from txstalecache.edge.upload import request_body
+from txstalecache.edge.uses import Uses
 from txstalecache.edge.validate import Rejected, request_head
 from txstalecache.edge.visit import NOBODY, Outcome, Visit
+from txstalecache.edge.whole import KeptBody, whole
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
@@ -69,12 +75,16 @@ class CacheResource(Resource):
 
     isLeaf = True
 
+    _hook_failures = Logger()
+
     def __init__(
         self,
         origin: IOrigin | str,
         store: StoreService | None = None,
         *,
         routes: Routes | None = None,
+        origins: Mapping[str, IOrigin] | None = None,
+        trusted_proxies: Networks = (),
         limits: Limits = Limits(),
         log: Callable[[Record], None] | None = None,
         reactor: Any = None,
@@ -90,6 +100,10 @@ class CacheResource(Resource):
         self._store: IStore = backend.store
         self._clock: IReactorTime = reactor
         self._routes = Routes() if routes is None else routes
+        self.origins: Mapping[str, IOrigin] = {} if origins is None else origins
+        """The upstreams that routes name; may be replaced at any time."""
+        self._trusted_proxies = trusted_proxies
+        self._uses = Uses()
         self._log = log
         self.registry = Registry(reactor, origin, backend.store, backend.leases, limits)
 
@@ -126,20 +140,60 @@ class CacheResource(Resource):
             exchange.answer(refusal(rejected.status, rejected.why))
             return
         route = self._routes.pick(head)
+        head = prepared(route, head)
         visit = Visit(exchange, head, route, route.template.key(head), self._store.now())
         exchange.done = lambda: self._record(exchange, visit.outcome)
         if forward.looped(head):
             self._refuse(visit, 508, "loop")
             return
         body = request_body(exchange.request)
-        if body is not None:
+        if body is not None and not await self._read(visit, body):
             # What a body says is not in the key.
             await self._alone(visit, Pass("body" if head.method in route.rules.methods else "method"), body)
+            return
+        if not route.plain and await self._excepted(visit):
             return
         found = self._store.peek(visit.key, head)
         if found is None:
             found = await self._store.lookup(visit.key, head)
         await self._act(visit, found)
+
+    async def _read(self, visit: Visit, body: IBodyProducer) -> bool:
+        """Take ``body`` into the key, where the route caches such requests and it is not too long."""
+        route, head = visit.route, visit.head
+        if head.method not in route.rules.methods or head.method in (b"GET", b"HEAD"):
+            return False
+        data = await whole(body, route.max_key_body)
+        if data is None:
+            return False
+        visit.body = KeptBody(data)
+        visit.key = route.template.key(head, blake2b(data, digest_size=20).digest())
+        return True
+
+    async def _excepted(self, visit: Visit) -> bool:
+        """Do what the route says of this very request; whether it has been answered by that."""
+        route, head = visit.route, visit.head
+        if head.method not in route.rules.methods:
+            return False
+        if route.hooks is not None and route.hooks.key is not None:
+            try:
+                visit.key = replace(visit.key, parts=(*visit.key.parts, b"hook", bytes(route.hooks.key(head))))
+            except Exception:
+                self._hook_failures.failure("the key hook of {route} failed", route=route.name)
+                await self._alone(visit, Pass("hook"), visit.body)
+                return True
+        trusted = within(getattr(visit.exchange.request.client, "host", None), route.trusted)
+        if trusted and meets(head, route.bypass):
+            await self._alone(visit, Pass("bypass"), visit.body)
+            return True
+        if route.min_uses > 1:
+            visit.stored = self._uses.count(visit.key) >= route.min_uses
+        if trusted and meets(head, route.refresh):
+            visit.outcome.verdict, visit.outcome.why = "miss", "refresh"
+            found = await self._store.lookup(visit.key, head)
+            await self._join(visit, self._shared(visit, None, Fields(), found.vary), forced=True)
+            return True
+        return False
 
     async def _act(self, visit: Visit, found: Found) -> None:
         now = self._store.now()
@@ -154,6 +208,9 @@ class CacheResource(Resource):
         match verdict:
             case Fresh(entry):
                 self._from_entry(visit, entry, "hit")
+                beta = visit.route.refresh_ahead
+                if beta and early(entry, now, beta, 1.0 - random()):
+                    self.registry.refresh(self._renewing(visit, entry, found.vary))
             case Stale(entry):
                 self._from_entry(visit, entry, "hit")
                 # Nothing below touches the request: the client is free.
@@ -203,7 +260,10 @@ class CacheResource(Resource):
         visit.outcome.verdict, visit.outcome.why, visit.outcome.role = "pass", verdict.why, "alone"
         visit.outcome.collapsed = collapsed
         head = visit.head
-        fetch = replace(head, fields=forwarded(forward.alone(head), visit.exchange.request))
+        asking = visit.exchange.request
+        trusted = within(getattr(asking.client, "host", None), self._trusted_proxies)
+        fields = addressed(visit.route, forwarded(forward.alone(head), asking, trusted))
+        fetch = replace(head, fields=fields)
         plan = Plan(
             key=visit.key,
             request=head,
@@ -212,8 +272,11 @@ class CacheResource(Resource):
             clocks=visit.route.clocks,
             deadlines=visit.route.deadlines,
             sharing=sharing if verdict.store else Sharing.PRIVATE,
-            body=body,
+            body=body if body is not None else visit.body,
             informational=visit.exchange.inform,
+            origin=self._origin_of(visit.route),
+            hooks=visit.route.hooks,
+            stored=visit.stored,
         )
         landing = await self.registry.solo(plan)
         if isinstance(landing, Attached):
@@ -269,12 +332,17 @@ class CacheResource(Resource):
         """A fetch that anybody with the same key may share: it says nothing about who asks."""
         rules, head = visit.route.rules, visit.head
         keyed = rules.keyed_fields.union(names)
+        if visit.body is not None:
+            conditions = Fields()  # RFC 9110 §13.1: of another method they mean something else
+        fields = addressed(visit.route, forward.shared(head, keyed, conditions))
         return Plan(
             key=visit.key,
             request=head,
-            fetch=RequestHead(
-                head.method, head.target, forward.shared(head, keyed, conditions), head.scheme, head.authority
-            ),
+            fetch=RequestHead(head.method, head.target, fields, head.scheme, head.authority),
+            body=visit.body,
+            origin=self._origin_of(visit.route),
+            hooks=visit.route.hooks,
+            stored=visit.stored,
             rules=rules,
             clocks=visit.route.clocks,
             deadlines=visit.route.deadlines,
@@ -283,6 +351,10 @@ class CacheResource(Resource):
             names=names,
             informational=visit.exchange.inform,
         )
+
+    def _origin_of(self, route: Route) -> IOrigin | None:
+        """Who is asked under ``route``; None: the only one there is."""
+        return None if route.upstream is None else self.origins.get(route.upstream)
 
     def _renewing(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> Plan:
         """The fetch behind a stale answer; a HEAD request that met a stale entry has the whole of it renewed."""

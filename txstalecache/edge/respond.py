@@ -129,7 +129,11 @@ _X_CACHE = {"fresh": b"HIT", "stale": b"STALE", "validate": b"EXPIRED", "miss": 
 
 def _told(visit: Visit, reply: Reply, status: CacheStatus, stored: str) -> Reply:
     """With what happened in ``Cache-Status`` (RFC 9211) and, where the route says so, in the seed's two fields."""
-    fields = append(reply.fields, status.member())
+    route = visit.route
+    fields = reply.fields.without(*route.hide) if route.hide else reply.fields
+    for name, value in route.respond_with:
+        fields = fields.replacing(name, value)
+    fields = append(fields, status.member())
     if visit.route.show_outcome:
         fields = fields.adding(b"X-Cache", _X_CACHE.get(visit.outcome.verdict, b"BYPASS"))
         fields = fields.adding(b"X-Store", stored.encode("ascii"))

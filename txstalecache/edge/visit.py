@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import cast
 
+from twisted.web.iweb import IBodyProducer
+
 from txstalecache.config.routes import Route
 from txstalecache.edge.exchange import Exchange
 from txstalecache.flight.landing import Settled
@@ -55,3 +57,7 @@ class Visit:
     arrived: float
     """In the store's time."""
     outcome: Outcome = field(default_factory=Outcome)
+    body: IBodyProducer | None = None
+    """What is part of the key, and goes with every fetch of it."""
+    stored: bool = True
+    """False: not asked for often enough to be stored."""
