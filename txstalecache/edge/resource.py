@@ -230,17 +230,19 @@ class CacheResource(Resource):
         """Wait for a shared fetch, among those whom its answer suits."""
         if forced:
             plan = replace(plan, began_after=visit.arrived)
+        entry, conditions, began_after = plan.entry, plan.conditions, plan.began_after
         for _ in range(ROUNDS):
             waiting, leads = self.registry.join(plan)
+            # Ten thousand may wait: none of them holds more than it has to.
+            del plan
+            visit.head.fields.forget()
             visit.outcome.role = "leader" if leads else "waiter"
             since = self._clock.seconds()
             landing = await waiting
             visit.outcome.wait += self._clock.seconds() - since
             if not isinstance(landing, Regroup):
                 break
-            plan = replace(
-                self._shared(visit, plan.entry, plan.conditions, landing.names), began_after=plan.began_after
-            )
+            plan = replace(self._shared(visit, entry, conditions, landing.names), began_after=began_after)
         else:
             landing = Alone("vary")
         if isinstance(landing, Alone):

@@ -34,6 +34,10 @@ class Fields:
                 index.setdefault(name.lower(), []).append(value)
         return index
 
+    def forget(self) -> None:
+        """Free what makes looking up names quick; it is made again when next asked for."""
+        self._index = None
+
     def get(self, name: bytes) -> bytes | None:
         """All values of ``name`` (lower case) joined with ``", "`` (RFC 9110 §5.2), or None when it is absent."""
         values = self._lines().get(name)
