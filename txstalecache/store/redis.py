@@ -367,8 +367,13 @@ class RedisClient:
 
     @property
     def available(self) -> bool:
-        """Whether a command has a chance: connected, the breaker closed, and nothing late."""
+        """Whether it is worth waiting for an answer: connected, the breaker closed, and nothing late."""
         return self._up and not self._hangs
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write has a chance. Nobody waits for it: it may be sent while something is late."""
+        return self._up
 
     @property
     def breaker_open(self) -> bool:
@@ -386,7 +391,7 @@ class RedisClient:
 
     def write(self, commands: Sequence[Command], size: int = 0) -> Deferred[list[object]]:
         """The replies to ``commands``, in the order written, within the write time limit."""
-        wire = self._writer.pick() if self.available else None
+        wire = self._writer.pick() if self._up else None
         if wire is None or self.waiting + size > self.limits.waiting:
             self.dropped += 1
             return fail(Unavailable(self._why if wire is None else "too much is waiting to be written"))

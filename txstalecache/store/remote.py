@@ -38,7 +38,11 @@ class ICommands(Protocol):
 
     @property
     def available(self) -> bool:
-        """Whether it is worth trying."""
+        """Whether it is worth waiting for an answer."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write has a chance."""
 
     def read(self, commands: Sequence[Command]) -> Deferred[list[object]]:
         """The replies, within the read time limit; else fails with ``Unavailable``."""
@@ -82,6 +86,11 @@ class Remote:
     def available(self) -> bool:
         """Whether Redis is worth asking."""
         return self._commands.available
+
+    @property
+    def writable(self) -> bool:
+        """Whether Redis is worth telling."""
+        return self._commands.writable
 
     # -- reading ----------------------------------------------------------------------------------------------------
 

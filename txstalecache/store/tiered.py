@@ -279,7 +279,7 @@ class TieredStore:
         keep = min(keep, Remote.LONGEST)
         now = self.clock.now()
         remote = self.remote
-        reachable = remote is not None and remote.available
+        reachable = remote is not None and remote.writable
         body_id = Remote.body_id(entry) if reachable else ""
         variant = Variant.of(entry, now + keep, body_id)
         shelf = self._open(key, now)
@@ -315,7 +315,7 @@ class TieredStore:
         self.memory.put(shelf)
         self._taint(key)
         remote = self.remote
-        if remote is None or not remote.available:
+        if remote is None or not remote.writable:
             return
         pending = self._pend(key)
         pending.shelf.mark(marker)
@@ -328,7 +328,7 @@ class TieredStore:
             self.memory.put(shelf)
         self._taint(key)
         remote = self.remote
-        if remote is None or not remote.available:
+        if remote is None or not remote.writable:
             return
         pending = self._pend(key)
         pending.shelf.private = None
@@ -365,7 +365,7 @@ class TieredStore:
         if len(self._untold) > self.MOST:
             self._untold.popitem(last=False)
             self.unwritten += 1
-        if remote.available:
+        if remote.writable:
             pending = self._pend(key)
             pending.shelf.discard(when)
             pending.shelf.complete = True
