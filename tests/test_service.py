@@ -115,6 +115,14 @@ def answer(client: socket.socket) -> tuple[str, bytes]:
     return head.decode("latin-1"), body
 
 
+def begin_slow(client: socket.socket, port: int) -> None:
+    """A request that is in progress, for most of a second yet, when this returns."""
+    ask(port, "/warm")
+    client.sendall(b"GET /slow HTTP/1.1\r\nHost: demo\r\n\r\n")
+    # A hit sent after it and answered says that it was read.
+    ask(port, "/warm")
+
+
 @both
 def test_the_demo_answers_slowly_once_and_then_at_once(runner: str, tmp_path: Path) -> None:
     with running(runner, ["--demo", "--redis", "embedded"], tmp_path) as proxy:
@@ -162,9 +170,7 @@ def test_sigterm_lets_requests_in_progress_have_their_answers_and_ends_with_0(ru
             socket.create_connection(("127.0.0.1", port), timeout=20) as idle,
         ):
             ask(port, "/warm", idle)
-            client.sendall(b"GET /slow HTTP/1.1\r\nHost: demo\r\n\r\n")
-            # An answer to another request says that the one before it on the wire was read.
-            ask(port, "/warm")
+            begin_slow(client, port)
             proxy.process.send_signal(signal.SIGTERM)
             head, body = answer(client)
             assert head.startswith("HTTP/1.1 200")
@@ -178,8 +184,7 @@ def test_ctrl_c_ends_the_proxy_first_and_its_redis_after_the_last_answer(tmp_pat
         port = demo_port(proxy)
         proxy.wait_for("Redis at .* is connected")
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
-            client.sendall(b"GET /slow HTTP/1.1\r\nHost: demo\r\n\r\n")
-            ask(port, "/other")
+            begin_slow(client, port)
             # A terminal sends it to the whole group, the embedded server included.
             os.killpg(proxy.process.pid, signal.SIGINT)
             answer(client)
@@ -193,8 +198,7 @@ def test_sigterm_twice_changes_nothing(tmp_path: Path) -> None:
     with running("twistd", ["--demo", "--redis", "memory"], tmp_path) as proxy:
         port = demo_port(proxy)
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
-            client.sendall(b"GET /slow HTTP/1.1\r\nHost: demo\r\n\r\n")
-            ask(port, "/other")
+            begin_slow(client, port)
             proxy.process.send_signal(signal.SIGTERM)
             proxy.process.send_signal(signal.SIGTERM)
             answer(client)
