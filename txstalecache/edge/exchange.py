@@ -16,12 +16,16 @@ from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, Request
 from twisted.web.http_headers import Headers
 
+from txstalecache.edge.channel import CacheRequest
 from txstalecache.edge.reasons import reason
 from txstalecache.edge.reply import WHOLE, Reply, refusal
 from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.http.messages import Fields, ResponseHead
 
 __all__ = ["Exchange", "headers_of"]
+
+
+_NONE = Headers()
 
 
 class Exchange:
@@ -53,6 +57,11 @@ class Exchange:
         """Serve the request with ``serving``; whatever it raises becomes a 500 or an aborted connection."""
         task = self._task = Deferred.fromCoroutine(serving)
         task.addErrback(self._crashed)
+
+    def lighten(self) -> None:
+        """The request is about to wait among many: what has gone into its head is not held twice."""
+        if isinstance(self.request, CacheRequest):
+            self.request.requestHeaders = _NONE
 
     # -- answering -----------------------------------------------------------------------------------------------
 

@@ -136,13 +136,14 @@ class CacheResource(Resource):
             head = request_head(exchange.request)
         except Rejected as rejected:
             outcome = Outcome(why=rejected.why)
-            exchange.done = lambda: self._record(exchange, outcome)
+            sent = _lines(exchange.request.requestHeaders)
+            exchange.done = lambda: self._record(exchange, outcome, sent)
             exchange.answer(refusal(rejected.status, rejected.why))
             return
         route = self._routes.pick(head)
         head = prepared(route, head)
         visit = Visit(exchange, head, route, route.template.key(head), self._store.now())
-        exchange.done = lambda: self._record(exchange, visit.outcome)
+        exchange.done = lambda: self._record(exchange, visit.outcome, head.fields)
         if forward.looped(head):
             self._refuse(visit, 508, "loop")
             return
@@ -236,6 +237,7 @@ class CacheResource(Resource):
             # Ten thousand may wait: none of them holds more than it has to.
             del plan
             visit.head.fields.forget()
+            visit.exchange.lighten()
             visit.outcome.role = "leader" if leads else "waiter"
             since = self._clock.seconds()
             landing = await waiting
@@ -401,11 +403,10 @@ class CacheResource(Resource):
         else:
             self.registry.refresh(self._shared(visit, None, Fields(), found.vary))
 
-    def _record(self, exchange: Exchange, outcome: Outcome) -> None:
+    def _record(self, exchange: Exchange, outcome: Outcome, fields: Fields) -> None:
         if self._log is None:
             return
         request, duration = exchange.request, self._clock.seconds() - exchange.began
-        fields = request.requestHeaders
         self._log(
             Record(
                 time=self._store.now() - duration,
@@ -429,6 +430,10 @@ class CacheResource(Resource):
         )
 
 
-def _first(headers: Headers, name: bytes) -> bytes | None:
-    values = headers.getRawHeaders(name)
+def _first(fields: Fields, name: bytes) -> bytes | None:
+    values = fields.get_all(name)
     return values[0] if values else None
+
+
+def _lines(headers: Headers) -> Fields:
+    return Fields((name, value) for name, values in headers.getAllRawHeaders() for value in values)
