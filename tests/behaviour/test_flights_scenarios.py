@@ -169,7 +169,12 @@ async def test_s6_who_joins_late_has_at_once_what_has_come(origin: ScriptedOrigi
     piece = b"x" * 100_000
     origin.on(
         "/x",
-        [Head(200, [*SHARED, ("Content-Length", str(10 * len(piece)))]), Chunk(piece * 3), Gate("rest"), Chunk(piece * 7)],
+        [
+            Head(200, [*SHARED, ("Content-Length", str(10 * len(piece)))]),
+            Chunk(piece * 3),
+            Gate("rest"),
+            Chunk(piece * 7),
+        ],
     )
     proxy = await make_proxy(origin.url)
     first = open_exchange(proxy.port, "GET", "/x", keep=False)

@@ -1,8 +1,9 @@
 """Many clients in a process of their own: ``python -m tests.load.client_process PORT COUNT [BYTES_PER_SECOND SLOW]``.
 
 Connects COUNT times, then says ``connected``. After a line on standard input each sends one request for ``/x``; SLOW of
-them read no faster than BYTES_PER_SECOND. When all have ended, one line of JSON: how many were answered whole, the
-digests of the bodies, and when the last quick one and the last of all had its last byte (``time.monotonic``).
+them read no faster than BYTES_PER_SECOND. When the others have ended, one line of JSON about them: how many were
+answered whole, the digests of the bodies, when the last had its last byte (``time.monotonic``). When all have ended, the
+same about all.
 """
 
 from __future__ import annotations
@@ -52,6 +53,16 @@ class Client:
         self.done = time.monotonic()
 
 
+def told(clients: list[Client]) -> dict[str, object]:
+    """What became of them."""
+    return {
+        "statuses": sorted({client.status for client in clients}),
+        "whole": sum(client.whole for client in clients),
+        "digests": sorted({client.digest.hexdigest() for client in clients if client.whole}),
+        "done": max(client.done for client in clients),
+    }
+
+
 async def run(port: int, count: int, rate: int, slow: int) -> None:
     clients = [Client(rate if number < slow else None) for number in range(count)]
     for start in range(0, count, 200):
@@ -63,16 +74,11 @@ async def run(port: int, count: int, rate: int, slow: int) -> None:
         asking.append(asyncio.ensure_future(client.ask()))
         if number % 100 == 99:
             await asyncio.sleep(0)
+    quick = [client for client in clients if client.rate is None]
+    await asyncio.gather(*[task for task, client in zip(asking, clients, strict=True) if client.rate is None])
+    print(json.dumps(told(quick)), flush=True)
     await asyncio.gather(*asking)
-    told = {
-        "statuses": sorted({client.status for client in clients}),
-        "whole": sum(client.whole for client in clients),
-        "quick_whole": sum(client.whole for client in clients if client.rate is None),
-        "digests": sorted({client.digest.hexdigest() for client in clients if client.whole}),
-        "quick_done": max((client.done for client in clients if client.rate is None), default=0.0),
-        "done": max(client.done for client in clients),
-    }
-    print(json.dumps(told), flush=True)
+    print(json.dumps(told(clients)), flush=True)
     await asyncio.to_thread(sys.stdin.readline)
 
 

@@ -232,10 +232,11 @@ class CacheResource(Resource):
         if forced:
             plan = replace(plan, began_after=visit.arrived)
         entry, conditions, began_after = plan.entry, plan.conditions, plan.began_after
+        # Ten thousand may wait: none of them holds more than it has to.
+        plans = [plan]
+        del plan
         for _ in range(ROUNDS):
-            waiting, leads = self.registry.join(plan)
-            # Ten thousand may wait: none of them holds more than it has to.
-            del plan
+            waiting, leads = self.registry.join(plans.pop())
             visit.head.fields.forget()
             visit.exchange.lighten()
             visit.outcome.role = "leader" if leads else "waiter"
@@ -244,7 +245,7 @@ class CacheResource(Resource):
             visit.outcome.wait += self._clock.seconds() - since
             if not isinstance(landing, Regroup):
                 break
-            plan = replace(self._shared(visit, entry, conditions, landing.names), began_after=began_after)
+            plans.append(replace(self._shared(visit, entry, conditions, landing.names), began_after=began_after))
         else:
             landing = Alone("vary")
         if isinstance(landing, Alone):
