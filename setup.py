@@ -10,6 +10,8 @@ setup(
     package_dir={"": "."},
     packages=[
         "txstalecache",
+        "txstalecache.admin",
+        "txstalecache.cli",
         "txstalecache.config",
         "txstalecache.edge",
         "txstalecache.flight",

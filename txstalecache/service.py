@@ -6,6 +6,7 @@ Must not know: command lines.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,14 +21,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txstalecache import __version__
-from txstalecache.config.settings import Settings
+from txstalecache.admin import AdminResource
+from txstalecache.config.fleet import Fleet
+from txstalecache.config.settings import Settings, SettingsError
 from txstalecache.demo import DemoOrigin, DemoSite, advice
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
 from txstalecache.observe.accesslog import AccessLog, combined, json_line
 from txstalecache.origin import HttpOrigin
+from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import open_store
+from txstalecache.upstreams import open_upstream
 
 __all__ = ["CannotStart", "ProxyService"]
 
@@ -52,14 +57,14 @@ class CannotStart(SystemExit, Exception):
             print(self, file=sys.__stderr__, flush=True)
 
 
-def _endpoint(reactor: Any, listen: str) -> IStreamServerEndpoint:
+def _endpoint(reactor: Any, listen: str, option: str = "--listen") -> IStreamServerEndpoint:
     """The endpoint that ``listen`` describes, or CannotStart."""
     kind = listen.removeprefix("haproxy:").partition(":")[0]
     takes = kind in ("tcp", "tcp6", "ssl", "unix") and ":backlog=" not in listen
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, f"{listen}:backlog={BACKLOG}" if takes else listen)
     except Exception as error:  # each kind of endpoint has its own ways to say no
-        raise CannotStart(f"--listen {listen}: {_line(error)}") from None
+        raise CannotStart(f"{option} {listen}: {_line(error)}") from None
     return endpoint
 
 
@@ -87,11 +92,18 @@ class ProxyService(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, settings: Settings) -> None:
-        """Raises CannotStart when ``settings.listen`` means nothing to Twisted. Nothing is opened before the start."""
+    def __init__(self, reactor: Any, settings: Settings, fleet: Fleet = Fleet(), *, listening: Any = None) -> None:
+        """Raises CannotStart when ``settings.listen`` means nothing to Twisted. Nothing is opened before the start.
+
+        ``listening`` is the reactor that listens on the public endpoint, where that is another one.
+        """
         self._reactor = reactor
         self._settings = settings
-        self._endpoint = _endpoint(reactor, settings.listen)
+        self._fleet = fleet
+        self._endpoint = _endpoint(listening or reactor, settings.listen)
+        self._admin_endpoint = None if fleet.admin is None else _endpoint(reactor, fleet.admin, "--admin")
+        self._admin_port: IListeningPort | None = None
+        self._started = 0.0
         self._port: IListeningPort | None = None
         self._demo_port: IListeningPort | None = None
         self._pending: Deferred[None] | None = None
@@ -109,6 +121,7 @@ class ProxyService(Service):
         """Start what is left to start. ``twist`` calls nothing before this."""
         self._listen()
         super().startService()
+        self._started = self._reactor.seconds()
         self._store.startService()
 
     def _listen(self) -> None:
@@ -116,10 +129,41 @@ class ProxyService(Service):
             return
         origin = self._settings.origin or self._demo()
         self._build(origin)
+        if self._settings.config is not None:
+            origin = ", ".join(upstream.name for upstream in self._settings.upstreams)
         listening: Deferred[IListeningPort] = self._endpoint.listen(self._site)
         self._pending = listening.addCallback(self._listening, origin).addErrback(self._deaf)
+        self._listen_admin()
         if self._problem:
             raise CannotStart(self._problem)
+
+    def _listen_admin(self) -> None:
+        """Listen for the operator; never on the public endpoint."""
+        if self._admin_endpoint is None or self._problem:
+            return
+        resource = AdminResource(self._resource, self._fleet.token, self.status)
+        site = CacheSite(resource, self._reactor, limits=EdgeLimits(body=64 * 1024, connections=64))
+        site.noisy = False
+
+        def listening(port: IListeningPort) -> None:
+            self._admin_port = port
+            self._log.info("the admin interface listens on {where}", where=_where(port.getHost()))
+
+        self._admin_endpoint.listen(site).addCallbacks(listening, self._deaf, errbackArgs=(self._fleet.admin,))
+
+    def status(self) -> dict[str, object]:
+        """What the admin interface tells: where entries are kept, what is in the air, since when."""
+        registry = self._resource.registry
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime": round(self._reactor.seconds() - self._started, 3),
+            "flights": len(registry.flights),
+            "waiting": registry.waiting,
+            "store": self._store.describe(),
+            "degraded": self._store.degraded,
+            "figures": self._store.figures(),
+        }
 
     def _demo(self) -> str:
         """Start the demo's origin; its URL."""
@@ -129,17 +173,25 @@ class ProxyService(Service):
 
     def _build(self, origin: str) -> None:
         settings, reactor = self._settings, self._reactor
+        self._routes = settings.routes()
+        self._origins: dict[str, IOrigin] = {}
         self._access_log = self._open_log()
         try:
-            self._store = open_store(reactor, redis=settings.redis, prefix=settings.prefix, memory=settings.memory)
-            self._origin = HttpOrigin(reactor, origin)
+            self._store = open_store(reactor, redis=settings.redis, prefix=settings.prefix, memory=settings.memory, mode=self._fleet.redis_down)
+            if settings.upstreams:
+                for plan in settings.upstreams:
+                    self._origins[plan.name] = open_upstream(reactor, plan)
+            else:
+                self._origins["origin"] = HttpOrigin(reactor, origin)
         except ValueError as error:  # what only shows when it is used: a certificate that cannot be read
             raise CannotStart(_line(error)) from None
         self._resource = CacheResource(
-            origin=self._origin,
+            origin=next(iter(self._origins.values())),
+            origins=self._origins,
+            trusted_proxies=settings.trusted_proxies,
             store=self._store,
             reactor=reactor,
-            routes=settings.routes(),
+            routes=self._routes,
             log=self._access_log,
         )
         self._site = CacheSite(
@@ -167,12 +219,51 @@ class ProxyService(Service):
             sys.__stdout__.write(advice(where))
             sys.__stdout__.flush()
 
-    def _deaf(self, failure: Failure) -> None:
+    def _deaf(self, failure: Failure, where: str | None = None) -> None:
         """Listening failed; for the endpoints Twisted brings, before ``listen`` returned."""
-        self._problem = f"cannot listen on {self._settings.listen}: {_line(failure.value or OSError())}"
+        self._problem = f"cannot listen on {where or self._settings.listen}: {_line(failure.value or OSError())}"
         if self.running:
             self._log.critical("{problem}", problem=self._problem)
             self._reactor.stop()
+
+    # -- other routes --------------------------------------------------------------------------------------------
+
+    def reload(self) -> bool:
+        """Read the configuration file again; whether its routes and upstreams are in force now. What is under way goes
+        on as it began. A file that makes no sense changes nothing, and the log says what is wrong with it."""
+        before = self._settings
+        if before.config is None or self._pending is None:
+            self._log.info("there is no configuration file to read again")
+            return False
+        kept: dict[str, IOrigin] = {}
+        made: dict[str, IOrigin] = {}
+        try:
+            after = before.reread()
+            known = {plan.name: plan for plan in before.upstreams}
+            for plan in after.upstreams:
+                if plan == known.get(plan.name):
+                    kept[plan.name] = self._origins[plan.name]
+                else:
+                    made[plan.name] = open_upstream(self._reactor, plan)
+        except ValueError as error:
+            for problem in error.problems if isinstance(error, SettingsError) else [_line(error)]:
+                self._log.error("configuration not reloaded: {problem}", problem=problem)
+            self._retire(made)
+            return False
+        gone = {name: origin for name, origin in self._origins.items() if name not in kept}
+        self._origins = {plan.name: kept[plan.name] if plan.name in kept else made[plan.name] for plan in after.upstreams}
+        self._resource.registry.origin = next(iter(self._origins.values()))
+        self._resource.origins = self._origins
+        self._routes.set(after.routes().routes)
+        self._settings = after
+        self._retire(gone)
+        self._log.info("configuration reloaded: {n} routes", n=len(self._routes.routes))
+        return True
+
+    def _retire(self, origins: dict[str, IOrigin]) -> None:
+        """Close upstreams that nobody asks any more; fetches under way keep their connections."""
+        for name, origin in origins.items():
+            Deferred.fromCoroutine(self._closing(f"upstream {name}", origin.close))
 
     # -- stop ----------------------------------------------------------------------------------------------------
 
@@ -187,15 +278,22 @@ class ProxyService(Service):
         self._pending.cancel()
         if self._port is not None:
             await self._closing("listener", self._port.stopListening)
-        await self._site.drain().addTimeout(DRAIN, self._reactor, lambda late, seconds: None)
+        if self._admin_port is not None:
+            await self._closing("admin interface", self._admin_port.stopListening)
+        await self._drain()
         # Whoever is still here gets 503; then nothing asks the origin or the store any more.
         await self._closing("flights", self._resource.close)
-        await self._closing("origin", self._origin.close)
+        for name, origin in self._origins.items():
+            await self._closing(f"upstream {name}", origin.close)
         await self._closing("store", self._store.stopService)
         if self._demo_port is not None:
             await self._closing("demo", self._demo_port.stopListening)
         if self._access_log is not None:
             await self._closing("access log", self._access_log.close)
+
+    async def _drain(self) -> None:
+        """Returns when the requests in progress have their answers, or have had time enough."""
+        await self._site.drain().addTimeout(DRAIN, self._reactor, lambda late, seconds: None)
 
     async def _closing(self, name: str, close: Callable[[], Any]) -> None:
         """Close one part; that it fails is no reason to keep the others open."""

@@ -10,7 +10,7 @@ from txstalecache.config.options import Options
 if TYPE_CHECKING:
     from twisted.application.service import IService
 
-__all__ = ["Options", "makeService"]
+__all__ = ["Options", "leave_in_order", "makeService"]
 
 
 def makeService(options: Options) -> IService:
@@ -19,13 +19,18 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from txstalecache.service import ProxyService
+    from txstalecache.workers import WorkersService
 
-    service = ProxyService(reactor, options.settings)
-    _leave_in_order(reactor)
+    service: ProxyService
+    if options.fleet.workers > 1:
+        service = WorkersService(reactor, options.settings, options.fleet, options.given)
+    else:
+        service = ProxyService(reactor, options.settings, options.fleet)
+    leave_in_order(reactor)
     return service
 
 
-def _leave_in_order(reactor: Any) -> None:
+def leave_in_order(reactor: Any) -> None:
     """Let SIGTERM end the process with status 0 once the service has stopped: it was asked to leave, and did.
 
     twistd and twist would drain all the same, but then kill themselves with the signal.

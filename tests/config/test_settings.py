@@ -97,7 +97,6 @@ BAD = [
     ("key", "$nonsense"),
     ("methods", ""),
     ("methods", "POST"),
-    ("methods", "GET,POST"),
     ("methods", "HEAD"),
     ("methods", "G\xcbT"),
     ("max-object", "big"),
@@ -168,4 +167,6 @@ def test_a_short_wait_shortens_the_clocks_before_it() -> None:
 
 
 def test_the_defaults_that_are_printed_are_the_defaults_in_force() -> None:
-    assert dict(DEFAULTS) == {parameter[0]: parameter[2] for parameter in Options.optParameters}
+    assert dict(DEFAULTS) == {
+        parameter[0]: parameter[2] for parameter in Options.optParameters if parameter[0] != "config"
+    }

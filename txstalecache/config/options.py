@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 from twisted.python import usage
 
 if TYPE_CHECKING:
+    from txstalecache.config.fleet import Fleet
     from txstalecache.config.settings import Settings
 
 __all__ = ["Options"]
@@ -46,7 +47,8 @@ class Options(usage.Options):
             "origin",
             "o",
             None,
-            "URL of the site to cache: http://HOST:PORT, https://HOST:PORT or unix:/PATH. Required but with --demo.",
+            "URL of the site to cache: http://HOST:PORT, https://HOST:PORT or unix:/PATH. Required but with --demo or "
+            "--config; more than once for several servers that give the same answers.",
         ],
         [
             "redis",
@@ -76,7 +78,7 @@ class Options(usage.Options):
             "${scheme}${host}${request_uri}",
             "TEMPLATE of what identifies an answer, with nginx's names: $uri, $args, $http_NAME, $cookie_NAME, ...",
         ],
-        ["methods", None, "GET,HEAD", "Methods answered from the cache, comma-separated: GET or GET,HEAD."],
+        ["methods", None, "GET,HEAD", "Methods answered from the cache, comma-separated: GET, HEAD, POST."],
         ["max-object", None, "8M", "BYTES of the largest body that is stored; larger ones pass through."],
         ["max-upload", None, "1M", "BYTES of the largest request body that is let through; larger ones get 413."],
         [
@@ -88,17 +90,44 @@ class Options(usage.Options):
         ["memory", "m", "64M", "BYTES of entries kept in this process, in front of Redis. 0: none."],
         ["access-log", None, "-", "FILE the access log is appended to; - for standard output, none for no log."],
         ["access-log-format", None, "combined", "combined (and what the cache did), or json (one object per line)."],
+        ["workers", "w", "1", "PROCESSES that answer, on one socket and one Redis; one that dies is started again."],
+        [
+            "redis-down",
+            None,
+            "local",
+            "What to do without Redis: local (each process caches and fetches for itself) or protect (503 for what would "
+            "have to be fetched).",
+        ],
+        ["admin", None, None, "ENDPOINT to take purges on, for those who know the token; not the public one."],
+        ["admin-token-file", None, None, "FILE with that token: 16 visible characters or more."],
+        ["config", "c", None, "FILE (TOML) that says routes, upstreams and the rest; read again at SIGHUP."],
     ]
 
     optFlags: ClassVar[list[list[str]]] = [
         ["demo", "d", "Start a slow origin of its own, put the proxy in front of it, and say what to try with curl."],
     ]
 
-    compData = usage.Completions(optActions={"access-log": usage.CompleteFiles()})
+    compData = usage.Completions(
+        optActions={"access-log": usage.CompleteFiles(), "config": usage.CompleteFiles("*.toml")}
+    )
 
     settings: Settings
+    fleet: Fleet
+    given: list[str]
+    """The options as they were written, for the processes that are started with them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._origins: list[str] = []
+        # More than once: usage has lists only for options with a method of their own, which would hide the default.
+        self._dispatch["origin"] = usage.CoerceParameter(self, self._another_origin)
+
+    def _another_origin(self, url: str) -> str:
+        self._origins.append(url)
+        return " ".join(self._origins)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        self.given = list(sys.argv[1:] if options is None else options)
         try:
             super().parseOptions(options)
         except usage.UsageError as error:
@@ -112,10 +141,18 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         # Late: --help has no use for it.
+        from txstalecache.config.fleet import FLEET, Fleet
         from txstalecache.config.settings import DEFAULTS, Settings, SettingsError
 
         try:
-            self.settings = Settings.parse({name: self[name] for name in DEFAULTS}, demo=bool(self["demo"]))
+            given = {name: self[name] for name in DEFAULTS}
+            self.settings = Settings.parse(given, demo=bool(self["demo"]), config=self["config"])
+            self.fleet = Fleet.parse(
+                {name: self[name] for name in FLEET},
+                redis=self.settings.redis,
+                listen=self.settings.listen,
+                demo=bool(self["demo"]),
+            )
         except SettingsError as error:
             self._refuse(error.problems)
 

@@ -6,7 +6,7 @@ Must not know: where the rules were written down, sockets, stores.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
@@ -16,7 +16,7 @@ from txstalecache.flight.clocks import Clocks
 from txstalecache.flight.hooks import Hooks
 from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
 from txstalecache.http.messages import RequestHead
-from txstalecache.http.rules import Cookies, Rules
+from txstalecache.http.rules import Rules
 from txstalecache.origin.interfaces import Deadlines
 
 __all__ = ["Condition", "Match", "Networks", "Route", "Routes", "within"]
@@ -125,16 +125,17 @@ class Route:
 
     @property
     def plain(self) -> bool:
-        """Whether a hit depends on nothing but the head as it came and the entry: no condition, chance or hook."""
+        """Whether a hit depends on nothing but the head as it came and the entry: no condition, chance or hook.
+
+        Preparing a head is no matter here: what was stored under a prepared one is found by such heads alone.
+        """
         return not (
             self.bypass
             or self.refresh
             or self.refresh_ahead
-            or self.encodings
             or self.min_uses > 1
             or self.template.needs_body
             or (self.hooks is not None and self.hooks.key is not None)
-            or self.rules.cookies is not Cookies.PASS
         )
 
 
@@ -142,15 +143,22 @@ class Routes:
     """The routes in their order; the first that matches is picked. Without any, one route of defaults."""
 
     def __init__(self, routes: Sequence[Route] = ()) -> None:
-        self.version = 0
-        """Grows with every change."""
+        self._watchers: list[Callable[[], None]] = []
+        # What remembers answers by the identity of their route must never meet another one in its place.
+        self._past: list[tuple[Route, ...]] = []
         self.set(routes)
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call ``changed`` when the routes are other ones."""
+        self._watchers.append(changed)
 
     def set(self, routes: Sequence[Route]) -> None:
         """From now on these; what is under way goes on under those it began with."""
         self.routes = tuple(routes) or (Route(),)
         self._only = self.routes[0] if self.routes[0].match == Match() else None
-        self.version += 1
+        self._past.append(self.routes)
+        for changed in self._watchers:
+            changed()
 
     def pick(self, head: RequestHead) -> Route:
         """The route ``head`` is served under; one of defaults when none is for it."""

@@ -1,50 +1,59 @@
 """What the command line asks for, checked as a whole: everything in here is usable as it stands.
 
+Each option is read as the setting of ``config.schema`` that says the same in a file.
 Must not know: option parsers, the reactor, how any of it is built.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
+from txstalecache.config.readers import Network
 from txstalecache.config.routes import Route, Routes
-from txstalecache.config.units import parse_bytes, parse_seconds
-from txstalecache.flight.clocks import Clocks
-from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
-from txstalecache.http.rules import Cookies, Rules
-from txstalecache.origin.address import Address as OriginAddress
-from txstalecache.store import address as redis_address
+from txstalecache.config.schema import PROXY, REDIS, ROUTE, UPSTREAM, Item, read_table
+from txstalecache.config.toml import ConfigError, Configuration, UpstreamPlan, make_route
+from txstalecache.http.keys import KeyTemplate
+from txstalecache.http.rules import Rules
 
 __all__ = ["DEFAULTS", "Settings", "SettingsError"]
 
-#: What is in force when nothing is said, as it would be written.
-DEFAULTS: Mapping[str, str | None] = {
-    "listen": "tcp:8080:interface=127.0.0.1",
-    "origin": None,
-    "redis": "embedded",
-    "prefix": "txsc:",
-    "ttl": None,
-    "stale": None,
-    "stale-if-error": None,
-    "key": DEFAULT_TEMPLATE.text,
-    "methods": "GET,HEAD",
-    "max-object": "8M",
-    "max-upload": "1M",
-    "wait-deadline": "15",
-    "memory": "64M",
-    "access-log": "-",
-    "access-log-format": "combined",
+_ITEMS = {(table.title, item.name): item for table in (PROXY, REDIS, ROUTE, UPSTREAM) for item in table.items}
+
+#: Which setting of a file each option is.
+SAME: Mapping[str, Item] = {
+    "listen": _ITEMS["proxy", "listen"],
+    "origin": _ITEMS["upstream.NAME", "servers"],
+    "redis": _ITEMS["redis", "url"],
+    "prefix": _ITEMS["redis", "prefix"],
+    "ttl": _ITEMS["route", "ttl"],
+    "stale": _ITEMS["route", "stale"],
+    "stale-if-error": _ITEMS["route", "stale_if_error"],
+    "key": _ITEMS["route", "key"],
+    "methods": _ITEMS["route", "methods"],
+    "max-object": _ITEMS["route", "max_object"],
+    "max-upload": _ITEMS["proxy", "max_upload"],
+    "wait-deadline": _ITEMS["route", "wait_deadline"],
+    "memory": _ITEMS["proxy", "memory"],
+    "access-log": _ITEMS["proxy", "access_log"],
+    "access-log-format": _ITEMS["proxy", "access_log_format"],
 }
 
-#: The methods a cache can answer. HEAD is answered from what GET stored.
-CACHEABLE = (b"GET", b"HEAD")
+#: Options that a file says for each route or upstream.
+_OF_ROUTES = [name for name, item in SAME.items() if item in ROUTE.items or item in UPSTREAM.items]
 
-LOG_FORMATS = ("combined", "json")
 
-T = TypeVar("T")
+def _written(name: str, item: Item) -> str | None:
+    if item.default is None:
+        return None
+    # The command line takes bare seconds, as it says.
+    return "15" if name == "wait-deadline" else str(item.default)
+
+
+#: What is in force when nothing is said, as it would be written.
+DEFAULTS: Mapping[str, str | None] = {name: _written(name, item) for name, item in SAME.items()}
 
 
 class SettingsError(ValueError):
@@ -62,7 +71,7 @@ class Settings:
     listen: str
     """A Twisted server endpoint description."""
     origin: str | None
-    """``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``; None only with ``demo``."""
+    """``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``, the first there is; None only with ``demo``."""
     redis: str
     """``embedded``, ``memory`` or a URL. May hold a password: not for logs."""
     prefix: str
@@ -80,48 +89,47 @@ class Settings:
     """A file, ``-`` for standard output, None for no log."""
     access_log_format: str
     demo: bool
+    upstreams: tuple[UpstreamPlan, ...] = ()
+    """The first is where routes go that name none; none with ``demo``."""
+    trusted_proxies: tuple[Network, ...] = ()
+    config: str | None = None
+    """The file that says the rest."""
+    of_file: tuple[Route, ...] = ()
 
     @classmethod
-    def parse(cls, given: Mapping[str, str | None], *, demo: bool = False) -> Settings:
-        """Settings from texts, named as the options are; what is not given has its default.
+    def parse(cls, given: Mapping[str, str | None], *, demo: bool = False, config: str | None = None) -> Settings:
+        """Settings from texts, named as the options are; what is not given has its default. Several origins are
+        separated by white space. ``config`` is a file; of the options, those for the process override it.
 
         Raises SettingsError with every problem at once.
         """
         problems: list[str] = []
         texts = {**DEFAULTS, **{name: text for name, text in given.items() if text is not None}}
-
-        def take(name: str, parse: Callable[[str], T], instead: T) -> T:
-            text = texts[name]
-            if text is None:
-                return instead
-            try:
-                return parse(text)
-            except ValueError as error:
-                problems.append(f"--{name}: {error}")
-                return instead
-
-        def seconds(name: str) -> float | None:
-            text: Callable[[str], float | None] = parse_seconds
-            return take(name, text, None)
-
+        values: dict[str, Any] = {}
+        for name, item in SAME.items():
+            text: object = texts[name]
+            values[name] = None
+            if text is not None:
+                try:
+                    values[name] = item.read(str(text).split(" ") if name == "origin" else text)
+                except ValueError as error:
+                    problems.append(f"--{name}: {error}")
+        servers = values.pop("origin")
         settings = cls(
-            listen=take("listen", _endpoint, ""),
-            origin=take("origin", _origin, None),
-            redis=take("redis", _redis, ""),
-            prefix=take("prefix", _prefix, ""),
-            ttl=seconds("ttl"),
-            stale=seconds("stale"),
-            stale_if_error=seconds("stale-if-error"),
-            key=take("key", KeyTemplate.parse, DEFAULT_TEMPLATE),
-            methods=take("methods", _methods, frozenset()),
-            max_object=take("max-object", parse_bytes, 0),
-            max_upload=take("max-upload", parse_bytes, 0),
-            wait_deadline=take("wait-deadline", _positive, 0.0),
-            memory=take("memory", parse_bytes, 0),
-            access_log=take("access-log", _log, None),
-            access_log_format=take("access-log-format", _log_format, ""),
+            origin=servers[0][0] if servers else None,
             demo=demo,
+            upstreams=() if not servers else (_upstream(servers),),
+            **{name.replace("-", "_"): value for name, value in values.items()},
         )
+        if config is not None:
+            if demo:
+                problems.append("--demo: brings its own origin; leave out --config")
+            problems += [
+                f"--{name}: belongs into the file that --config names"
+                for name in _OF_ROUTES
+                if texts[name] != DEFAULTS[name]
+            ]
+            return settings._with_file(config, texts, problems)
         if demo and texts["origin"] is not None:
             problems.append("--demo: brings its own origin; leave out --origin")
         if not demo and texts["origin"] is None:
@@ -132,83 +140,57 @@ class Settings:
             raise SettingsError(problems)
         return settings
 
-    def rules(self) -> Rules:
-        """The caching rules they amount to."""
-        return Rules(
+    def _with_file(self, path: str, texts: Mapping[str, str | None], problems: list[str]) -> Settings:
+        try:
+            file = Configuration.load(path)
+        except ConfigError as error:
+            raise SettingsError(problems + [f"{path}: {problem}" for problem in error.problems]) from None
+        if problems:
+            raise SettingsError(problems)
+        said = {**file.proxy, "redis": file.redis["url"], "prefix": file.redis["prefix"]}
+        said["trusted_proxies"] = said["trusted_proxies"] or ()
+        for option in ("listen", "redis", "prefix", "memory", "max-upload", "access-log", "access-log-format"):
+            if texts[option] != DEFAULTS[option]:
+                del said[option.replace("-", "_")]
+        return replace(
+            self,
+            **said,
+            origin=file.upstreams[0].servers[0][0],
+            upstreams=file.upstreams,
+            config=path,
+            of_file=file.routes,
+        )
+
+    def reread(self) -> Settings:
+        """As the file says now; what the process itself was told stays. SettingsError when the file makes no sense."""
+        assert self.config is not None
+        file = Settings.parse({}, config=self.config)
+        return replace(self, upstreams=file.upstreams, of_file=file.of_file, origin=file.origin)
+
+    def route(self) -> Route:
+        """The one route that the options amount to."""
+        said = read_table(ROUTE, {}, "route", [])
+        said.update(
+            name="default",
             ttl=self.ttl,
             stale=self.stale,
             stale_if_error=self.stale_if_error,
+            key=self.key,
             methods=self.methods,
-            # A key with single cookies in it does not say that the others do not matter: only the whole field does.
-            cookies=Cookies.KEYED if b"cookie" in self.key.fields else Cookies.PASS,
-            keyed_fields=self.key.fields,
             max_object=self.max_object,
-        )
-
-    def routes(self) -> Routes:
-        """One route for everything."""
-        usual = Clocks()
-        clocks = Clocks(
-            wait_stale=min(usual.wait_stale, self.wait_deadline),
-            leader_age=min(usual.leader_age, self.wait_deadline),
             wait_deadline=self.wait_deadline,
         )
-        return Routes([Route(template=self.key, rules=self.rules(), clocks=clocks)])
+        return make_route(said)
+
+    def rules(self) -> Rules:
+        """The caching rules they amount to."""
+        return self.route().rules
+
+    def routes(self) -> Routes:
+        """The file's, or one route for everything."""
+        return Routes(self.of_file or [self.route()])
 
 
-def _shown(text: str) -> str:
-    return ascii(text if len(text) <= 80 else text[:77] + "...")
-
-
-def _endpoint(text: str) -> str:
-    # Whether Twisted knows the scheme is asked when there is a reactor to ask with.
-    if not re.match(r"[A-Za-z0-9_.-]+:.", text):
-        raise ValueError(f"expected an endpoint (like tcp:8080:interface=127.0.0.1), got {_shown(text)}")
-    return text
-
-
-def _origin(text: str) -> str:
-    return str(OriginAddress.parse(text))
-
-
-def _redis(text: str) -> str:
-    if text not in ("embedded", "memory"):
-        try:
-            redis_address.parse(text)
-        except ValueError as error:
-            raise ValueError(f"{error} (or embedded, or memory)") from None
-    return text
-
-
-def _prefix(text: str) -> str:
-    # Braces would move the hash tag, patterns would change what is subscribed to.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", text):
-        raise ValueError(f"expected 1 to 64 letters, digits or ._:- , got {_shown(text)}")
-    return text
-
-
-def _methods(text: str) -> frozenset[bytes]:
-    known = ",".join(method.decode() for method in CACHEABLE)
-    methods = frozenset(part.strip().upper().encode("ascii", "replace") for part in text.split(","))
-    if b"GET" not in methods or not methods <= set(CACHEABLE):
-        raise ValueError(f"expected GET or {known} (other methods pass through uncached), got {_shown(text)}")
-    return methods
-
-
-def _positive(text: str) -> float:
-    seconds = parse_seconds(text)
-    if seconds <= 0:
-        raise ValueError(f"expected more than 0 seconds, got {_shown(text)}")
-    return seconds
-
-
-def _log(text: str) -> str | None:
-    if not text or "\0" in text:
-        raise ValueError("expected a file, - for standard output, or none")
-    return None if text == "none" else text
-
-
-def _log_format(text: str) -> str:
-    if text not in LOG_FORMATS:
-        raise ValueError(f"expected {' or '.join(LOG_FORMATS)}, got {_shown(text)}")
-    return text
+def _upstream(servers: Sequence[tuple[str, int]]) -> UpstreamPlan:
+    values = read_table(UPSTREAM, {"servers": [url for url, _ in servers]}, "upstream", [])
+    return UpstreamPlan("origin", tuple(servers), values["policy"], MappingProxyType(values))

@@ -96,6 +96,11 @@ class FastLane:
         self._weight = 0
         self._room = min(self.MOST, store.memory.limit * self.PART) / 2
         self._behind: dict[Key, tuple[Entry, float]] = {}
+        routes.watch(self._forget)
+
+    def _forget(self) -> None:
+        """Other routes hold from now on."""
+        self._young, self._old, self._weight = {}, {}, 0
 
     # -- one request ---------------------------------------------------------------------------------------------
 

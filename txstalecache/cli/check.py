@@ -1,0 +1,33 @@
+"""``txstalecache check FILE``: what is wrong with a configuration file, or all that it puts in force."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+__all__ = ["add"]
+
+
+def add(subcommands: Any) -> None:
+    """Add the subcommand."""
+    parser = subcommands.add_parser(
+        "check", help="check a configuration file and print the effective configuration", description=__doc__
+    )
+    parser.add_argument("file", metavar="FILE", help="a TOML file")
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from txstalecache.config.toml import ConfigError, Configuration
+
+    # Hooks may live beside where the proxy is started, as twistd has it.
+    sys.path.insert(0, os.getcwd())
+    try:
+        print(Configuration.load(arguments.file).effective(), end="")
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"{arguments.file}: {problem}", file=sys.stderr)
+        return 1
+    return 0
