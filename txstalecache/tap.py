@@ -10,6 +10,8 @@ from txstalecache.config.options import Options
 if TYPE_CHECKING:
     from twisted.application.service import IService
 
+    from txstalecache.service import ProxyService
+
 __all__ = ["Options", "leave_in_order", "makeService"]
 
 
@@ -27,6 +29,8 @@ def makeService(options: Options) -> IService:
     else:
         service = ProxyService(reactor, options.settings, options.fleet)
     leave_in_order(reactor)
+    if options.settings.config is not None:
+        reload_when_told(reactor, service)
     return service
 
 
@@ -48,4 +52,13 @@ def leave_in_order(reactor: Any) -> None:
         signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(stop))
 
     # The reactor sets its own handlers after it has called what waits for it to run.
+    reactor.callWhenRunning(reactor.callLater, 0, obey)
+
+
+def reload_when_told(reactor: Any, service: ProxyService) -> None:
+    """At SIGHUP the configuration file is read again."""
+
+    def obey() -> None:
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(service.reload))
+
     reactor.callWhenRunning(reactor.callLater, 0, obey)
