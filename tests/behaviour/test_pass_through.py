@@ -129,7 +129,8 @@ class Big(Resource):
 async def test_a_gibibyte_down_costs_little_memory(make_proxy: Any) -> None:
     from twisted.internet import reactor
 
-    listening = reactor.listenTCP(0, Site(Big()), interface="127.0.0.1")  # type: ignore[attr-defined]
+    anything: Any = reactor
+    listening = anything.listenTCP(0, Site(Big()), interface="127.0.0.1")
     proxy = await make_proxy(f"http://127.0.0.1:{listening.getHost().port}")
     before = resident()
     peak = 0

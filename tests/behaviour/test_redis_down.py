@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest_twisted
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import implementer
 
 from tests.support.client import fetch
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
@@ -14,6 +15,7 @@ from tests.support.proxy import later, settled, until
 CACHEABLE = [("Cache-Control", "max-age=60")]
 
 
+@implementer(ILogObserver)
 class Lines:
     """What was logged meanwhile."""
 
