@@ -1,8 +1,9 @@
-"""One proxy in front of one scripted origin for each module of cases."""
+"""One proxy in front of one scripted origin for each module of cases; with ``--long`` once more through Redis alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -11,13 +12,21 @@ from tests.conformance.transcript import Stage
 from tests.support.origin import ScriptedOrigin
 from tests.support.proxy import Proxy
 
+STORES: dict[str, dict[str, Any]] = {"memory": {}, "redis": {"redis": "embedded", "memory": 0}}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "stage" in metafunc.fixturenames:
+        stores = list(STORES) if metafunc.config.getoption("--long") else ["memory"]
+        metafunc.parametrize("stage", stores, indirect=True, scope="module")
+
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Where the cases of a module are played."""
     origin = ScriptedOrigin(keep_raw=False)
     pytest_twisted.blockon(origin.start())
-    proxy = Proxy(origin.url)
+    proxy = Proxy(origin.url, **STORES[request.param])
     pytest_twisted.blockon(proxy.start())
     yield Stage(proxy, origin)
     pytest_twisted.blockon(proxy.close())
