@@ -86,7 +86,7 @@ class HeadReader:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields.append((name, value))
+        self._fields.append((name, value.strip(b" \t")))  # llhttp leaves what trails
 
     def on_message_complete(self) -> None:
         self._ended += 1
@@ -96,9 +96,7 @@ class HeadReader:
     def read(self, data: bytes) -> RequestHead | None:
         """The request that ``data`` is, nothing before and nothing after it; None when there is any doubt."""
         limits = self._limits
-        if not data.endswith(b" HTTP/1.1\r\n", 0, data.find(b"\n") + 1) or data[-4:] != b"\r\n\r\n":
-            return None
-        if len(data) > limits.head or data[:4] not in (b"GET ", b"HEAD"):
+        if len(data) > limits.head or data[:4] not in (b"GET ", b"HEAD") or data[-4:] != b"\r\n\r\n":
             return None
         self._fields = []
         self._target = b""
@@ -116,6 +114,9 @@ class HeadReader:
 
     def _certain(self, data: bytes, method: bytes) -> RequestHead | None:
         limits, target, pairs = self._limits, self._target, self._fields
+        # The parser forgives spaces here that others do not.
+        if not data.startswith(b"%b %b HTTP/1.1\r\n" % (method, target)):
+            return None
         lines = len(pairs) + 2
         # As many line ends as lines: none was folded, none came before the request line or after the head.
         if data.count(b"\n") != lines or data.count(b"\r") != lines:

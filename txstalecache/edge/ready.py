@@ -110,7 +110,7 @@ def until(entry: Entry, now: float, *others: float) -> float:
     steps = [floor(age) + 1 - age, left - (ceil(left * 2) - 1) / 2, left - floor(left * 2) / 2]
     windows = (0.0, freshness.while_revalidate, freshness.if_error, freshness.if_unreachable, freshness.keep)
     steps += [left + window for window in windows]
-    moments = [now + step for step in steps if step > 0]
+    moments = [now + step for step in steps if step >= 0]  # at such a moment: for no longer than that
     moments += [other for other in others if other > now]
     return min(moments) - _MARGIN
 

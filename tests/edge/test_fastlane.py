@@ -1,0 +1,467 @@
+"""The fast lane says what the ordinary way says, byte for byte, whatever it is sent and however that is cut up.
+
+Two sites with the same origin, store and clock, one with the lane and one without, are sent the same seeded random
+requests: plain, odd and hostile ones, split anywhere, pipelined, with time going by. Whoever looks into a difference:
+the failure names the seed, and ``Pair(seed).run()`` repeats it.
+"""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+from dataclasses import replace
+from random import Random
+from typing import Any, ClassVar
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from tests.edge.test_channel import Transport
+from tests.safety.payloads import PAYLOADS
+from tests.support.held_origin import HeldResponse
+from txstalecache.config.routes import Route, Routes
+from txstalecache.edge import asked, ready
+from txstalecache.edge.asked import SHAPING, HeadReader, shape
+from txstalecache.edge.fastlane import FastLane
+from txstalecache.edge.heads import Rejected, examine
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.edge.resource import CacheResource
+from txstalecache.edge.site import CacheSite
+from txstalecache.flight.body import Body
+from txstalecache.http.keys import KeyTemplate
+from txstalecache.http.messages import Fields, ResponseHead
+from txstalecache.http.rules import Cookies, Rules
+from txstalecache.observe.accesslog import Record
+from txstalecache.origin.interfaces import Fault, IOrigin, IOriginResponse, OriginError, OriginRequest
+from txstalecache.store import open_store
+
+#: Sequences of requests; about 35 requests each.
+SHORT, LONG = 50, 650
+
+NOW = 1_800_000_000.0
+DATE = b"Fri, 15 Jan 2027 08:00:00 GMT"
+MODIFIED = b"Thu, 14 Jan 2027 20:00:00 GMT"
+
+
+@implementer(IOrigin)
+class Origin:
+    """Answers at once, each path in its own manner."""
+
+    PATHS: ClassVar[dict[bytes, tuple[int, list[tuple[bytes, bytes]], int]]] = {
+        b"/fresh": (200, [(b"Cache-Control", b"max-age=60"), (b"ETag", b'"v1"')], 1024),
+        b"/short": (200, [(b"Cache-Control", b"max-age=2, stale-while-revalidate=20"), (b"ETag", b'W/"w"')], 10),
+        b"/half": (200, [(b"Cache-Control", b"max-age=3"), (b"Age", b"1"), (b"Cache-Status", b"other; hit")], 20),
+        b"/vary": (200, [(b"Cache-Control", b"max-age=60"), (b"Vary", b"Accept-Encoding")], 30),
+        b"/varies": (200, [(b"Cache-Control", b"max-age=9"), (b"Vary", b"Cookie, accept-language")], 30),
+        b"/private": (200, [(b"Cache-Control", b"private, max-age=60")], 40),
+        b"/none": (200, [(b"Cache-Control", b"no-store")], 40),
+        b"/again": (200, [(b"Cache-Control", b"no-cache"), (b"ETag", b'"n"')], 40),
+        b"/guess": (200, [(b"Last-Modified", MODIFIED)], 50),
+        b"/public": (200, [(b"Cache-Control", b"public, max-age=30, immutable")], 50),
+        b"/shared": (200, [(b"Cache-Control", b"s-maxage=5"), (b"Last-Modified", MODIFIED)], 60),
+        b"/broken": (200, [(b"Cache-Control", b"max-age=2, stale-if-error=30, stale-while-revalidate=4")], 60),
+        b"/moved": (301, [(b"Cache-Control", b"max-age=60"), (b"Location", b"/fresh")], 0),
+        b"/gone": (404, [(b"Cache-Control", b"max-age=6")], 9),
+        b"/empty": (204, [(b"Cache-Control", b"max-age=60")], 0),
+        b"/compact": (200, [(b"Cache-Control", b"max-age=60")], Body.COMPACT),
+        b"/large": (200, [(b"Cache-Control", b"max-age=60"), (b"ETag", b'"l"')], Body.COMPACT + 1),
+        b"/cookie": (200, [(b"Cache-Control", b"max-age=60"), (b"Set-Cookie", b"a=b")], 70),
+    }
+
+    def __init__(self) -> None:
+        self.fetches: list[tuple[bytes, bytes]] = []
+
+    def fetch(self, request: OriginRequest) -> Deferred[IOriginResponse]:
+        head = request.head
+        path = head.path
+        self.fetches.append((head.method, head.target))
+        known = self.PATHS.get(path)
+        if known is None:
+            return self._respond(404, [], b"no such thing")
+        if path == b"/broken" and self.fetches.count((head.method, head.target)) % 3:
+            return fail(OriginError(Fault.RESET))
+        status, fields, length = known
+        wanted = head.fields.get(b"if-none-match")
+        if wanted is not None and (b"ETag", wanted) in fields:
+            return self._respond(304, fields, None)
+        body = None if head.method == b"HEAD" or status == 204 else (b"%b " % head.target * length)[:length]
+        return self._respond(status, fields, body, None if status == 204 else length)
+
+    def _respond(
+        self, status: int, fields: list[tuple[bytes, bytes]], body: bytes | None, length: int | None = None
+    ) -> Deferred[Any]:
+        more = [(b"Content-Length", b"%d" % length)] if length is not None and status != 204 else []
+        response = HeldResponse(ResponseHead(status, Fields([(b"Date", DATE), *fields, *more])), len(body or b""))
+        if body:
+            response.send(body)
+        response.end()
+        return succeed(response)
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
+
+ROUTES = (
+    Route(),
+    Route(rules=Rules(cookies=Cookies.IGNORE), show_outcome=False),
+    Route(rules=Rules(ttl=1.5, stale=2.25)),
+    Route(rules=Rules(methods=frozenset({b"GET"}), statuses={404: 2.0})),
+    Route(
+        template=KeyTemplate.parse("${host}|${path}|${cookie:a}|${header:accept-language}"),
+        rules=Rules(keyed_fields=frozenset({b"accept-language"})),
+    ),
+)
+
+
+class Side:
+    """A site with its store, its origin, its clock and one client."""
+
+    def __init__(self, route: Route, fast_lane: bool, memory: int = 1_000_000) -> None:
+        self.clock = Clock()
+        self.origin = Origin()
+        self.log: list[Record] = []
+        backend = open_store(self.clock, redis="memory", memory=memory)  # type: ignore[arg-type]
+        backend.clock.measured(NOW, 0.0, 0.0)
+        self.memory = backend.memory
+        self.resource = CacheResource(
+            self.origin, backend, routes=Routes((route,)), log=self.log.append, reactor=self.clock
+        )
+        limits = EdgeLimits(connections=10)
+        self.site = CacheSite(self.resource, self.clock, limits=limits, refused=self.log.append, fast_lane=fast_lane)
+        self.said = b""
+        self.connect()
+
+    def connect(self) -> None:
+        self.wire = Transport(peerAddress=IPv4Address("TCP", "192.0.2.1", 1))
+        self.channel: Any = self.site.buildProtocol(None)
+        self.channel.makeConnection(self.wire)
+
+    @property
+    def standing(self) -> bool:
+        return not (self.wire.disconnecting or self.wire.disconnected or self.wire.half_closed)
+
+    def send(self, data: bytes) -> None:
+        self.channel.dataReceived(data)
+
+    def heard(self) -> bytes:
+        """All that was answered, until now."""
+        # What is too long for one write is asked for as the wire takes it.
+        for _ in range(100):
+            producer: Any = self.wire.producer
+            if producer is None:
+                break
+            before = len(self.wire.value())
+            producer.resumeProducing()
+            if len(self.wire.value()) == before:
+                break
+        self.said += self.wire.value()
+        self.wire.clear()
+        return re.sub(rb"\r\nDate: [^\r]*", b"\r\nDate: -", self.said)
+
+
+class Pair:
+    """The two sides, and what both are sent."""
+
+    FIELDS: ClassVar[dict[bytes, tuple[bytes, ...]]] = {
+        b"User-Agent": (b"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101", b"", b"curl/8.0", b"a\xc3\xa9b"),
+        b"Accept": (b"*/*", b"text/html,\tapplication/xml;q=0.9"),
+        b"Accept-Encoding": (b"gzip", b"br, gzip", b"GZIP ,br", b"identity;q=0"),
+        b"Accept-Language": (b"en", b"de, en;q=0.5"),
+        b"Cookie": (b"a=1", b"a=2; b=3", b""),
+        b"Referer": (b"http://a/b", b"not a url"),
+        b"If-None-Match": (b'"v1"', b'W/"v1", "w"', b"*", b"junk", b'"other"'),
+        b"If-Modified-Since": (MODIFIED, DATE, b"yesterday"),
+        b"If-Match": (b'"v1"',),
+        b"If-Unmodified-Since": (DATE,),
+        b"Range": (b"bytes=0-4", b"bytes=-3", b"bytes=5-", b"bytes=0-0,2-3", b"bytes=99999-", b"lines=1", b"bytes=4-1"),
+        b"If-Range": (b'"v1"', MODIFIED),
+        b"Cache-Control": (b"no-cache", b"max-age=0", b"max-age=1", b"min-fresh=50", b"max-stale", b"only-if-cached"),
+        b"Pragma": (b"no-cache", b"x"),
+        b"Authorization": (b"Basic eDp5",),
+        b"Via": (b"1.1 somebody", b"1.1 txstalecache"),
+        b"X-Forwarded-For": (b"192.0.2.7",),
+        b"X_Under": (b"a",),
+        b"Content_Length": (b"3",),
+        b"Sec-Fetch-Mode": (b"navigate",),
+        b"Connection": (b"close", b"keep-alive", b"te, close", b"Upgrade"),
+        b"Upgrade": (b"h2c", b"websocket"),
+        b"TE": (b"trailers",),
+        b"Expect": (b"100-continue", b"magic"),
+        b"Content-Length": (b"0", b"3", b"+3"),
+        b"Transfer-Encoding": (b"chunked", b"identity"),
+        b"X-Long": (b"l" * 5000, b"l" * 17000),
+        b"Host": (b"a", b"b"),
+    }
+    #: Mostly what browsers send.
+    USUAL = (
+        b"User-Agent",
+        b"Accept",
+        b"Accept-Encoding",
+        b"Accept-Language",
+        b"Cookie",
+        b"Referer",
+        *(b"If-None-Match", b"If-Modified-Since", b"Range", b"Cache-Control", b"Sec-Fetch-Mode"),
+    )
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        route = self.random.choice(ROUTES)
+        self.sides = (Side(route, True), Side(route, False))
+        # Half of them have clients that behave: else most connections would not live to see a hit.
+        self.calm = self.random.random() < 0.5
+        self.paths = self.random.sample(list(Origin.PATHS), 3)
+        self.last = b""
+        self.requests = 0
+
+    def head(self) -> bytes:
+        pick = self.random
+        method = pick.choices((b"GET", b"HEAD", b"POST", b"OPTIONS", b"get", b"DELETE"), (60, 12, 2, 1, 1, 1))[0]
+        target = pick.choices((*self.paths, b"/unknown"), (8, 4, 2, 1))[0] + pick.choices((b"", b"?a=_"), (9, 1))[0]
+        target = pick.choices((target, b"http://a" + target, target + b"#x", target + b"\x80", b"*"), (60, 1, 1, 1, 1))[
+            0
+        ]
+        if self.calm:
+            method, target = pick.choice((b"GET", b"GET", b"HEAD")), pick.choice(self.paths)
+        version = pick.choices((b"HTTP/1.1", b"HTTP/1.0", b"HTTP/1.2", b"http/1.1"), (60, 2, 1, 1))[0]
+        host = pick.choices((b"a", b"A", b"a:80", b"a:8080", b"[::1]", b"a b", b""), (80, 4, 4, 4, 2, 1, 1))[0]
+        odd = not self.calm and pick.random() < 0.2
+        names = pick.sample(list(self.FIELDS) if odd else self.USUAL, pick.choice((0, 0, 1, 1, 2, 4)))
+        if self.calm:
+            version, host = b"HTTP/1.1", b"a"
+        lines = [b"Host: " + host] if pick.random() > 0.01 else []
+        for name in names:
+            value = pick.choice(self.FIELDS[name])
+            name = pick.choices((name, name.lower(), name.upper(), name + b" "), (30, 6, 4, 1 if odd else 0))[0]
+            before, after = pick.choices(
+                ((b" ", b""), (b"", b""), (b" \t", b" \t "), (b"\r\n ", b"")), (40, 3, 3, odd)
+            )[0]
+            lines.append(name + b":" + before + value + after)
+        if pick.random() < 0.01:
+            lines += [b"X-%d: y" % number for number in range(120)]
+        pick.shuffle(lines)
+        rarely = not self.calm
+        end = pick.choices((b"\r\n", b"\n"), (80, rarely))[0]
+        start = pick.choices((b"", b"\r\n", b"\n", b" ", b"\r\n\r\n"), (80, 2, rarely, rarely, rarely))[0]
+        gap = pick.choices((b" ", b"  ", b"\t"), (100, rarely, rarely))[0]
+        return start + end.join([method + gap + target + b" " + version, *lines, b"", b""])
+
+    def sent(self) -> bytes:
+        """What is sent at one time: a request, several of them, or what is known to be hostile."""
+        pick = self.random
+        if not self.calm and pick.random() < 0.06:
+            self.requests += 1
+            return pick.choice(PAYLOADS).raw
+        number = pick.choices((1, 2, 3), (10, 1, 1))[0]
+        self.requests += number
+        if number == 1 and pick.random() < 0.15:
+            self.last = self.last or self.head()
+            return self.last
+        self.last = self.head()
+        return self.last + b"".join(self.head() for _ in range(number - 1))
+
+    def pieces(self, data: bytes) -> list[bytes]:
+        pick = self.random
+        if pick.random() < (0.95 if self.calm else 0.6):
+            return [data]
+        cuts = sorted(pick.randrange(len(data) + 1) for _ in range(pick.choice((1, 1, 2, 5))))
+        return [data[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(data)], strict=True) if start < stop]
+
+    def step(self) -> None:
+        pick = self.random
+        for piece in self.pieces(self.sent()):
+            for side in self.sides:
+                if side.standing:
+                    side.send(piece)
+            self.compare(piece)
+            if pick.random() < 0.02:
+                self.pass_time()
+        if pick.random() < 0.4:
+            self.pass_time()
+        if not self.sides[0].standing or pick.random() < 0.05:
+            for side in self.sides:
+                side.connect()
+
+    def pass_time(self) -> None:
+        seconds = self.random.choice((0.01, 0.01, 0.1, 0.25, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.3, 6.0, 16.0))
+        for side in self.sides:
+            side.clock.advance(seconds)
+        self.compare(b"(%g seconds)" % seconds)
+
+    def compare(self, after: bytes) -> None:
+        lane, ordinary = self.sides
+        assert lane.heard() == ordinary.heard(), (self.seed, after)
+        lane.said = ordinary.said = b""
+        assert lane.standing == ordinary.standing, (self.seed, after)
+        assert lane.log == ordinary.log, (self.seed, after)
+        assert lane.origin.fetches == ordinary.origin.fetches, (self.seed, after)
+        lane.log.clear()
+        ordinary.log.clear()
+
+    def run(self) -> int:
+        """Requests sent."""
+        for _ in range(self.random.choice((10, 30, 50))):
+            self.step()
+        for side in self.sides:
+            side.resource.close()
+        return self.requests
+
+
+def test_the_lane_and_the_ordinary_way_say_the_same(request: pytest.FixtureRequest, monkeypatch: Any) -> None:
+    served = asked_for = 0
+    serve = FastLane.serve
+
+    def counting(self: FastLane, channel: Any, data: bytes) -> bool:
+        nonlocal served
+        took = serve(self, channel, data)
+        served += took
+        return took
+
+    monkeypatch.setattr(FastLane, "serve", counting)
+    # With it a refresh that failed is tried again up to that much later: the one thing that differs.
+    monkeypatch.setattr(FastLane, "AGAIN", 0.0)
+    monkeypatch.setattr("txstalecache.store.lease.random.uniform", lambda low, high: high)
+    for seed in range(LONG if request.config.getoption("--long") else SHORT):
+        asked_for += Pair(seed).run()
+    assert asked_for > (20_000 if request.config.getoption("--long") else 1_400)
+    # The comparison is worth something only if the lane answers a good part.
+    assert served > asked_for / 12
+
+
+# -- what the comparison rests on ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_heads_read_fast_mean_what_they_mean(seed: int) -> None:
+    """``asked`` reads nothing that ``heads`` refuses, and nothing otherwise than it does."""
+    pair, limits = Pair(seed), EdgeLimits()
+    reader = HeadReader(limits, b"http")
+    for data in [pair.head() for _ in range(50)] + [payload.raw for payload in PAYLOADS if seed == 0]:
+        read = reader.read(data)
+        if read is None:
+            continue
+        received = examine(data, limits)
+        assert received is not None and received.end == len(data)
+        assert (read.method, read.target, read.authority) == (received.method, received.target, received.authority)
+        assert list(read.fields) == received.fields
+        assert received.persistent and not received.expects and received.length == 0
+
+
+def test_a_head_that_would_be_refused_is_not_read() -> None:
+    for payload in PAYLOADS:
+        if HeadReader(EdgeLimits(), b"http").read(payload.raw) is not None:
+            try:
+                assert examine(payload.raw, EdgeLimits()) is not None
+            except Rejected:
+                pytest.fail(payload.name)
+
+
+class Spy(Fields):
+    """Remembers which fields it was asked for."""
+
+    asked: set[object]
+
+    def get(self, name: bytes) -> bytes | None:
+        self.asked.add(name)
+        return super().get(name)
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        self.asked.add(name)
+        return super().get_all(name)
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(name)
+        return super().__contains__(name)
+
+
+def test_an_answer_looks_at_no_field_that_its_shape_leaves_out(monkeypatch: Any) -> None:
+    asked_for: set[object] = set()
+
+    def spied(head: Any, shape: Any) -> Any:
+        spy = Spy(head.fields)
+        spy.asked = asked_for
+        return replace(head, fields=spy)
+
+    monkeypatch.setattr(ready, "shaped", spied)
+    for seed in range(20):
+        Pair(seed).run()
+    assert {b"cookie", b"range", b"if-none-match"} <= asked_for <= set(SHAPING)
+
+
+def test_who_asks_is_not_in_a_shape() -> None:
+    reader = HeadReader(EdgeLimits(), b"http")
+    head = reader.read(b"GET / HTTP/1.1\r\nHost: a\r\nCookie: secret\r\nAuthorization: secret\r\n\r\n")
+    assert head is not None
+    assert b"secret" not in b"".join(value or b"" for value in shape(head))
+    assert [value for _, value in asked.shaped(head, shape(head)).fields] == [b"-", b"-"]
+
+
+def test_a_stale_hit_is_written_before_its_refresh_begins() -> None:
+    side = Side(Route(), True)
+    request = b"GET /short HTTP/1.1\r\nHost: a\r\n\r\n"
+    side.send(request)
+    side.heard()
+    side.clock.advance(5)
+    before: list[int] = []
+    fetch = side.origin.fetch
+
+    def watched(asked_for: OriginRequest) -> Any:
+        before.append(len(side.wire.value()))
+        return fetch(asked_for)
+
+    side.origin.fetch = watched  # type: ignore[method-assign]
+    side.send(request)
+    assert before and before[0] == len(side.wire.value()) > 0
+    assert side.log[-1].verdict == "stale" and side.log[-1].role == "hit"
+    side.resource.close()
+
+
+def test_a_resource_of_somebody_s_own_is_not_passed_by() -> None:
+    class Own(CacheResource):
+        def render(self, request: Any) -> int:
+            return super().render(request)
+
+    backend = open_store(Clock(), redis="memory")  # type: ignore[arg-type]
+    own = Own(Origin(), backend, reactor=Clock())
+    assert own.fast_lane(EdgeLimits(), b"http") is None
+    assert CacheSite(own, Clock()).lane(b"http") is None
+    plain = CacheResource(Origin(), backend, reactor=Clock())
+    assert CacheSite(plain, Clock()).lane(b"http") is not None
+    assert CacheSite(plain, Clock(), fast_lane=False).lane(b"http") is None
+
+
+def test_a_retired_connection_ends_with_its_next_answer() -> None:
+    side = Side(Route(), True)
+    request = b"GET /fresh HTTP/1.1\r\nHost: a\r\n\r\n"
+    side.send(request)
+    side.heard()
+    side.site.drain()
+    side.send(request)
+    assert b"\r\nConnection: close\r\n" in side.wire.value()
+    assert not side.standing
+    side.resource.close()
+
+
+@pytest.mark.parametrize("query", [b"", b"?"])
+def test_what_the_lane_holds_is_bounded_and_counted(query: bytes) -> None:
+    """Many heads, or many entries: the tier and the lane together stay within what ``--memory`` says, and a tenth."""
+    side = Side(Route(), True, memory=2_000_000)
+    tracemalloc.start()
+    try:
+        base = tracemalloc.get_traced_memory()[0]
+        for number in range(2500):
+            path = b"/fresh" if not query else b"/fresh?%d" % (number % 900)
+            head = b"GET %b HTTP/1.1\r\nHost: a\r\nUser-Agent: %d%b\r\n\r\n" % (path, number, b"x" * 200)
+            side.send(head)
+            side.send(head)
+            side.wire.clear()
+            side.log.clear()
+            side.origin.fetches.clear()
+        held = tracemalloc.get_traced_memory()[0] - base
+    finally:
+        tracemalloc.stop()
+    side.resource.close()
+    assert held < 2_000_000 * 1.1
