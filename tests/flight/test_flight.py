@@ -445,7 +445,7 @@ def test_wait_deadline_is_504_counted_from_each_ones_own_arrival() -> None:
     assert late.landing is None
     for _ in range(10):
         tower.clock.advance(1)
-    assert late.landing.status == 504
+    assert late.landing == Failed(504, "wait-deadline", 1)
 
 
 def test_a_late_waiter_may_pass_where_the_route_says_so_and_only_a_few_do() -> None:
