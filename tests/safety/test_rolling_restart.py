@@ -1,0 +1,118 @@
+"""Two processes on one listening socket: the old one leaves under two hundred requests a second, and none is lost."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from tests.support.async_test import async_test
+from tests.support.client import NoReply, connect
+from tests.support.origin import Answer, Chunk, Head, Request, ScriptedOrigin, Sleep
+from tests.support.process import PROXY, environment
+from tests.support.proxy import later, settled, until
+from tests.support.redis import RedisServer
+
+CLIENTS = 20
+EACH = 10
+"""Requests per second."""
+
+
+def start(listening: socket.socket, origin: str, redis: str, log: Path) -> subprocess.Popen[bytes]:
+    """A proxy that takes ``listening`` over as systemd hands a socket over."""
+    listen = "systemd:domain=INET:index=0"
+    command = [*PROXY["twistd"], "--origin", origin, "--redis", redis, "--listen", listen, "--access-log", "none"]
+    script = f'exec 3<&{listening.fileno()}; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http; exec "$@"'
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            ["sh", "-c", script, "sh", *command],
+            pass_fds=(listening.fileno(),),
+            env=environment(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=log.parent,
+            start_new_session=True,
+        )
+
+
+def slow(request: Request) -> Any:
+    body = b"for " + request.target
+    yield Sleep(0.05)
+    yield Head(200, [("Cache-Control", "no-store"), ("Content-Length", str(len(body)))])
+    yield Chunk(body[:2])
+    yield Sleep(0.05)
+    yield Chunk(body[2:])
+
+
+async def client(number: int, port: int, going: Any, outcomes: Counter[str]) -> None:
+    connection = None
+    count = 0
+    while going():
+        count += 1
+        began = time.monotonic()
+        target = f"/slow/{number}/{count}" if count % 4 == 0 else f"/{count % 7}"
+        try:
+            if connection is None or connection.ended:
+                connection = await connect(port)
+            reply = await connection.request("GET", target)
+        except NoReply as error:
+            outcomes[f"lost: {error}"[:80]] += 1
+            connection = None
+            continue
+        good = reply.status == 200 and not reply.truncated and reply.body == b"for " + target.encode()
+        outcomes["good" if good else f"bad: {reply!r}"[:80]] += 1
+        if (reply.field("connection") or b"").lower() == b"close" or number % 2:
+            await connection.close()
+            connection = None
+        await later(max(0.0, 1 / EACH - (time.monotonic() - began)))
+    if connection is not None and not connection.ended:
+        await connection.close()
+
+
+@async_test
+async def test_none_of_two_hundred_requests_a_second_is_lost(
+    origin: ScriptedOrigin, one_redis_server: RedisServer, tmp_path: Path
+) -> None:
+    origin.handler = lambda request: (
+        slow(request)
+        if request.path.startswith("/slow")
+        else Answer(200, [("Cache-Control", "max-age=1, stale-while-revalidate=10")], b"for " + request.target)
+    )
+    outcomes: Counter[str] = Counter()
+    processes: list[subprocess.Popen[bytes]] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        port = listening.getsockname()[1]
+        try:
+            for name in ("old", "new"):
+                processes.append(start(listening, origin.url, one_redis_server.url, tmp_path / name))
+                # The first answers alone before the second is there.
+                await until(lambda name=name: "listens on" in (tmp_path / name).read_text(), 20)  # type: ignore[misc]
+            old, new = processes
+            ends = time.monotonic() + 5
+            clients = [
+                Deferred.fromCoroutine(client(number, port, lambda: time.monotonic() < ends, outcomes))
+                for number in range(CLIENTS)
+            ]
+            await later(1.5)
+            old.send_signal(signal.SIGTERM)
+            await settled(*clients)
+            await until(lambda: old.poll() is not None, 20)
+            assert old.returncode == 0, (tmp_path / "old").read_text()
+            assert set(outcomes) == {"good"}, outcomes
+            assert outcomes["good"] > 300
+            new.send_signal(signal.SIGTERM)
+            await until(lambda: new.poll() is not None, 20)
+            assert new.returncode == 0
+            assert not one_redis_server.command("KEYS", "*}:l*")
+        finally:
+            for process in processes:
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
