@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -24,14 +25,22 @@ EACH = 10
 """Requests per second."""
 
 
+#: What systemd does between fork and exec.
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="http")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def start(listening: socket.socket, origin: str, redis: str, log: Path) -> subprocess.Popen[bytes]:
     """A proxy that takes ``listening`` over as systemd hands a socket over."""
     listen = "systemd:domain=INET:index=0"
     command = [*PROXY["twistd"], "--origin", origin, "--redis", redis, "--listen", listen, "--access-log", "none"]
-    script = f'exec 3<&{listening.fileno()}; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http; exec "$@"'
     with log.open("wb") as out:
         return subprocess.Popen(
-            ["sh", "-c", script, "sh", *command],
+            [sys.executable, "-c", HAND_OVER, str(listening.fileno()), *command],
             pass_fds=(listening.fileno(),),
             env=environment(),
             stdout=out,
