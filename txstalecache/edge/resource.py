@@ -69,8 +69,8 @@ class CacheResource(Resource):
     """A caching proxy in front of ``origin``, as a leaf resource for any ``Site``.
 
     ``origin`` is an IOrigin, or a URL; ``store`` comes from ``open_store`` and is memory alone when left out. The
-    caller owns what it passes in, starts the store, and closes both after the resource. ``log`` is called with one ``Record``
-    per request. ``reactor`` is Twisted's own when left out. ValueError for a URL that cannot be an origin's.
+    caller owns what it passes in, starts the store, and closes both after the resource. ``log`` is called with one
+    ``Record`` per request. ``reactor`` is Twisted's own when left out. ValueError for a URL that cannot be an origin's.
     """
 
     isLeaf = True
