@@ -35,7 +35,7 @@ MAY = {
 }
 
 #: What assembles the rooms, and so may name any.
-ASSEMBLY = {"__init__", "service", "tap", "testing"}
+ASSEMBLY = {"__init__", "embed", "service", "tap", "testing"}
 
 #: What the rooms that may name no other room may take from them all the same.
 BORROWS = {"config": VALUES, "observe": set[str](), "store": set[str](), "origin": set[str](), "http": set[str]()}

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from txstalecache.config.routes import Route, Routes
     from txstalecache.edge.resource import CacheResource
     from txstalecache.edge.site import CacheSite
+    from txstalecache.embed import cached
     from txstalecache.flight.clocks import Clocks, Late
     from txstalecache.flight.limits import Limits
     from txstalecache.http.keys import KeyTemplate
     from txstalecache.http.rules import Cookies, Rules
     from txstalecache.origin.http import HttpOrigin
     from txstalecache.origin.interfaces import Deadlines
+    from txstalecache.origin.local import LocalOrigin
     from txstalecache.store.opening import open_store
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "KeyTemplate",
     "Late",
     "Limits",
+    "LocalOrigin",
     "Route",
     "Routes",
     "Rules",
     "__version__",
+    "cached",
     "open_store",
 ]
 
@@ -46,9 +50,11 @@ _HOMES = {
     "KeyTemplate": "txstalecache.http.keys",
     "Late": "txstalecache.flight.clocks",
     "Limits": "txstalecache.flight.limits",
+    "LocalOrigin": "txstalecache.origin.local",
     "Route": "txstalecache.config.routes",
     "Routes": "txstalecache.config.routes",
     "Rules": "txstalecache.http.rules",
+    "cached": "txstalecache.embed",
     "open_store": "txstalecache.store.opening",
 }
 

@@ -1,0 +1,106 @@
+"""A resource, a WSGI app or a klein route in the same process, cached in front of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.python.threadpool import ThreadPool
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+from twisted.web.wsgi import WSGIResource
+
+from tests.support.async_test import async_test
+from tests.support.client import fetch
+from txstalecache import CacheResource, LocalOrigin, Route, Routes, Rules, cached
+
+
+class Serving:
+    """A resource on a port."""
+
+    def __init__(self, resource: Any) -> None:
+        from twisted.internet import reactor
+
+        listen: Any = reactor
+        self.listening = listen.listenTCP(0, Site(resource), interface="127.0.0.1")
+        self.port = self.listening.getHost().port
+
+
+class Counting(Resource):
+    isLeaf = True
+    answers = 0
+
+    def render_GET(self, request: Any) -> bytes:
+        self.answers += 1
+        return b"%d" % self.answers
+
+
+@async_test
+async def test_a_decorated_class_is_cached_where_it_stands() -> None:
+    @cached(ttl=60, stale=10)
+    class Page(Counting):
+        """One page."""
+
+    root = Resource()
+    page = Page()
+    root.putChild(b"page", page)
+    serving = Serving(root)
+    for expected in (b"MISS", b"HIT"):
+        reply = await fetch(serving.port, "GET", "/page")
+        assert (reply.body, reply.field("x-cache")) == (b"1", expected)
+    await serving.listening.stopListening()
+    await page.close()
+    await page.registry.origin.close()
+
+
+@async_test
+async def test_a_klein_route_is_cached() -> None:
+    klein = pytest.importorskip("klein")
+    app = klein.Klein()
+    made: list[CacheResource] = []
+
+    @app.route("/page", branch=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @cached(ttl=60)
+    def page(request: Any) -> Resource:
+        return Counting()
+
+    @app.route("/own")  # type: ignore[untyped-decorator, unused-ignore]
+    def own(request: Any) -> bytes:
+        made.append(page())
+        return b"own"
+
+    serving = Serving(app.resource())
+    for expected in (b"MISS", b"HIT"):
+        reply = await fetch(serving.port, "GET", "/page")
+        assert (reply.body, reply.field("x-cache")) == (b"1", expected)
+    assert (await fetch(serving.port, "GET", "/own")).body == b"own"
+    await serving.listening.stopListening()
+    for resource in made:
+        await resource.close()
+        await resource.registry.origin.close()
+
+
+@async_test
+async def test_a_wsgi_app_is_cached() -> None:
+    flask = pytest.importorskip("flask")
+    from twisted.internet import reactor
+
+    app = flask.Flask("shop")
+    numbers = iter(range(1, 100))
+
+    @app.get("/<name>")  # type: ignore[untyped-decorator, unused-ignore]
+    def page(name: str) -> str:
+        return f"{name} {next(numbers)}"
+
+    pool = ThreadPool(1, 2)
+    pool.start()
+    origin = LocalOrigin(reactor, WSGIResource(reactor, pool, app))
+    resource = CacheResource(origin, routes=Routes([Route(rules=Rules(ttl=60))]))
+    serving = Serving(resource)
+    for expected in (b"MISS", b"HIT"):
+        reply = await fetch(serving.port, "GET", "/hat")
+        assert (reply.body, reply.field("x-cache")) == (b"hat 1", expected)
+    await serving.listening.stopListening()
+    await resource.close()
+    await origin.close()
+    pool.stop()

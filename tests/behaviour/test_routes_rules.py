@@ -1,0 +1,178 @@
+"""What a route says about caching is what happens, socket to socket."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.support.async_test import async_test
+from tests.support.client import fetch
+from tests.support.origin import Answer, ScriptedOrigin
+from tests.support.proxy import settled
+from txstalecache.config.routes import Route
+from txstalecache.config.toml import Configuration
+from txstalecache.flight.hooks import Hooks
+from txstalecache.http.rules import Cookies, Rules
+
+PUBLIC = [("Cache-Control", "max-age=60")]
+
+
+def route_of(text: str) -> dict[str, Any]:
+    route: Route = Configuration.parse(f"[upstream.www]\nservers = 'http://127.0.0.1:9'\n[[route]]\n{text}").routes[0]
+    names = [name for name in type(route).__slots__ if name not in ("match", "name", "upstream")]
+    return {name: getattr(route, name) for name in names}
+
+
+def echo(origin: ScriptedOrigin, fields: Any = PUBLIC, status: int = 200) -> None:
+    numbers = iter(range(1, 1000))
+    origin.handler = lambda request: Answer(status, fields, b"%d:" % next(numbers) + request.body)
+
+
+@async_test
+async def test_a_post_is_cached_by_its_body(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    echo(origin)
+    proxy = await make_proxy(origin.url, **route_of("methods = ['GET', 'HEAD', 'POST']"))
+    replies = await settled(*[fetch(proxy.port, "POST", "/q", body=b"a") for _ in range(3)])
+    assert {reply.body for reply in replies} == {b"1:a"}
+    assert (await fetch(proxy.port, "POST", "/q", body=b"b")).body == b"2:b"
+    again = await fetch(proxy.port, "POST", "/q", body=b"a")
+    assert (again.body, again.field("x-cache")) == (b"1:a", b"HIT")
+    assert (await fetch(proxy.port, "GET", "/q")).body == b"3:"
+    long = b"x" * 100_000
+    assert (await fetch(proxy.port, "POST", "/q", body=long)).field("x-cache") == b"BYPASS"
+
+
+@async_test
+async def test_single_statuses_have_lifetimes_of_their_own(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    echo(origin, [], 404)
+    proxy = await make_proxy(origin.url, **route_of("statuses = { 404 = '1m' }"))
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"1:"
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"1:"
+
+
+@async_test
+async def test_ignored_cookies_never_reach_a_fetch_that_is_cached(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    echo(origin, [])
+    proxy = await make_proxy(origin.url, **route_of("cookies = 'ignore'\nttl = 60"))
+    await fetch(proxy.port, "GET", "/x", [("Cookie", "a=1")])
+    assert origin.requests[0].field("cookie") is None
+    assert (await fetch(proxy.port, "GET", "/x", [("Cookie", "a=2")])).body == b"1:"
+    await fetch(proxy.port, "POST", "/x", [("Cookie", "a=1")])
+    assert origin.requests[-1].field("cookie") == b"a=1"
+
+
+@async_test
+async def test_a_keyed_cookie_reaches_the_origin_and_no_other_does(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    echo(origin, [])
+    proxy = await make_proxy(origin.url, **route_of("key = '$uri|$cookie_lang'\ncookies = 'keyed'\nttl = 60"))
+    await fetch(proxy.port, "GET", "/x", [("Cookie", "who=me; lang=de")])
+    assert origin.requests[0].field("cookie") == b"lang=de"
+    assert (await fetch(proxy.port, "GET", "/x", [("Cookie", "lang=de; who=you")])).body == b"1:"
+    assert (await fetch(proxy.port, "GET", "/x", [("Cookie", "lang=fr")])).body == b"2:"
+
+
+@async_test
+async def test_sizes_bound_what_is_stored(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.handler = lambda request: Answer(200, PUBLIC, b"x" * int(request.path[1:]))
+    proxy = await make_proxy(origin.url, **route_of("min_size = 10\nmax_object = 20"))
+    stored = []
+    for size in (9, 10, 20, 21):
+        await fetch(proxy.port, "GET", f"/{size}")
+        stored.append((await fetch(proxy.port, "GET", f"/{size}")).field("x-cache"))
+    assert stored == [b"MISS", b"HIT", b"HIT", b"MISS"]
+
+
+@async_test
+async def test_only_what_is_asked_for_often_enough_is_stored(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    echo(origin)
+    proxy = await make_proxy(origin.url, **route_of("min_uses = 3"))
+    assert [(await fetch(proxy.port, "GET", "/x")).body for _ in range(5)] == [b"1:", b"2:", b"3:", b"3:", b"3:"]
+
+
+@async_test
+async def test_fields_are_hidden_set_stripped_and_added(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    echo(origin, [*PUBLIC, ("X-Powered-By", "x"), ("X-Frame", "old")])
+    text = "hide = 'X-Powered-By'\nrespond_with = { X-Frame = 'new' }\nstrip = 'X-In'\nask_with = { X-Out = '1' }"
+    proxy = await make_proxy(origin.url, **route_of(text))
+    for _ in range(2):
+        reply = await fetch(proxy.port, "GET", "/x", [("X-In", "1")])
+        assert (reply.field("x-powered-by"), reply.field("x-frame")) == (None, b"new")
+    (request,) = origin.requests
+    assert (request.field("x-in"), request.field("x-out")) == (None, b"1")
+
+
+@async_test
+async def test_codings_are_reduced_to_those_wanted(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    echo(origin, [*PUBLIC, ("Vary", "Accept-Encoding")])
+    proxy = await make_proxy(origin.url, **route_of("encodings = ['br', 'gzip']"))
+    for accepts in ("gzip, deflate, br", "br;q=0.5,gzip", "br , zstd,gzip;q=1"):
+        assert (await fetch(proxy.port, "GET", "/x", [("Accept-Encoding", accepts)])).body == b"1:"
+    assert (await fetch(proxy.port, "GET", "/x", [("Accept-Encoding", "gzip, br;q=0")])).body == b"2:"
+    assert [request.field("accept-encoding") for request in origin.requests] == [b"br, gzip", b"gzip"]
+
+
+@async_test
+async def test_refresh_ahead_refreshes_what_is_fresh(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    from tests.support.proxy import until
+
+    echo(origin)
+    proxy = await make_proxy(origin.url, **{**route_of("refresh_ahead = true"), "refresh_ahead": 1e9})
+    await fetch(proxy.port, "GET", "/x")
+    assert (await fetch(proxy.port, "GET", "/x")).field("x-cache") == b"HIT"
+    await until(lambda: origin.hits("/x") == 2 and proxy.flights == 0)
+
+
+@async_test
+async def test_forwarded_fields_are_a_trusted_proxys_alone(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    from ipaddress import ip_network
+
+    echo(origin, [])
+    proxy = await make_proxy(origin.url)
+    said = [("X-Forwarded-For", "1.2.3.4")]
+    await fetch(proxy.port, "POST", "/x", said)
+    proxy.resource._trusted_proxies = (ip_network("127.0.0.1"),)
+    await fetch(proxy.port, "POST", "/x", said)
+    assert [one.field("x-forwarded-for") for one in origin.requests] == [b"127.0.0.1", b"1.2.3.4, 127.0.0.1"]
+
+
+def broken(*arguments: Any) -> Any:
+    raise RuntimeError("a hook of the site's")
+
+
+@async_test
+async def test_hooks_have_their_say(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    echo(origin)
+    hooks = Hooks(
+        key=lambda request: request.fields.get(b"x-shop") or b"",
+        storable=lambda request, response: request.target != b"/never",
+        ttl=lambda request, response: 500.0,
+        tags=lambda request, response: [b"mine"],
+        before_store=lambda request, entry: replace(entry, fields=entry.fields.adding(b"X-Mark", b"1")),
+    )
+    proxy = await make_proxy(origin.url, hooks=hooks)
+    await fetch(proxy.port, "GET", "/x", [("X-Shop", "a")])
+    reply = await fetch(proxy.port, "GET", "/x", [("X-Shop", "a")])
+    assert (reply.body, reply.field("x-mark")) == (b"1:", b"1")
+    assert b"ttl=500" in (reply.field("cache-status") or b"") or b"ttl=499" in (reply.field("cache-status") or b"")
+    assert (await fetch(proxy.port, "GET", "/x", [("X-Shop", "b")])).body == b"2:"
+    assert [(await fetch(proxy.port, "GET", "/never")).body for _ in range(2)] == [b"3:", b"4:"]
+
+
+@async_test
+async def test_a_hook_that_fails_costs_its_request_the_cache_and_nothing_else(
+    origin: ScriptedOrigin, make_proxy: Any, logged_failures: Any
+) -> None:
+    echo(origin)
+    for name in ("key", "storable", "ttl", "tags", "before_store"):
+        proxy = await make_proxy(origin.url, hooks=Hooks(**{name: broken}))
+        replies = await settled(*[fetch(proxy.port, "GET", f"/{name}") for _ in range(5)])
+        assert {reply.status for reply in replies} == {200}, name
+        assert (await fetch(proxy.port, "GET", f"/{name}")).field("x-cache") != b"HIT"
+        assert proxy.flights == 0
+        assert logged_failures.flush(RuntimeError), name
+
+
+def test_the_defaults_of_a_file_are_the_defaults_of_the_classes() -> None:
+    route = Configuration.parse("[upstream.www]\nservers = 'http://127.0.0.1:9'").routes[-1]
+    assert route == Route()
+    assert route.rules == Rules() and route.rules.cookies is Cookies.PASS

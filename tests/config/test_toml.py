@@ -1,0 +1,149 @@
+"""A configuration file is usable as it stands, or every problem in it is told at once, each with its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from txstalecache.cli.main import main
+from txstalecache.config.routes import Routes
+from txstalecache.config.toml import ConfigError, Configuration
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.rules import Cookies
+
+UPSTREAM = '[upstream.www]\nservers = ["http://127.0.0.1:9999"]\n'
+
+
+def picked(routes: str, target: bytes, method: bytes = b"GET", host: bytes = b"example.com") -> str:
+    configuration = Configuration.parse(UPSTREAM + routes)
+    return Routes(configuration.routes).pick(RequestHead(method, target, Fields(), b"http", host)).name
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        Configuration.parse(text)
+    return caught.value.problems
+
+
+def test_every_problem_is_told_at_once_with_its_place_and_a_suggestion() -> None:
+    found = problems(
+        "[proxi]\n[proxy]\nmemori = 3\n[upstream.www]\nservers = ['x']\n[[route]]\n[[route]]\n"
+        "stale = '10x'\nsttale = 4\nmethods = ['FOO']\nupstream = 'ww'\nrefresh = 'X-A'\n"
+        "match = { regex = '(' }\nhooks = { key = 'no.such' }\nstatuses = { 99 = 1 }\n"
+    )
+    assert [problem.partition(": ")[0] for problem in found] == [
+        "proxi",
+        "proxy.memori",
+        "upstream.www.servers",
+        "route[2].sttale",
+        "route[2].stale",
+        "route[2].methods",
+        "route[2].statuses",
+        "route[2].match.regex",
+        "route[2].upstream",
+        "route[2].trusted",
+        "route[2].hooks.key",
+    ]
+    assert "did you mean stale?" in found[3]
+    assert found[4] == "route[2].stale: expected seconds >= 0 (like 5, 0.5, 500ms, 10m, 1h), got '10x'"
+    assert all(problem.isprintable() for problem in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "=",
+        "[upstream]",
+        "upstream = 3",
+        UPSTREAM + "route = 3",
+        UPSTREAM + "defaults = 3",
+        UPSTREAM + "proxy = 3",
+        UPSTREAM + "route = [3]",
+        UPSTREAM + "[[route]]\nttl = true",
+        UPSTREAM + "[[route]]\nttl = -1",
+        UPSTREAM + "[[route]]\nttl = []",
+        UPSTREAM + "[[route]]\nmatch = 3",
+        UPSTREAM + "[[route]]\nhooks = { key = 'os.environ' }",
+        UPSTREAM + "[[route]]\nrespond_with = { X = \"a\\nb\" }",
+        UPSTREAM + "[[route]]\nmin_uses = 0",
+        UPSTREAM + "[[route]]\nkey = 3",
+        "[upstream.a]\nservers = ['http://h']\nca_file = 'x'",
+        "[upstream.a]",
+        "[upstream.a]\nservers = []",
+        "[upstream.a]\nservers = [{ url = 'http://h', weight = 0 }]",
+        UPSTREAM + "[redis]\nurl = 'memory'\n[proxy]\nmemory = 0",
+    ],
+)
+def test_what_makes_no_sense_is_never_a_traceback(text: str) -> None:
+    assert all(0 < len(problem) < 300 for problem in problems(text))
+
+
+def test_what_defaults_say_wrong_is_said_once() -> None:
+    assert len(problems(UPSTREAM + "[defaults]\nttl = 'x'\n[[route]]\n[[route]]")) == 1
+
+
+@pytest.mark.parametrize(
+    ("match", "fits", "others"),
+    [
+        ('path = "/a"', [b"/a", b"/a?q"], [b"/a/", b"/ab", b"/"]),
+        ('prefix = "/a"', [b"/a", b"/a/b", b"/ab"], [b"/b/a"]),
+        ('glob = "/img/*.jpg"', [b"/img/x.jpg", b"/img/x/y.jpg?z"], [b"/img/x.png", b"/x.jpg"]),
+        ("regex = '^/v[0-9]+/'", [b"/v1/x"], [b"/vx/", b"/a/v1/"]),
+        ('prefix = "/a", glob = "*.js"', [b"/a/x.js"], [b"/b/x.js", b"/a/x.css"]),
+    ],
+)
+def test_a_path_is_matched(match: str, fits: list[bytes], others: list[bytes]) -> None:
+    routes = f'[[route]]\nname = "it"\nmatch = {{ {match} }}\n'
+    assert [picked(routes, target) for target in fits] == ["it"] * len(fits)
+    assert "it" not in [picked(routes, target) for target in others]
+
+
+def test_host_and_method_are_matched() -> None:
+    routes = '[[route]]\nname = "it"\nmatch = { host = ["*.shop.example", "a.example"], methods = ["GET"] }\n'
+    assert picked(routes, b"/", host=b"www.SHOP.example:8080") == "it"
+    assert picked(routes, b"/", host=b"a.example") == "it"
+    assert picked(routes, b"/", host=b"b.example") == "default"
+    assert picked(routes, b"/", b"POST", b"a.example") == "default"
+
+
+def test_the_first_match_wins_and_defaults_are_inherited() -> None:
+    text = (
+        UPSTREAM + "[defaults]\nstale = 7\nttl = 1\n[[route]]\nmatch = { prefix = '/a' }\nttl = 2\n"
+        "[[route]]\nmatch = { prefix = '/' }\nttl = 3\n"
+    )
+    first, second, last = Configuration.parse(text).routes
+    assert [route.rules.ttl for route in (first, second, last)] == [2, 3, 1]
+    assert {route.rules.stale for route in (first, second, last)} == {7}
+    assert picked(text.removeprefix(UPSTREAM), b"/a") == "route[1]"
+
+
+def test_keyed_cookies_count_as_keyed() -> None:
+    (route, _) = Configuration.parse(UPSTREAM + "[[route]]\nkey = '$uri|$cookie_lang'\ncookies = 'keyed'\n").routes
+    assert route.rules.cookies is Cookies.KEYED
+    assert route.rules.keyed_fields == {b"cookie"}
+
+
+def test_check_prints_what_is_in_force_and_that_means_the_same_again(tmp_path: object, capsys: object) -> None:
+    path = f"{tmp_path}/x.toml"
+    text = (
+        UPSTREAM + "[redis]\nurl = 'redis://:hunter2@h:1/0'\n[defaults]\nstale = '1m'\n[[route]]\n"
+        "match = { prefix = '/api' }\nstatuses = { 404 = '10s' }\nrespond_with = { X-A = 'b' }\n"
+    )
+    with open(path, "w") as file:
+        file.write(text)
+    assert main(["check", path]) == 0
+    said: str = capsys.readouterr().out  # type: ignore[attr-defined]
+    assert "hunter2" not in said
+    assert 'key = "${scheme}${host}${request_uri}"' in said
+    again = Configuration.parse(said.replace("…@", ""))
+    assert again.routes[:1] == Configuration.parse(text).routes[:1]
+
+
+def test_check_tells_every_problem_and_fails(tmp_path: object, capsys: object) -> None:
+    path = f"{tmp_path}/x.toml"
+    with open(path, "w") as file:
+        file.write("[[route]]\nttl = 'x'\nstail = 3\n")
+    assert main(["check", path]) == 1
+    errors: str = capsys.readouterr().err  # type: ignore[attr-defined]
+    assert len(errors.splitlines()) == 3
+    assert main(["check", f"{tmp_path}/missing.toml"]) == 1

@@ -1,0 +1,166 @@
+"""Several servers as one origin: who is asked, who is left alone, and what is asked again elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from zope.interface.verify import verifyObject
+
+from tests.support.held_origin import HeldOrigin
+from tests.support.sink import origin_request
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.origin.balance import by_hash, least_connections, round_robin
+from txstalecache.origin.group import Address, Member, OriginGroup
+from txstalecache.origin.health import Health, HealthCheck
+from txstalecache.origin.interfaces import Fault, IOrigin, OriginError
+
+
+@dataclass(eq=False)
+class Server:
+    name: str
+    weight: int = 1
+    busy: int = 0
+    turn: int = 0
+
+
+class Group:
+    """Two held origins behind one group, on a clock."""
+
+    def __init__(self, count: int = 2, **options: Any) -> None:
+        self.clock = Clock()
+        self.origins = [HeldOrigin() for _ in range(count)]
+        self.members = [
+            Member(f"s{number}", origin, Health(self.clock, f"s{number}", 2, 10.0))
+            for number, origin in enumerate(self.origins)
+        ]
+        self.group = OriginGroup(self.members, **options)
+
+    def fetch(self, *arguments: Any) -> list[Any]:
+        """The outcome, once there is one."""
+        outcome: list[Any] = []
+        done: Deferred[Any] = self.group.fetch(origin_request(*arguments))
+        done.addBoth(outcome.append)
+        return outcome
+
+    @property
+    def asked(self) -> list[int]:
+        return [len(origin.requests) for origin in self.origins]
+
+
+def test_it_is_an_origin() -> None:
+    assert verifyObject(IOrigin, Group().group)
+
+
+def test_round_robin_follows_the_weights_and_mixes_evenly() -> None:
+    servers = [Server("a", 3), Server("b", 1)]
+    turns = "".join(round_robin(servers, b"").name for _ in range(8))
+    assert Counter(turns) == {"a": 6, "b": 2}
+    assert "bb" not in turns and "aaaa" not in turns
+
+
+def test_least_connections_takes_the_least_busy_for_its_weight() -> None:
+    a, b = Server("a", 1, busy=2), Server("b", 4, busy=4)
+    assert least_connections([a, b], b"") is b
+    b.busy = 12
+    assert least_connections([a, b], b"") is a
+    a.busy = b.busy = 0
+    assert {least_connections([a, b], b"").name for _ in range(5)} == {"a", "b"}
+
+
+def test_a_hash_stays_and_only_the_share_of_a_lost_server_moves() -> None:
+    servers = [Server("a"), Server("b"), Server("c", 2)]
+    keys = [b"%d" % number for number in range(2000)]
+    before = {key: by_hash(servers, key).name for key in keys}
+    assert before == {key: by_hash(servers, key).name for key in keys}
+    shares = Counter(before.values())
+    assert 400 < shares["a"] < 600 and 850 < shares["c"] < 1150
+    after = {key: by_hash([servers[0], servers[2]], key).name for key in keys}
+    assert {key for key in keys if before[key] != after[key]} == {key for key in keys if before[key] == "b"}
+
+
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.CONNECT_TIMEOUT, Fault.RESET, Fault.OVERLOADED])
+def test_a_get_without_an_answer_is_sent_to_one_other_server_and_no_further(fault: Fault) -> None:
+    group = Group(3)
+    outcome = group.fetch("GET", "/")
+    first = group.asked.index(1)
+    group.origins[first].fail(0, fault)
+    assert sum(group.asked) == 2
+    second = next(number for number in range(3) if number != first and group.asked[number])
+    group.origins[second].fail(0, fault)
+    assert sum(group.asked) == 2
+    assert isinstance(outcome[0].value, OriginError)
+
+
+@pytest.mark.parametrize(("method", "fault"), [("POST", Fault.RESET), ("GET", Fault.TIMEOUT)])
+def test_what_may_have_been_done_already_is_not_sent_again(method: str, fault: Fault) -> None:
+    group = Group()
+    outcome = group.fetch(method, "/")
+    group.origins[group.asked.index(1)].fail(0, fault)
+    assert sum(group.asked) == 1 and outcome
+
+
+def test_without_retry_nothing_is_sent_again() -> None:
+    group = Group(retry=False)
+    group.fetch("GET", "/")
+    group.origins[group.asked.index(1)].fail(0, Fault.UNREACHABLE)
+    assert sum(group.asked) == 1
+
+
+def test_a_server_that_fails_is_left_alone_for_a_while_and_then_tried() -> None:
+    group = Group(retry=False)
+    bad, good = group.origins
+    for _ in range(4):
+        group.fetch("GET", "/")
+    for number in range(2):
+        bad.fail(number, Fault.UNREACHABLE)
+        good.answer(number)
+    for _ in range(4):
+        group.fetch("GET", "/")
+    assert group.asked == [2, 6]
+    group.clock.advance(10.5)
+    for _ in range(2):
+        group.fetch("GET", "/")
+    assert group.asked == [3, 7]
+
+
+def test_when_none_is_well_all_are_tried() -> None:
+    group = Group(retry=False)
+    for member in group.members:
+        member.health.checked(False)
+    for _ in range(4):
+        group.fetch("GET", "/")
+    assert group.asked == [2, 2]
+
+
+def test_a_health_check_takes_a_server_out_and_brings_it_back() -> None:
+    clock, origin, said = Clock(), HeldOrigin(), list[bool]()
+    check = HealthCheck(clock, origin, "/up", b"h", said.append, 5.0, 2.0)
+    origin.answer(0, 200)
+    for number, status in ((1, 500), (2, 503), (3, 204)):
+        clock.advance(5)
+        origin.answer(number, status)
+    assert said == [True, False, True]  # one bad answer alone says nothing
+    clock.advance(5)
+    origin.fail(4, Fault.TIMEOUT)
+    clock.advance(5)
+    check.close()
+    assert origin.cancelled == [5]
+    assert not clock.getDelayedCalls()
+
+
+def test_a_request_is_addressed_as_the_group_says() -> None:
+    def sent(target: bytes, **how: Any) -> RequestHead:
+        return Address(**how)(RequestHead(b"GET", target, Fields([(b"Host", b"a")]), b"http", b"a"))
+
+    assert sent(b"/api/x?y", strip_prefix=b"/api").target == b"/x?y"
+    assert sent(b"/api", strip_prefix=b"/api/").target == b"/"
+    assert sent(b"/api?y", strip_prefix=b"/api").target == b"/?y"
+    assert sent(b"/apix", strip_prefix=b"/api").target == b"/apix"
+    assert sent(b"/x", add_prefix=b"/v1/").target == b"/v1/x"
+    head = sent(b"/x", host=b"inner")
+    assert (head.fields.get(b"host"), head.authority) == (b"inner", b"inner")
