@@ -92,14 +92,14 @@ class ProxyService(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, settings: Settings, fleet: Fleet = Fleet(), *, listening: Any = None) -> None:
+    def __init__(self, reactor: Any, settings: Settings, fleet: Fleet | None = None, *, listening: Any = None) -> None:
         """Raises CannotStart when ``settings.listen`` means nothing to Twisted. Nothing is opened before the start.
 
         ``listening`` is the reactor that listens on the public endpoint, where that is another one.
         """
         self._reactor = reactor
         self._settings = settings
-        self._fleet = fleet
+        self._fleet = fleet = fleet or Fleet()
         self._endpoint = _endpoint(listening or reactor, settings.listen)
         self._admin_endpoint = None if fleet.admin is None else _endpoint(reactor, fleet.admin, "--admin")
         self._admin_port: IListeningPort | None = None
@@ -177,7 +177,13 @@ class ProxyService(Service):
         self._origins: dict[str, IOrigin] = {}
         self._access_log = self._open_log()
         try:
-            self._store = open_store(reactor, redis=settings.redis, prefix=settings.prefix, memory=settings.memory, mode=self._fleet.redis_down)
+            self._store = open_store(
+                reactor,
+                redis=settings.redis,
+                prefix=settings.prefix,
+                memory=settings.memory,
+                mode=self._fleet.redis_down,
+            )
             if settings.upstreams:
                 for plan in settings.upstreams:
                     self._origins[plan.name] = open_upstream(reactor, plan)
@@ -251,7 +257,9 @@ class ProxyService(Service):
             self._retire(made)
             return False
         gone = {name: origin for name, origin in self._origins.items() if name not in kept}
-        self._origins = {plan.name: kept[plan.name] if plan.name in kept else made[plan.name] for plan in after.upstreams}
+        self._origins = {
+            plan.name: kept[plan.name] if plan.name in kept else made[plan.name] for plan in after.upstreams
+        }
         self._resource.registry.origin = next(iter(self._origins.values()))
         self._resource.origins = self._origins
         self._routes.set(after.routes().routes)

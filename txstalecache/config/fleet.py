@@ -35,9 +35,9 @@ class Fleet:
     """``local`` or ``protect``, as ``store.open_store``'s mode."""
 
     @classmethod
-    def parse(cls, given: Mapping[str, str | None], *, redis: str, listen: str, demo: bool = False) -> Fleet:
-        """From texts, named as the options are; ``redis`` and ``listen`` as settled. SettingsError with every
-        problem at once."""
+    def parse(cls, given: Mapping[str, str | None], *, redis: str, demo: bool = False) -> Fleet:
+        """From texts, named as the options are; ``redis`` as settled. SettingsError with every problem
+        at once."""
         texts = {**FLEET, **{name: text for name, text in given.items() if text is not None}}
         problems: list[str] = []
         workers, admin, mode = 1, texts["admin"], texts["redis-down"] or ""
@@ -60,8 +60,6 @@ class Fleet:
                 problems.append(
                     f"--admin: expected an endpoint (like tcp:8081:interface=127.0.0.1), got {admin[:80]!a}"
                 )
-            elif admin == listen:
-                problems.append("--admin: the admin interface does not share the public endpoint")
             if texts["admin-token-file"] is None:
                 problems.append("--admin: needs --admin-token-file, whoever reaches it must know the token")
         elif texts["admin-token-file"] is not None:

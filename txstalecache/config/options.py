@@ -150,7 +150,6 @@ class Options(usage.Options):
             self.fleet = Fleet.parse(
                 {name: self[name] for name in FLEET},
                 redis=self.settings.redis,
-                listen=self.settings.listen,
                 demo=bool(self["demo"]),
             )
         except SettingsError as error:

@@ -1,0 +1,117 @@
+"""One worker process: the proxy on a socket that its parent has opened. Started by ``workers``, by nobody else.
+
+``python -m txstalecache.worker OPTIONS`` with the parent's own options; what differs is told in the environment. It
+leaves, draining, on SIGTERM and when its standard input ends: the parent is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+__all__ = ["TOLD", "Inherited", "main"]
+
+#: The environment variable with what the parent says.
+TOLD = "TXSTALECACHE_WORKER"
+
+
+class Inherited:
+    """A reactor that listens on the socket ``descriptor`` whatever it is told to listen on; else the one it stands for.
+
+    That way the same endpoint description does in parent and worker, with all that wraps the socket (TLS, PROXY).
+    """
+
+    def __init__(self, reactor: Any, descriptor: int) -> None:
+        self._reactor = reactor
+        self._descriptor = descriptor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> IListeningPort:
+        return self._adopt(factory)
+
+    def listenUNIX(
+        self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ) -> IListeningPort:
+        return self._adopt(factory)
+
+    def listenSSL(
+        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+    ) -> IListeningPort:
+        from twisted.protocols.tls import TLSMemoryBIOFactory
+
+        return self._adopt(TLSMemoryBIOFactory(contextFactory, False, factory))
+
+    def _adopt(self, factory: Any) -> IListeningPort:
+        with socket.socket(fileno=os.dup(self._descriptor)) as known:
+            family = known.family
+        port: IListeningPort = self._reactor.adoptStreamPort(self._descriptor, family, factory)
+        os.close(self._descriptor)  # it has one of its own
+        return port
+
+
+class _Leash(Protocol):
+    """Standard input: it ends when the parent does."""
+
+    def __init__(self, gone: Callable[[], None]) -> None:
+        self._gone = gone
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._gone()
+
+
+def main(arguments: list[str]) -> None:
+    """Run until told to leave."""
+    told = json.loads(os.environ.pop(TOLD))
+    from twisted.internet import reactor as installed
+    from twisted.internet.error import ReactorNotRunning
+    from twisted.internet.stdio import StandardIO
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
+    from txstalecache.config.fleet import Fleet
+    from txstalecache.config.options import Options
+    from txstalecache.service import ProxyService
+    from txstalecache.tap import leave_in_order
+
+    reactor: Any = installed
+    options = Options()
+    options.parseOptions(arguments)
+    listen = options.settings.listen
+    if "systemd:" in listen:
+        # What systemd passed on was passed to the parent.
+        listen = listen[: listen.index("systemd:")] + "tcp:0"
+    settings = replace(options.settings, redis=told["redis"], listen=listen)
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    service = ProxyService(
+        reactor,
+        settings,
+        Fleet(redis_down=options.fleet.redis_down),
+        listening=Inherited(reactor, told["descriptor"]),
+    )
+
+    def leave() -> None:
+        try:
+            reactor.stop()
+        except ReactorNotRunning:
+            pass
+
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    leave_in_order(reactor)
+    service.privilegedStartService()
+    service.startService()
+    StandardIO(_Leash(leave), reactor=reactor)
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

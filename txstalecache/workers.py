@@ -1,0 +1,163 @@
+"""Several processes as one service: the parent holds the listening socket, the Redis and the admin interface; workers
+answer.
+
+The socket is opened once and shared, so that what waits to be accepted belongs to no worker: one that is killed takes
+only the connections with it that it had accepted.
+Must not know: how a request is answered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txstalecache.config.fleet import Fleet
+from txstalecache.config.settings import Settings
+from txstalecache.service import DRAIN, ProxyService
+from txstalecache.worker import TOLD
+
+__all__ = ["WorkersService"]
+
+#: The descriptor a worker finds the socket at.
+PLACE = 3
+
+
+class Worker(ProcessProtocol):
+    """One place among the workers: a process, started again when it ends. Pauses double from 0.1 to 10 s; a process
+    that lived for 10 s is no reason for one."""
+
+    log = Logger()
+    FIRST, LONGEST, SOUND = 0.1, 10.0, 10.0
+
+    def __init__(self, reactor: Any, number: int, descriptor: int, arguments: list[str], redis: str) -> None:
+        self._reactor = reactor
+        self.number = number
+        self._descriptor = descriptor
+        self._arguments = arguments
+        self._redis = redis
+        self._pause = 0.0
+        self._born = 0.0
+        self._timer: IDelayedCall | None = None
+        self._process: Any = None
+        self._stopped: Deferred[None] | None = None
+        self._rest = b""
+
+    @property
+    def pid(self) -> int | None:
+        """The process; None between two."""
+        return None if self._process is None else int(self._process.pid)
+
+    def start(self) -> None:
+        """Start the process."""
+        self._timer = None
+        self._born = self._reactor.seconds()
+        told = json.dumps({"descriptor": PLACE, "redis": self._redis})
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("LISTEN_")}
+        self._process = self._reactor.spawnProcess(
+            self,
+            sys.executable,
+            [sys.executable, "-m", "txstalecache.worker", *self._arguments],
+            env={**environment, TOLD: told},
+            # Its access log goes where ours goes; what it logs beside that comes to us.
+            childFDs={0: "w", 1: 1, 2: "r", PLACE: self._descriptor},
+        )
+        self.log.info("worker {number} started: process {pid}", number=self.number, pid=self._process.pid)
+
+    def stop(self) -> Deferred[None]:
+        """Let it drain; fires when it is gone, at the latest when it had to be killed."""
+        stopped: Deferred[None] = Deferred()
+        self._stopped = stopped
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._process is None:
+            stopped.callback(None)
+        else:
+            self._process.signalProcess("TERM")
+            self._timer = self._reactor.callLater(DRAIN + 5, self._kill)
+        return stopped
+
+    def _kill(self) -> None:
+        self._timer = None
+        if self._process is not None:
+            self._process.signalProcess("KILL")
+
+    def errReceived(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > 65536:
+            lines, self._rest = [self._rest], b""
+        for line in lines:
+            self._said(line)
+
+    def _said(self, line: bytes) -> None:
+        if line.strip():
+            self.log.info("worker {number}: {line}", number=self.number, line=line.decode("utf-8", "replace"))
+
+    def processEnded(self, reason: Failure) -> None:
+        self._said(self._rest)
+        self._process, self._rest = None, b""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._stopped is not None:
+            if not self._stopped.called:
+                self._stopped.callback(None)
+            return
+        lived = self._reactor.seconds() - self._born
+        self._pause = self.FIRST if lived > self.SOUND else min(self.LONGEST, max(self.FIRST, self._pause * 2))
+        self.log.error(
+            "worker {number} has ended ({why}); starting another in {pause:.1f} s",
+            number=self.number,
+            why=reason.getErrorMessage(),
+            pause=self._pause,
+        )
+        self._timer = self._reactor.callLater(self._pause, self.start)
+
+
+class WorkersService(ProxyService):
+    """``fleet.workers`` processes; ``arguments`` are the options they are started with."""
+
+    def __init__(self, reactor: Any, settings: Settings, fleet: Fleet, arguments: list[str]) -> None:
+        super().__init__(reactor, settings, fleet)
+        self._arguments = arguments
+        self._workers: list[Worker] = []
+
+    def startService(self) -> None:
+        super().startService()
+        # Where an embedded Redis is, is known once it is started; the workers wait for no Redis that is elsewhere.
+        self._store.ready().addCallback(lambda _: self._start_workers())
+
+    def _listening(self, port: IListeningPort, origin: str) -> None:
+        # Before the reactor turns: nothing is accepted here.
+        port.stopReading()  # type: ignore[attr-defined]
+        super()._listening(port, origin)
+
+    def _start_workers(self) -> None:
+        port: Any = self._port
+        if port is None or not self.running:
+            return
+        redis = self._store.url or self._settings.redis
+        if redis == "embedded":
+            # There is no server to embed, as was said; each has its memory.
+            redis = "memory"
+        for number in range(1, self._fleet.workers + 1):
+            worker = Worker(self._reactor, number, port.fileno(), self._arguments, redis)
+            self._workers.append(worker)
+            worker.start()
+
+    async def _drain(self) -> None:
+        for stopped in [worker.stop() for worker in self._workers]:
+            await stopped
+        await super()._drain()
+
+    def status(self) -> dict[str, object]:
+        """With the processes of the workers."""
+        return {**super().status(), "workers": [worker.pid for worker in self._workers]}
