@@ -54,11 +54,11 @@ _TELLING: Final = frozenset(
     cloudfront cluster code consumer cookie country csrf customer debug dest destination device dn domain edge email
     env environment envoy error fastly file fingerprint flag forward forwarded forwarder front frontend gateway geo
     geoip goog google group host hostname http https identity internal ip ips jwt key latitude lb locale location
-    login longitude mail method middleware mobile mode name nextjs operation org organization orig original
+    login longitude mail method middleware mobile mode nextjs operation org organization orig original
     originating origination override owner page param params password path peer permission permissions php pipe policy
     port prefix preview principal profile proto protocol proxy query real redirect region remote request requested
     requestor rewrite rewritten role roles root route router rsc s3 saml scheme scope script secret secure server
-    service session shard signature site source ssl sso staging static store subdomain subject tenant test theme
+    service session shard signature site source ssl sso staging static store subdomain subject tenant theme
     timezone tls token tracking true trust trusted uid upstream uri url urls user userid username varnish vcap version
     vhost via virtual wap website wp xsrf zone
     """.split()

@@ -71,6 +71,13 @@ CASES = (
         ask(),
         told(200, "!a", "!b", "c: 3", body=1),
     ),
+    case(
+        "an answer for one client is asked for once, whatever fields of its own the client sends",
+        ask("Test-ID: 1", "Test-Name: a name", "Req-Num: 1", "Cache-Control: nothing-to-see-here", "Pragma: foo"),
+        asked("Req-Num: 1"),
+        origin(200, "Cache-Control: private"),
+        told(200, body=1),
+    ),
     # -- must-understand
     fresh(
         "must-understand beside no-store, and a status that is known",
