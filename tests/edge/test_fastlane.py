@@ -123,7 +123,7 @@ class Side:
         self.clock = Clock()
         self.origin = Origin()
         self.log: list[Record] = []
-        backend = open_store(self.clock, redis="memory", memory=memory)  # type: ignore[arg-type]
+        backend = open_store(self.clock, redis="memory", memory=memory)
         backend.clock.measured(NOW, 0.0, 0.0)
         self.memory = backend.memory
         self.resource = CacheResource(
@@ -412,7 +412,7 @@ def test_a_stale_hit_is_written_before_its_refresh_begins() -> None:
         before.append(len(side.wire.value()))
         return fetch(asked_for)
 
-    side.origin.fetch = watched  # type: ignore[method-assign]
+    side.origin.fetch = watched  # type: ignore[method-assign, assignment]
     side.send(request)
     assert before and before[0] == len(side.wire.value()) > 0
     assert side.log[-1].verdict == "stale" and side.log[-1].role == "hit"
@@ -424,7 +424,7 @@ def test_a_resource_of_somebody_s_own_is_not_passed_by() -> None:
         def render(self, request: Any) -> int:
             return super().render(request)
 
-    backend = open_store(Clock(), redis="memory")  # type: ignore[arg-type]
+    backend = open_store(Clock(), redis="memory")
     own = Own(Origin(), backend, reactor=Clock())
     assert own.fast_lane(EdgeLimits(), b"http") is None
     assert CacheSite(own, Clock()).lane(b"http") is None

@@ -67,11 +67,9 @@ class FastLane:
     #: All that is remembered about heads may cost this much, in bytes, and this part of the memory tier.
     MOST: Final = 2 * 1024 * 1024
     PART: Final = 1 / 32
-    #: Seconds between two hits on one stale entry that ask for its refresh. The first one's is under way, or has just
+    #: Seconds between two hits on one stale answer that ask for a refresh. The first one's is under way, or has just
     #: failed: there is no hurry to find out which.
     AGAIN: Final = 0.05
-    #: Stale entries of which it is remembered when that was.
-    BEHIND: Final = 256
 
     def __init__(
         self,
@@ -95,7 +93,6 @@ class FastLane:
         self._old: dict[bytes, _Asked] = {}
         self._weight = 0
         self._room = min(self.MOST, store.memory.limit * self.PART) / 2
-        self._behind: dict[Key, tuple[Entry, float]] = {}
         routes.watch(self._forget)
 
     def _forget(self) -> None:
@@ -136,8 +133,11 @@ class FastLane:
             began = self._clock.seconds()
             channel.put(found.head, found.body, found.sent)
             self._record(log, channel, asked.head, found, now, began)
-        if found.refreshes:
-            self._behind_it(asked, found, now)
+        if found.refreshes and not 0 <= now - found.renewed < self.AGAIN:
+            # The client has its answer.
+            found.renewed = now
+            names = () if asked.shelf is None else asked.shelf.names
+            self._refresh(asked.head, asked.route, asked.key, found.entry, names)
         return True
 
     def _asked(self, data: bytes) -> _Asked | None:
@@ -201,17 +201,6 @@ class FastLane:
         asked.answer, asked.shelf, asked.trusted = found, shelf, trusted
         asked.changes, asked.session, asked.purges = shelf.changes, store.session, store.purges.version
         return found
-
-    def _behind_it(self, asked: _Asked, found: Answer, now: float) -> None:
-        """The client has its answer: see that the entry is being refreshed."""
-        behind = self._behind.get(asked.key)
-        if behind is not None and behind[0] is found.entry and 0 <= now - behind[1] < self.AGAIN:
-            return
-        if len(self._behind) >= self.BEHIND:
-            self._behind.clear()
-        self._behind[asked.key] = found.entry, now
-        names = () if asked.shelf is None else asked.shelf.names
-        self._refresh(asked.head, asked.route, asked.key, found.entry, names)
 
     def _record(
         self,

@@ -8,7 +8,7 @@ Must not know: sockets, the reactor; ``now`` is an argument.
 
 from __future__ import annotations
 
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import Final
 
 from txstalecache.config.routes import Route
@@ -36,7 +36,20 @@ _STATUSES_WITHOUT_BODY: Final = (204, 304)
 class Answer:
     """One answer in bytes, and what the access log says about it."""
 
-    __slots__ = ("body", "changes", "entry", "head", "refreshes", "sent", "since", "status", "until", "verdict", "why")
+    __slots__ = (
+        "body",
+        "changes",
+        "entry",
+        "head",
+        "refreshes",
+        "renewed",
+        "sent",
+        "since",
+        "status",
+        "until",
+        "verdict",
+        "why",
+    )
 
     def __init__(
         self,
@@ -59,6 +72,8 @@ class Answer:
         self.verdict = type(verdict).__name__.lower()
         self.why = verdict.why
         self.refreshes = isinstance(verdict, Stale)
+        self.renewed = -inf
+        """When a refresh was last asked for behind it."""
         self.since = since
         self.until = until
         self.changes = -1

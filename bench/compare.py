@@ -1,0 +1,285 @@
+"""Requests a second, side by side with what is installed: ``python bench/compare.py [--runs N] [--seconds S]``.
+
+Needs ``wrk``; nginx, Varnish and a Redis server take part when they are there. Starts and stops everything itself, on
+free ports, each server on one core and the client on another. The runs of the servers alternate, so that what else the
+machine does meets all of them; ratios are of medians, with the smallest and the largest ratio of one round beside them.
+Exits 0 whatever comes out: machines differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).parent
+BROWSER = (
+    "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language: en-GB,en;q=0.8,de;q=0.5",
+    "Accept-Encoding: gzip, deflate, br, zstd",
+    "Referer: https://www.example.com/articles",
+    "Cookie: consent=1; theme=dark",
+    "Upgrade-Insecure-Requests: 1",
+    "Sec-Fetch-Dest: document",
+    "Sec-Fetch-Mode: navigate",
+    "Sec-Fetch-Site: same-origin",
+    "Priority: u=0, i",
+)
+
+NGINX = """daemon off; master_process off; worker_processes 1; pid {dir}/pid; error_log stderr crit;
+{modules}
+events {{ worker_connections 4096; }}
+http {{ access_log off; sendfile on; tcp_nopush on;
+ open_file_cache max=1000; keepalive_requests 1000000000; client_body_temp_path {dir}/b; proxy_temp_path {dir}/t;
+ fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
+ proxy_cache_path {dir}/c levels=1:2 keys_zone=c:10m; {lua}
+ server {{ listen 127.0.0.1:{port} backlog=1024;
+  location / {{ proxy_pass {origin}; {cache} }} {more} }} }}
+"""
+
+#: The stack that is succeeded, in small: a subrequest for each fetch from Redis, and one for each store.
+SRCACHE = """
+ location = /_get {{ internal; content_by_lua_block {{
+   local r = require("nginx.redis"):new(); r:connect("127.0.0.1", {redis})
+   local v = r:get(ngx.var.arg_key); r:set_keepalive(60000, 100)
+   if v == ngx.null then return ngx.exit(404) end; ngx.print(v) }} }}
+ location = /_put {{ internal; client_max_body_size 1m; client_body_buffer_size 1m; content_by_lua_block {{
+   ngx.req.read_body(); local r = require("nginx.redis"):new(); r:connect("127.0.0.1", {redis})
+   r:set(ngx.var.arg_key, ngx.req.get_body_data()); r:set_keepalive(60000, 100) }} }}
+"""
+
+
+class Server:
+    """A process on one core, that listens on ``port``."""
+
+    def __init__(self, name: str, port: int, command: list[str], core: int) -> None:
+        self.name, self.port = name, port
+        quiet = subprocess.DEVNULL
+        command = ["taskset", "-c", str(core), *command] if shutil.which("taskset") else command
+        self.process = subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
+
+    def up(self) -> bool:
+        """Whether it answers on its port; waits up to 10 s."""
+        for _ in range(200):
+            if self.process.poll() is not None:
+                return False
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return True
+            time.sleep(0.05)
+        return False
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def version(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except OSError:
+        return ""
+    return next(iter((done.stdout + done.stderr).splitlines()), "")
+
+
+class Result:
+    """One run of wrk."""
+
+    def __init__(self, text: str) -> None:
+        rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
+        late = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
+        self.rate = float(rate[1]) if rate else 0.0
+        self.p99 = float(late[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[late[2]] if late else 0.0
+        self.bad = "Non-2xx" in text and "304" not in text
+
+
+def run(
+    port: int, path: str, connections: int, seconds: float, core: int, lines: tuple[str, ...], method: str
+) -> Result:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    for line in lines:
+        command += ["-H", line]
+    command.append(f"http://127.0.0.1:{port}{path}")
+    if shutil.which("taskset"):
+        command = ["taskset", "-c", str(core), *command]
+    return Result(subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30).stdout)
+
+
+class Case:
+    """Two contestants in one discipline, and what the first is to reach."""
+
+    def __init__(
+        self,
+        what: str,
+        ours: str,
+        theirs: str,
+        target: float,
+        path: str = "/1024",
+        connections: int = 32,
+        **more: object,
+    ) -> None:
+        self.what, self.ours, self.theirs, self.target = what, ours, theirs, target
+        self.path, self.connections = path, connections
+        self.lines, self.bare = lines, bare or path
+
+
+def cases() -> list[Case]:
+    found: list[Case] = []
+    for connections in (32, 256):
+        for theirs, target in (("plain", 4.0), ("seed", 2.5), ("varnish", 1.0), ("nginx", 0.8)):
+            found.append(
+                Case(f"fresh, 1 KiB, {connections} connections", "ours", theirs, target, connections=connections)
+            )
+    found.append(Case("fresh, 64 KiB", "ours", "nginx", 0.9, "/65536"))
+    found.append(Case("stale, refresh in the air", "ours", "ours", 0.95, "/stale/1024", bare="/1024"))
+    found.append(Case("12 fields of a browser", "ours", "ours", 0.7, lines=BROWSER))
+    found.append(Case("304", "ours", "ours", 0.7, lines=('If-None-Match: "1"',)))
+    # HEAD is not among them: wrk waits for a body that Content-Length announces.
+    found.append(Case("100 bytes of it", "ours", "ours", 0.7, lines=("Range: bytes=100-199",)))
+    found.append(Case("from Redis, memory tier off", "redis", "seed", 0.6))
+    found.append(Case("miss", "ours", "reverse", 2.0, "/miss/1024"))
+    found.append(Case("the ordinary way", "ours", "ordinary", 1.0))
+    return found
+
+
+def start(directory: str, core: int) -> tuple[dict[str, Server], list[Server]]:
+    """The contestants that could be started, by name, and those behind them."""
+    python = [sys.executable, str(HERE / "servers.py")]
+    origin_port, redis_port = free_port(), free_port()
+    origin = f"http://127.0.0.1:{origin_port}"
+    behind = [Server("origin", origin_port, [*python, "origin", str(origin_port), origin], core)]
+    redis = shutil.which("redis-server") or shutil.which("valkey-server")
+    if redis:
+        options = ["--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", directory]
+        behind.append(Server("redis", redis_port, [redis, *options], core))
+    for server in behind:
+        server.up()
+    made: dict[str, Server] = {}
+
+    def add(name: str, command: Callable[[int], list[str]]) -> None:
+        port = free_port()
+        server = Server(name, port, command(port), core)
+        if server.up():
+            made[name] = server
+        else:
+            print(f"{name}: does not start; left out")
+            server.stop()
+
+    def nginx(port: int, srcache: bool) -> list[str]:
+        place = Path(directory) / ("seed" if srcache else "nginx")
+        place.mkdir()
+        modules, lua, cache, more = "", "", "proxy_cache c; proxy_cache_valid 200 1h;", ""
+        if srcache:
+            found = Path("/usr/lib/nginx/modules")
+            names = ("ndk_http", "ngx_http_lua", "ngx_http_set_misc", "ngx_http_srcache_filter")
+            modules = "\n".join(f"load_module {found}/{name}_module.so;" for name in names)
+            lua = 'lua_package_path "/usr/share/lua/5.1/?.lua;;";'
+            cache = "set $key $scheme$host$request_uri; set_escape_uri $k $key;"
+            cache += "srcache_fetch GET /_get key=$k; srcache_store PUT /_put key=$k;"
+            more = SRCACHE.format(redis=redis_port)
+        text = NGINX.format(dir=place, port=port, origin=origin, modules=modules, lua=lua, cache=cache, more=more)
+        (place / "conf").write_text(text)
+        return ["nginx", "-p", str(place), "-c", str(place / "conf"), "-e", "stderr"]
+
+    for name in ("plain", "ours", "ordinary", "reverse"):
+        add(name, lambda port, name=name: [*python, name, str(port), origin])  # type: ignore[misc]
+    if redis:
+        add("redis", lambda port: [*python, "redis", str(port), origin, f"redis://127.0.0.1:{redis_port}"])
+    if shutil.which("nginx"):
+        add("nginx", lambda port: nginx(port, False))
+        if redis:
+            add("seed", lambda port: nginx(port, True))
+    if shutil.which("varnishd"):
+        vcl = Path(directory) / "vcl"
+        vcl.write_text(f'vcl 4.1; backend b {{ .host = "127.0.0.1"; .port = "{origin_port}"; }}\n')
+        add(
+            "varnish",
+            lambda port: [
+                *("varnishd", "-F", "-a", f"127.0.0.1:{port}", "-f", str(vcl), "-s", "malloc,64m"),
+                *("-n", directory + "/v", "-p", "thread_pools=1"),
+            ],
+        )
+    return made, behind
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--runs", type=int, default=5)
+    options.add_argument("--seconds", type=int, default=2)
+    options.add_argument("--only", default="", help="cases whose name has this in it")
+    chosen = options.parse_args()
+    if not shutil.which("wrk"):
+        print("bench: wrk is not installed (apt-get install wrk)", file=sys.stderr)
+        return 1
+    cores = sorted(os.sched_getaffinity(0))
+    core, client = cores[0], cores[-1]
+    print(f"{platform.platform()}, {len(cores)} cores, Python {platform.python_version()}")
+    for command in (("wrk", "-v"), ("nginx", "-v"), ("varnishd", "-V"), ("redis-server", "--version")):
+        if shutil.which(command[0]):
+            print(version(*command))
+    print(f"\n{'':<42}{'ours':>8} {'theirs':>8}  {'ratio':>6} {'spread':>15} {'target':>7}   p99 in ms")
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        made, behind = start(directory, core)
+        try:
+            for case in cases():
+                if chosen.only not in f"{case.what} / {case.theirs}":
+                    continue
+                if case.ours not in made or case.theirs not in made:
+                    print(f"{case.what + ' / ' + case.theirs:<42} left out: not installed")
+                    continue
+                compare(case, made, client, chosen.runs, chosen.seconds)
+        finally:
+            for server in [*made.values(), *behind]:
+                server.stop()
+    return 0
+
+
+def compare(case: Case, made: dict[str, Server], client: int, runs: int, seconds: int) -> None:
+    own, other = made[case.ours].port, made[case.theirs].port
+    same = case.ours == case.theirs
+    for port, path in ((own, case.path), (other, case.bare)):
+        run(port, path, 4, 1, client)
+    if "stale" in case.path:
+        time.sleep(1.5)
+    pairs: list[tuple[Result, Result]] = []
+    for _ in range(runs):
+        ours = run(own, case.path, case.connections, seconds, client, case.lines)
+        lines = () if same else case.lines
+        pairs.append((ours, run(other, case.bare, case.connections, seconds, client, lines)))
+    ratios = [ours.rate / theirs.rate if theirs.rate else 0.0 for ours, theirs in pairs]
+    mine, his = median(ours.rate for ours, _ in pairs), median(theirs.rate for _, theirs in pairs)
+    late, later = median(ours.p99 for ours, _ in pairs), median(theirs.p99 for _, theirs in pairs)
+    name = f"{case.what} / {'bare hit' if same else case.theirs}"
+    spread = f"{min(ratios):.2f} .. {max(ratios):.2f}"
+    bad = "  (errors!)" if any(one.bad for pair in pairs for one in pair) else ""
+    ratio = mine / his if his else 0.0
+    rates = f"{name:<42}{mine:>8.0f} {his:>8.0f}  {ratio:>6.2f} {spread:>15} {case.target:>7.2f}"
+    print(f"{rates}   {late:.1f} / {later:.1f}{bad}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
