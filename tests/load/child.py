@@ -30,7 +30,7 @@ class Child(ProcessProtocol):
         self.errors = b""
         self.ended: Deferred[None] = Deferred()
         self._over = False
-        reactor.spawnProcess(  # type: ignore[attr-defined]
+        reactor.spawnProcess(
             self,
             sys.executable,
             [sys.executable, "-m", module, *map(str, args)],

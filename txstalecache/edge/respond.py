@@ -84,6 +84,9 @@ def _selected(visit: Visit, status: int, fields: Fields, body: Body, length: int
     match selection:
         case ranges.Part(start, stop):
             return Reply(206, ranges.partial_head(fields, selection, length), body, ((start, stop),))
+        case ranges.Parts(parts) if body.passing and not body.ended and list(parts) != sorted(parts):
+            # What is not kept cannot be gone back to.
+            return Reply(status, fields, body)
         case ranges.Parts():
             boundary = ranges.boundary(fields.get(b"etag") or fields.get(b"date") or b"")
             segments, size = ranges.multipart(selection, fields.get(b"content-type"), length, boundary)

@@ -50,6 +50,8 @@ class Body:
 
     def __init__(self, *, retained: bool = True, window: int = 256 * 1024, chunks: Sequence[bytes] = ()) -> None:
         self.retained = retained
+        self.passing = False
+        """Whether it is to be released as soon as those who wait have been let in."""
         self.window = window
         self.chunks: list[bytes] = list(chunks)
         self.starts: list[int] = []
@@ -111,9 +113,11 @@ class Body:
         """Stop retaining: from now on only what somebody has yet to read is kept. A reader that will want earlier bytes
         than it is at cannot be served out of that: it is cut."""
         self.retained = False
-        for reader in list(self.readers):
-            if not reader.ascending:
-                reader.fail()
+        self.passing = True
+        if not self.ended:
+            for reader in list(self.readers):
+                if not reader.ascending:
+                    reader.fail()
         self._drop()
 
     def piece(self, offset: int, limit: int) -> bytes | memoryview:

@@ -342,6 +342,7 @@ class Flight:
         self._storing = isinstance(admission, Store) and self._storable(admission, response)
         if plan.entry is not None and not self._storing and status not in ERRORS:
             self._superseded(plan.entry, response)
+        self.body.passing = not self._storing
         self.body.drained = response.resume
         self.body.abandoned = self._if_abandoned
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
