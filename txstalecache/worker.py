@@ -81,7 +81,23 @@ def main(arguments: list[str]) -> None:
     from txstalecache.config.fleet import Fleet
     from txstalecache.config.options import Options
     from txstalecache.service import ProxyService
-    from txstalecache.tap import leave_in_order
+    from txstalecache.tap import leave_in_order, reload_when_told
+
+    class WorkerService(ProxyService):
+        """Takes no request before its Redis can be asked, or has had time to appear: what waits on the socket is
+        another worker's as well."""
+
+        def _listening(self, port: IListeningPort, origin: str) -> None:
+            port.stopReading()  # type: ignore[attr-defined]
+            super()._listening(port, origin)
+
+        def startService(self) -> None:
+            super().startService()
+            self._store.ready().addCallback(self._open)
+
+        def _open(self, _: object) -> None:
+            if self.running and self._port is not None:
+                self._port.startReading()  # type: ignore[attr-defined]
 
     reactor: Any = installed
     options = Options()
@@ -92,7 +108,7 @@ def main(arguments: list[str]) -> None:
         listen = listen[: listen.index("systemd:")] + "tcp:0"
     settings = replace(options.settings, redis=told["redis"], listen=listen)
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    service = ProxyService(
+    service = WorkerService(
         reactor,
         settings,
         Fleet(redis_down=options.fleet.redis_down),
@@ -107,6 +123,8 @@ def main(arguments: list[str]) -> None:
 
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     leave_in_order(reactor)
+    if settings.config is not None:
+        reload_when_told(reactor, service)
     service.privilegedStartService()
     service.startService()
     StandardIO(_Leash(leave), reactor=reactor)

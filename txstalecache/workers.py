@@ -85,6 +85,11 @@ class Worker(ProcessProtocol):
             self._timer = self._reactor.callLater(DRAIN + 5, self._kill)
         return stopped
 
+    def reload(self) -> None:
+        """Let it read the configuration again."""
+        if self._process is not None:
+            self._process.signalProcess("HUP")
+
     def _kill(self) -> None:
         self._timer = None
         if self._process is not None:
@@ -157,6 +162,14 @@ class WorkersService(ProxyService):
         for stopped in [worker.stop() for worker in self._workers]:
             await stopped
         await super()._drain()
+
+    def reload(self) -> bool:
+        """As the service of one process; the workers read the file as well, unless it makes no sense."""
+        done = super().reload()
+        if done:
+            for worker in self._workers:
+                worker.reload()
+        return done
 
     def status(self) -> dict[str, object]:
         """With the processes of the workers."""
