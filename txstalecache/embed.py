@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.web.resource import IResource
 
 from txstalecache.config.routes import Route, Routes
@@ -18,6 +19,13 @@ from txstalecache.origin.local import LocalOrigin
 from txstalecache.store.opening import StoreService
 
 __all__ = ["cached"]
+
+
+class _Owning(CacheResource):
+    """A cache that closes its origin with itself."""
+
+    def close(self) -> Deferred[None]:
+        return super().close().addCallback(lambda _: self.registry.origin.close())
 
 
 def cached(
@@ -43,7 +51,7 @@ def cached(
         clock = reactor
         if clock is None:
             from twisted.internet import reactor as clock
-        return CacheResource(LocalOrigin(clock, resource), store, routes=Routes([route]), reactor=clock)
+        return _Owning(LocalOrigin(clock, resource), store, routes=Routes([route]), reactor=clock)
 
     def decorate(wrapped: Any) -> Any:
         if IResource.providedBy(wrapped):

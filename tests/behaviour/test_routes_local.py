@@ -42,7 +42,7 @@ async def test_a_decorated_class_is_cached_where_it_stands() -> None:
         """One page."""
 
     root = Resource()
-    page = Page()
+    page: Any = Page()
     root.putChild(b"page", page)
     serving = Serving(root)
     for expected in (b"MISS", b"HIT"):
@@ -50,7 +50,6 @@ async def test_a_decorated_class_is_cached_where_it_stands() -> None:
         assert (reply.body, reply.field("x-cache")) == (b"1", expected)
     await serving.listening.stopListening()
     await page.close()
-    await page.registry.origin.close()
 
 
 @async_test
@@ -77,7 +76,6 @@ async def test_a_klein_route_is_cached() -> None:
     await serving.listening.stopListening()
     for resource in made:
         await resource.close()
-        await resource.registry.origin.close()
 
 
 @async_test
