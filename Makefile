@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LISTEN ?= tcp:8080:interface=127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types docs package clean
+.PHONY: help run test lint types docs package bench clean
 
 help: ## List what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -49,6 +49,10 @@ package: $(VENV)/.installed-dev ## Build the wheel, check it, install it elsewhe
 	build/elsewhere/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd build/elsewhere && bin/twistd --help | grep -w txstalecache
 	cd build/elsewhere && bin/twist --help | grep -w txstalecache
+
+bench: $(VENV)/.installed-embedded ## Compare hits and misses with nginx, Varnish and plain Twisted, as far as installed
+	$(BIN)/python bench/compare.py $(ARGS)
+	$(BIN)/python bench/hit.py
 
 clean: ## Remove what the others made
 	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,103 @@
+"""Where the time of a hit goes: ``python bench/hit.py``. Microseconds for each part, the best of several runs.
+
+On a socket pair, without a reactor: what the reactor adds (waiting for events, reading, calling) is the rest of what
+``bench/compare.py`` measures.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from timeit import Timer
+from typing import Any
+
+from policy import BROWSER
+from twisted.internet import reactor as installed
+from twisted.internet.defer import Deferred
+from twisted.internet.tcp import Server
+from twisted.internet.testing import StringTransport
+
+from txstalecache import CacheResource, CacheSite, open_store
+from txstalecache.edge.asked import HeadReader
+from txstalecache.edge.heads import examine
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.http import policy
+from txstalecache.http.admission import make_entry
+from txstalecache.http.keys import DEFAULT_TEMPLATE
+from txstalecache.http.messages import Fields, ResponseHead
+from txstalecache.http.rules import Rules
+from txstalecache.http.verdict import Store
+
+reactor: Any = installed
+
+BARE = b"GET /1024 HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
+FULL = b"GET /1024 HTTP/1.1\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in BROWSER) + b"\r\n"
+
+
+class Nowhere:
+    """An origin that is not asked."""
+
+    def fetch(self, request: object) -> Deferred[Any]:
+        return Deferred()
+
+
+def main() -> int:
+    store = open_store(reactor, redis="memory")
+    site = CacheSite(CacheResource(Nowhere(), store), reactor)  # type: ignore[arg-type]
+    reader = HeadReader(EdgeLimits(), b"http")
+    head = reader.read(BARE)
+    assert head is not None
+    now = store.store.now()
+    answer = ResponseHead(200, Fields([(b"Cache-Control", b"max-age=36000"), (b"Content-Type", b"text/plain")]))
+    admission = policy.admit(head, answer, Rules(), now, now)
+    assert isinstance(admission, Store)
+    entry = make_entry(head, answer, (b"x" * 1024,), admission, now, now)
+    store.store.put(DEFAULT_TEMPLATE.key(head), entry, 36000.0)
+
+    channel: Any = site.buildProtocol(None)
+    channel.makeConnection(StringTransport())
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    # As for a connection of the reactor's: written to the socket itself.
+    transport: Any = Server.__new__(Server)
+    transport.socket, transport._tempDataLen, transport.dataBuffer, transport.disconnecting = near, 0, b"", 0
+    channel.transport, channel._direct = transport, near
+
+    def hit() -> None:
+        channel.dataReceived(BARE)
+        far.recv(65536)
+
+    data = b"x" * 1280
+
+    def through() -> None:
+        near.send(data)
+        far.recv(65536)
+
+    lane = site.lane(b"http")
+    assert lane is not None
+    asked = lane._asked(BARE)
+    assert asked is not None
+
+    def made_anew() -> None:
+        lane._find(asked, now)
+        asked.answer.until = 0.0  # type: ignore[union-attr]
+
+    parts = (
+        ("a hit, written and taken from the socket", hit),
+        ("of it: the socket (send and recv of 1,280 bytes)", through),
+        ("a head of 2 lines, not seen before", lambda: reader.read(BARE)),
+        ("a head of 13 lines, not seen before", lambda: reader.read(FULL)),
+        ("the same by the ordinary parser", lambda: examine(FULL, EdgeLimits())),
+        ("an answer made anew (a few times a second)", made_anew),
+    )
+    for name, call in parts:
+        timer = Timer(call)
+        best = min(timer.repeat(7, 5000)) / 5000 * 1e6
+        print(f"{name:<52}{best:>7.2f} us")
+    near.close()
+    far.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
