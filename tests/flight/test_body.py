@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from txstalecache.flight.body import PIECE, Body, Reader, Segment
@@ -171,3 +173,44 @@ def test_a_window_is_delivered_as_soon_as_its_bytes_have_come() -> None:
     body.append(b"def")
     assert (taker.data, taker.ended) == (b"cd", "delivered")
     assert not body.readers
+
+
+def test_parts_out_of_order_lose_nothing_that_they_will_go_back_to() -> None:
+    body = Body(window=10)
+    taker = Taker(body, ((8, 10), (0, 2)))
+    taker.reader.start()
+    body.append(b"01234567")
+    assert taker.reader.low == 0
+    body.append(b"89")
+    body.append(b"abcdefgh")
+    body.end()
+    body.release()
+    assert (taker.data, taker.ended) == (b"8901", "delivered")
+
+
+def test_a_reader_that_would_go_back_is_cut_when_the_body_is_let_go() -> None:
+    body = Body(window=10)
+    backward, forward = Taker(body, ((8, 10), (0, 2))), Taker(body, ((0, 2), (8, 10)))
+    for taker in (backward, forward):
+        taker.reader.start()
+    body.append(b"0123")
+    body.release()
+    body.append(b"456789")
+    body.end()
+    assert (backward.data, backward.ended) == (b"", "cut")
+    assert (forward.data, forward.ended) == (b"0189", "delivered")
+
+
+def test_one_readers_fault_is_not_the_others(logged_failures: Any) -> None:
+    class Faulty(Taker):
+        def write(self, data: bytes) -> None:
+            raise ZeroDivisionError
+
+    body = Body()
+    faulty, fine = Faulty(body), Taker(body)
+    for taker in (faulty, fine):
+        taker.reader.start()
+    body.append(b"one")
+    body.end()
+    assert (faulty.ended, fine.data, fine.ended) == ("cut", b"one", "delivered")
+    assert logged_failures.flush(ZeroDivisionError)

@@ -257,6 +257,35 @@ def test_an_origin_that_always_answers_503_is_asked_twice_per_burst() -> None:
     assert tower.at_rest()
 
 
+def test_an_error_sends_neither_cookies_nor_variants_to_the_origin_one_by_one() -> None:
+    tower = Tower()
+    plain = tower.join()
+    others = [tower.join((b"Cookie", b"%d" % number), (b"Accept-Language", b"%d" % number)) for number in range(20)]
+    for number in range(2):
+        response = tower.origin.answer(number, 503, [(b"Vary", b"Accept-Language")])
+    assert {seat.landing.status for seat in others} == {503}
+    finish(response, b"sorry")
+    assert plain.data == b"sorry"
+    assert tower.marker is MarkerKind.ERROR and len(tower.origin.requests) == 2
+    assert tower.at_rest()
+
+
+def test_after_an_error_was_covered_the_origin_is_left_alone_for_the_back_off() -> None:
+    tower = Tower()
+    entry = tower.entry(if_error=600.0, keep=600.0)
+    assert tower.join(entry=entry).waiting is not None
+    tower.origin.answer(0, 503)
+    resting = tower.join(entry=entry)
+    assert resting.landing.stale == "error" and len(tower.origin.requests) == 1
+    tower.clock.advance(1.3)
+    tower.join(entry=entry)
+    assert len(tower.origin.requests) == 2
+    tower.origin.answer(1, 503)
+    tower.clock.advance(1.3)  # the second back-off is longer
+    assert tower.join(entry=entry).landing.stale == "error" and len(tower.origin.requests) == 2
+    assert tower.at_rest()
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 def test_an_error_is_answered_with_what_may_stand_in_for_it(status: int) -> None:
     tower = Tower()
@@ -414,6 +443,19 @@ def test_wait_stale_gives_whoever_waits_what_may_stand_in() -> None:
     assert tower.at_rest()
 
 
+def test_wait_stale_counts_from_each_ones_own_arrival() -> None:
+    tower = Tower()
+    entry = tower.entry()
+    first = tower.join()  # has nothing to be given
+    tower.clock.advance(0.5)
+    second = tower.join(entry=entry)
+    tower.clock.advance(0.9)
+    assert [second.landing] == [None]
+    tower.clock.advance(0.2)
+    assert second.landing.stale == "wait"
+    assert first.landing is None
+
+
 def test_leader_age_brings_one_second_attempt_and_the_first_head_wins() -> None:
     tower = Tower()
     seats = [tower.join() for _ in range(10)]
@@ -544,6 +586,23 @@ def test_a_reader_slower_than_the_minimum_does_not_stall_the_others() -> None:
     assert not response.paused
     response.end()
     assert fast.data == b"12345678" * 3
+    assert tower.at_rest()
+
+
+def test_where_all_are_slow_nobody_is_dropped() -> None:
+    tower = Tower(window=8, min_rate=4)
+    rules = Rules(max_object=1)
+    seats = [tower.join(rules=rules) for _ in range(2)]
+    for seat in seats:
+        seat.hold = True
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    for _ in range(3):
+        response.send(b"12345678")
+    for _ in range(10):
+        tower.clock.advance(1)
+    assert [seat.ended for seat in seats] == ["", ""]
+    tower.registry.close()
+    assert [seat.ended for seat in seats] == ["cut", "cut"]
     assert tower.at_rest()
 
 

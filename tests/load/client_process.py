@@ -2,8 +2,8 @@
 
 Connects COUNT times, then says ``connected``. After a line on standard input each sends one request for ``/x``; SLOW
 of them read no faster than BYTES_PER_SECOND. When the others have ended, one line of JSON about them: how many were
-answered whole, the digests of the bodies, when the last had its last byte (``time.monotonic``). When all have ended, the
-same about all.
+answered whole, the digests of the bodies, when the last had its last byte (``time.monotonic``). When all have ended,
+the same about all.
 """
 
 from __future__ import annotations
