@@ -270,6 +270,16 @@ def test_an_error_sends_neither_cookies_nor_variants_to_the_origin_one_by_one() 
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.TIMEOUT])
+def test_a_failure_that_was_covered_is_known_to_those_who_come_next(fault: Fault) -> None:
+    tower = Tower()
+    seat = tower.join(entry=tower.entry())
+    tower.origin.fail(0, fault)
+    assert seat.landing.stale == "unreachable"
+    assert tower.marker is MarkerKind.ERROR
+    assert tower.at_rest()
+
+
 def test_after_an_error_was_covered_the_origin_is_left_alone_for_the_back_off() -> None:
     tower = Tower()
     entry = tower.entry(if_error=600.0, keep=600.0)
@@ -327,6 +337,16 @@ def test_shutting_down_lands_everybody_and_cancels_the_fetch() -> None:
     tower.registry.close()
     assert seat.landing.status == 503
     assert tower.origin.cancelled == [0]
+    assert tower.at_rest()
+
+
+def test_whoever_comes_after_the_shutdown_is_told_so() -> None:
+    tower = Tower()
+    tower.registry.close()
+    alone = Seat(tower.registry.solo(tower.plan(sharing=Sharing.SOLO)))
+    tower.registry.refresh(tower.plan())
+    assert [seat.landing.status for seat in (tower.join(), alone)] == [503, 503]
+    assert not tower.origin.requests
     assert tower.at_rest()
 
 
