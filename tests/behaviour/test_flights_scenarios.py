@@ -90,10 +90,13 @@ async def test_s2_what_is_for_one_client_is_seen_by_no_other_and_all_are_sent_on
     assert len({reply.body for reply in await answers(again)}) == CLIENTS
 
 
+@pytest.mark.parametrize("redis", ["memory", "embedded"])
 @async_test
-async def test_s2_the_next_shareable_answer_takes_the_marker_away(origin: ScriptedOrigin, make_proxy: Any) -> None:
+async def test_s2_the_next_shareable_answer_takes_the_marker_away(
+    origin: ScriptedOrigin, make_proxy: Any, redis: str
+) -> None:
     origin.on("/x", Answer(200, [("Cache-Control", "private")], b"mine"))
-    proxy = await make_proxy(origin.url)
+    proxy = await make_proxy(origin.url, redis=redis)
     await fetch(proxy.port, "GET", "/x")
     origin.on("/x", Answer(200, [("Cache-Control", "public, max-age=0")], b"ours"))
     assert (await fetch(proxy.port, "GET", "/x")).field("x-cache") == b"BYPASS"
