@@ -40,8 +40,8 @@ def cached(
     """A decorator: what is asked of the resource is answered from a cache, fetched once, served stale.
 
     For an ``IResource``; for a class of them, whose instances it then wraps as they are made; for a function that gives
-    one, like a klein route (``@app.route("/x", branch=True)`` above, ``@cached(...)`` below, ``return resource``), called
-    once for each set of arguments. Seconds; None: the resource's own ``Cache-Control`` decides. ``store`` is memory of
+    one, like a klein route (``@app.route("/x", branch=True)`` above, ``@cached(...)`` below), called once for each set
+    of arguments. Seconds; None: the resource's own ``Cache-Control`` decides. ``store`` is memory of
     its own when left out; the caller starts and stops what it gives.
     """
     template = DEFAULT_TEMPLATE if key is None else KeyTemplate.parse(key)

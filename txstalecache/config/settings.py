@@ -71,7 +71,7 @@ class Settings:
     listen: str
     """A Twisted server endpoint description."""
     origin: str | None
-    """``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``, the first there is; None only with ``demo``."""
+    """``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``, the first one; None with ``demo``."""
     redis: str
     """``embedded``, ``memory`` or a URL. May hold a password: not for logs."""
     prefix: str

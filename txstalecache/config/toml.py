@@ -225,7 +225,11 @@ def _load(dotted: str) -> Any:
     return found
 
 
-def make_route(values: Mapping[str, Any], match: Match = Match(), hooks: Hooks | None = None) -> Route:
+#: What a route without conditions is for.
+_ANY = Match()
+
+
+def make_route(values: Mapping[str, Any], match: Match = _ANY, hooks: Hooks | None = None) -> Route:
     """The route that ``values``, read as ``schema.ROUTE`` reads them, amount to."""
     template = values["key"]
     keyed = template.fields

@@ -1,0 +1,39 @@
+"""The documentation of the settings is made from the settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from txstalecache.config.document import replaced
+from txstalecache.config.schema import TABLES
+from txstalecache.config.settings import DEFAULTS, SAME, Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_is_what_the_definitions_make() -> None:
+    text = (ROOT / "docs/configuration.rst").read_text()
+    assert replaced(text) == text, "run python -m txstalecache.config.document docs/configuration.rst"
+    with pytest.raises(ValueError, match="marks"):
+        replaced("")
+
+
+def test_every_default_can_be_read_and_every_setting_is_explained() -> None:
+    for table in TABLES:
+        for item in table.items:
+            assert item.meaning
+            if item.default is None:
+                assert item.without, item.name
+            else:
+                item.read(item.default)
+
+
+def test_an_option_means_what_its_setting_means() -> None:
+    settings = Settings.parse({"origin": "http://127.0.0.1:1 http://127.0.0.1:2"})
+    for name, item in SAME.items():
+        if name != "origin" and item.default is not None:
+            assert getattr(settings, name.replace("-", "_")) == item.read(item.default), name
+            assert item.read(DEFAULTS[name]) == item.read(item.default)
+    assert [url for url, _ in settings.upstreams[0].servers] == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
