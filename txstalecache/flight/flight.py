@@ -99,6 +99,8 @@ class Flight:
         self._admission: Admission = Withhold("pending")
         self._request_time = self._response_time = self.began
         self._lease: ILease | None = None
+        self._holder: tuple[str, float] | None = None
+        """Who was last seen to hold the lease that is waited for, and until when at least."""
         self._counted = 0
         self._progressed = registry.clock.seconds()
         self._ticker: IDelayedCall | None = None
@@ -219,7 +221,8 @@ class Flight:
         while True:
             if await self._resting():
                 return False
-            lease: ILease | None = await registry.leases.acquire(registry.lease_name(self.plan), self.purpose)
+            name = registry.lease_name(self.plan)
+            lease: ILease | None = await registry.leases.acquire(name, self.purpose)
             if lease is not None:
                 self._lease = lease
                 # Look again after getting the lock: somebody may have stored between our miss and now.
@@ -230,6 +233,8 @@ class Flight:
                     return False
                 self.purpose = Purpose.FETCH
                 continue
+            if await self._overtaken(name):
+                return True
             # Subscribe, then look: a change between the two is not lost.
             changed = registry.leases.changed(key)
             if self._settled_by(await registry.store.lookup(key, self.plan.request)):
@@ -241,6 +246,20 @@ class Flight:
                 # Somebody else fetches it, and nobody here wants to know.
                 self._end(State.DONE)
                 return False
+
+    async def _overtaken(self, name: str) -> bool:
+        """Whether the holder that was waited for has given the lease back, having stored nothing, and another process
+        has taken it: then what comes is not for sharing among processes, and they need not wait for one another.
+
+        A holder that died is another matter: its lease runs out before the next one is granted.
+        """
+        found: tuple[str, float] | None = await self._registry.leases.holder(name)
+        if found is None:
+            return False
+        token, left = found
+        now = self._registry.clock.seconds()
+        before, self._holder = self._holder, (token, now + left)
+        return before is not None and before[0] != token and now < before[1]
 
     async def _resting(self) -> bool:
         """Whether the origin has just failed, is left alone for a while, and everybody here has an entry that may stand

@@ -101,6 +101,10 @@ class ILeases(Interface):
     def acquire(name: str, purpose: Purpose) -> Deferred[ILease | None]:
         """The lease called ``name``, or None while another process holds it (or, for REFRESH, a back-off runs)."""
 
+    def holder(name: str) -> Deferred[tuple[str, float] | None]:
+        """Whose the lease called ``name`` is (a token), and for how many seconds more if nothing is heard of them; None
+        when nobody's, or when that cannot be found out."""
+
     def resting(name: str) -> Deferred[bool]:
         """Whether a back-off runs for the lease called ``name``; False when that cannot be found out."""
 

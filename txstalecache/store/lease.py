@@ -143,6 +143,9 @@ class LocalLeases:
     def changed(self, key: Key) -> Deferred[None]:
         return self._changes.wait(key.digest)
 
+    def holder(self, name: str) -> Deferred[tuple[str, float] | None]:
+        return succeed(None)
+
     def rests(self, name: str) -> bool:
         """Whether a back-off runs for ``name``."""
         return self._clock.seconds() < self._failures.get(name, (0, 0.0))[1]
@@ -268,6 +271,20 @@ class RedisLeases:
         if not self._commands.available:
             return self._local.resting(name)
         return self._ask(RESTING, name).addCallbacks(lambda reply: reply == 1, lambda failure: self._local.rests(name))
+
+    def holder(self, name: str) -> Deferred[tuple[str, float] | None]:
+        if not self._commands.available:
+            return succeed(None)
+        lease = self._layout.lease(name)
+
+        def read(replies: list[object]) -> tuple[str, float] | None:
+            value, left = replies
+            if not isinstance(value, bytes) or not value.startswith(b"h:") or not isinstance(left, int):
+                return None
+            return value.split(b":")[1].decode("latin-1"), left / 1000
+
+        asked = self._commands.read([("GET", lease), ("PTTL", lease)])
+        return asked.addCallbacks(read, lambda failure: None)
 
     def end(self, name: str, token: str) -> None:
         """Give back the lease ``name`` if it is still held under ``token``."""
