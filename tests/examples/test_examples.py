@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from urllib.request import urlopen
 
 import pytest
@@ -25,7 +26,7 @@ class Site(BaseHTTPRequestHandler):
     """Counts what it is asked."""
 
     protocol_version = "HTTP/1.1"
-    asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -102,7 +103,7 @@ def test_an_example_starts_and_answers(name: str, site: int, tmp_path: Path) -> 
     with running(here(name, site, tmp_path), tmp_path) as (_, port):
         for target, second in PROBES[name]:
             ask(port, target)
-            head, body = ask(port, target)
+            head, _ = ask(port, target)
             assert head.startswith("HTTP/1.1 200"), head
             assert f"X-Cache: {second}" in head, (target, head)
         if name == "api.toml":

@@ -1,5 +1,5 @@
-"""The settings of a file as reStructuredText, from their definitions: ``python -m txstalecache.config.document FILE`` puts
-them between the marks in FILE, and a test holds ``docs/configuration.rst`` to it.
+"""The settings of a file as reStructuredText, from their definitions: ``python -m txstalecache.config.document FILE``
+puts them between the marks in FILE, and a test holds ``docs/configuration.rst`` to it.
 
 Must not know: anything that is not in ``config.schema``.
 """
