@@ -341,7 +341,7 @@ def _traffic_server(program: str, where: Path, port: int, origin: int) -> list[s
     places = {"prefix": "/usr", "sysconfdir": config}
     places |= {name: where / name for name in ("localstatedir", "runtimedir", "logdir", "cachedir")}
     for place in list(places.values())[2:]:
-        Path(place).mkdir()
+        Path(str(place)).mkdir()
     places |= {"exec_prefix": "/usr", "bindir": "/usr/bin", "sbindir": "/usr/bin", "datadir": config}
     places |= {"libdir": "/usr/lib/trafficserver", "libexecdir": "/usr/lib/trafficserver/modules"}
     places |= {"includedir": "/usr/include"}
