@@ -30,6 +30,7 @@ MAY = {
     "observe": {"http"},
     "config": {"http"},
     "flight": {"http", "store", "origin"},
+    "admin": {"http", "store"},
     "cli": {"config"},
     "edge": {"http", "store", "origin", "flight", "config", "observe"},
 }

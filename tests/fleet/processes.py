@@ -29,6 +29,7 @@ class Origin:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 origin.hits.append(self.path)
@@ -147,10 +148,10 @@ class Proxy:
 
 
 def ask(
-    port: int, path: str = "/x", method: str = "GET", body: str | None = None, timeout: float = 30, **fields: str
+    port: int, path: str = "/x", method: str = "GET", body: str | None = None, **fields: str
 ) -> tuple[int, dict[str, str], str]:
     """Status, fields (lower case) and body of one answer, on a connection of its own."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=timeout)
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         headers = {"Host": "localhost", **{name.replace("_", "-"): value for name, value in fields.items()}}
         connection.request(method, path, body, headers)

@@ -120,11 +120,10 @@ def test_a_purge_beats_a_fetch_in_the_air(
     assert len(threaded_origin.hits) == 2
 
 
-def test_without_the_token_there_is_nothing(
-    run_proxy: RunProxy, threaded_origin: Origin, token_file: str
-) -> None:
+def test_without_the_token_there_is_nothing(run_proxy: RunProxy, threaded_origin: Origin, token_file: str) -> None:
     one = start(run_proxy, threaded_origin, "embedded", token_file)
-    for fields in ({}, {"Authorization": "Bearer wrong-token-of-length"}, {"Authorization": TOKEN}):
+    strangers: list[dict[str, str]] = [{}, {"Authorization": "Bearer wrong-token-of-length"}, {"Authorization": TOKEN}]
+    for fields in strangers:
         for method, path in (("POST", "/purge"), ("GET", "/status"), ("PURGE", "/x"), ("GET", "/nothing")):
             status, got, _ = ask(one.admin, path, method, **fields)
             assert (status, got["www-authenticate"]) == (401, "Bearer")

@@ -233,14 +233,18 @@ class Flight:
                     return False
                 self.purpose = Purpose.FETCH
                 continue
-            if await self._overtaken(name):
-                return True
+            # First who holds it, then what there is: what an earlier holder stored was there before it let go.
+            overtaken = await self._overtaken(name)
             # Subscribe, then look: a change between the two is not lost.
             changed = registry.leases.changed(key)
             if self._settled_by(await registry.store.lookup(key, self.plan.request)):
                 changed.addErrback(lambda failure: failure.trap(CancelledError) and None)
                 changed.cancel()
                 return False
+            if overtaken:
+                changed.addErrback(lambda failure: failure.trap(CancelledError) and None)
+                changed.cancel()
+                return True
             await changed
             if not self.waiters:
                 # Somebody else fetches it, and nobody here wants to know.

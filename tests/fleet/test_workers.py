@@ -1,0 +1,137 @@
+"""``--workers``: one service, several processes, nothing lost when one of them is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+from tests.fleet.processes import Origin, Proxy, ask, together
+from tests.support.process import PROXY
+
+RunProxy = Callable[..., Proxy]
+
+
+def status(proxy: Proxy, path: str) -> int:
+    return ask(proxy.port, path)[0]
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_worker_killed_idle_costs_nothing_and_another_is_started(
+    run_proxy: RunProxy, threaded_origin: Origin
+) -> None:
+    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
+    first, second = proxy.workers(2)
+    assert ask(proxy.port)[0] == 200
+    os.kill(first, signal.SIGKILL)
+    replies = together([lambda: [ask(proxy.port)[0] for _ in range(10)] for _ in range(10)])
+    assert all(statuses == [200] * 10 for statuses, _ in replies), replies
+    third = proxy.workers(3)[2]
+    os.kill(second, signal.SIGKILL)
+    assert ask(proxy.port)[0] == 200
+    assert third != second
+    # One cache for all of them, which outlived both.
+    assert threaded_origin.hits == ["/x"]
+    assert proxy.end() == 0
+    assert not alive(third)
+    assert "Traceback" not in proxy.output
+    assert proxy.output.count('"GET /x HTTP/1.1" 200') == 102
+
+
+def test_a_worker_killed_busy_costs_its_own_connections(run_proxy: RunProxy, threaded_origin: Origin) -> None:
+    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
+    processes = proxy.workers(2)
+    ask(proxy.port, "/warm")
+    # Idle connections tell which worker has them by being cut.
+    held = [socket.create_connection(("127.0.0.1", proxy.port), timeout=20) for _ in range(40)]
+    for one in held:
+        one.sendall(b"GET /warm HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert one.recv(65536).startswith(b"HTTP/1.1 200")
+    os.kill(processes[0], signal.SIGKILL)
+    proxy.workers(3)
+    cut = kept = 0
+    for one in held:
+        try:
+            one.sendall(b"GET /warm HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = one.recv(65536)
+        except OSError:
+            answer = b""
+        cut, kept = cut + (not answer), kept + answer.startswith(b"HTTP/1.1 200")
+        one.close()
+    assert cut + kept == 40
+    # Those of the other one, if it had any: which process accepts is the kernel's choice.
+    assert cut < 40 or "worker 2: " in proxy.output
+    assert ask(proxy.port, "/warm")[0] == 200
+    assert proxy.end() == 0
+
+
+def test_sigterm_lets_all_workers_drain(run_proxy: RunProxy, threaded_origin: Origin) -> None:
+    threaded_origin.delay = 1.5
+    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
+    processes = proxy.workers(2)
+
+    def leave() -> int:
+        deadline = time.monotonic() + 10
+        while len(threaded_origin.hits) < 8:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return proxy.end()
+
+    results = together([*[partial(status, proxy, f"/{n}") for n in range(8)], leave])
+    assert [result for result, _ in results] == [200] * 8 + [0]
+    assert not any(alive(process) for process in processes)
+
+
+def test_workers_leave_when_the_parent_is_killed(run_proxy: RunProxy, threaded_origin: Origin) -> None:
+    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
+    processes = proxy.workers(2)
+    proxy.process.kill()
+    proxy.process.wait(10)
+    deadline = time.monotonic() + 10
+    while any(alive(process) for process in processes):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_socket_that_systemd_has_opened_will_do(run_proxy: RunProxy, threaded_origin: Origin) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        port = listening.getsockname()[1]
+        # What is asked before anybody is there waits.
+        early = socket.create_connection(("127.0.0.1", port), timeout=20)
+        early.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        for workers in ("1", "2"):
+            # As systemd does: the socket is descriptor 3, and LISTEN_PID the process itself.
+            activate = (
+                "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), "
+                "LISTEN_FDS='1', LISTEN_FDNAMES='http'); os.execv(sys.argv[2], sys.argv[2:])"
+            )
+            proxy = run_proxy(
+                "--listen",
+                "systemd:domain=INET:index=0",
+                "--origin",
+                threaded_origin.url,
+                "--workers",
+                workers,
+                command=[sys.executable, "-c", activate, str(listening.fileno()), *PROXY["twistd"]],
+                pass_fds=[listening.fileno()],
+            )
+            if workers == "1":
+                proxy.wait_for("listens on")
+                assert early.recv(65536).startswith(b"HTTP/1.1 200")
+                early.close()
+            assert ask(port)[0] == 200
+            assert proxy.end() == 0
+        assert "worker 1: " in proxy.output
