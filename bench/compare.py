@@ -41,7 +41,7 @@ BROWSER = (
 NGINX = """daemon off; master_process off; worker_processes 1; pid {dir}/pid; error_log stderr crit;
 {modules}
 events {{ worker_connections 4096; }}
-http {{ access_log off; sendfile on; tcp_nopush on;
+http {{ access_log off; sendfile on;
  open_file_cache max=1000; keepalive_requests 1000000000; client_body_temp_path {dir}/b; proxy_temp_path {dir}/t;
  fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;
  proxy_cache_path {dir}/c levels=1:2 keys_zone=c:10m; {lua}
