@@ -31,7 +31,13 @@ def order(proxy: Proxy, token: str = TOKEN, **said: Any) -> tuple[int, dict[str,
 
 def start(run_proxy: RunProxy, origin: Origin, redis: str, token_file: str) -> Proxy:
     admin = ("--admin", "tcp:0:interface=127.0.0.1", "--admin-token-file", token_file)
-    return run_proxy("--origin", origin.url, "--redis", redis, *admin)
+    proxy = run_proxy("--origin", origin.url, "--redis", redis, *admin)
+    deadline = time.monotonic() + 20
+    # It listens before its Redis is there.
+    while json.loads(ask(proxy.admin, "/status", Authorization=f"Bearer {TOKEN}")[2])["figures"]["redis_tracking"] != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return proxy
 
 
 def changed_within(port: int, old: str, path: str = "/x") -> float:
