@@ -123,7 +123,8 @@ def test_help_loads_nothing_that_it_has_no_use_for() -> None:
         "from txstalecache.tap import Options\n"
         "try: Options().parseOptions(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'twisted.web', 'OpenSSL', 'txredisapi', 'treq', 'txstalecache.service', 'txstalecache.config.settings'}\n"
+        "heavy = {'twisted.web', 'OpenSSL', 'txredisapi', 'treq'}\n"
+        "heavy |= {'txstalecache.service', 'txstalecache.config.settings'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], env=environment(), timeout=30, check=True)

@@ -64,7 +64,7 @@ def test_every_problem_is_told_at_once_with_its_place_and_a_suggestion() -> None
         UPSTREAM + "[[route]]\nttl = []",
         UPSTREAM + "[[route]]\nmatch = 3",
         UPSTREAM + "[[route]]\nhooks = { key = 'os.environ' }",
-        UPSTREAM + "[[route]]\nrespond_with = { X = \"a\\nb\" }",
+        UPSTREAM + '[[route]]\nrespond_with = { X = "a\\nb" }',
         UPSTREAM + "[[route]]\nmin_uses = 0",
         UPSTREAM + "[[route]]\nkey = 3",
         "[upstream.a]\nservers = ['http://h']\nca_file = 'x'",

@@ -128,9 +128,7 @@ def test_the_embedded_example_answers(tmp_path: Path) -> None:
         one.process.stdout.close()
 
 
-def test_sighup_reloads_without_dropping_a_connection_and_a_bad_file_changes_nothing(
-    site: int, tmp_path: Path
-) -> None:
+def test_sighup_reloads_without_dropping_a_connection_and_a_bad_file_changes_nothing(site: int, tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     usual = f'[redis]\nurl = "memory"\n[upstream.www]\nservers = ["http://127.0.0.1:{site}"]\n'
     path.write_text(usual + '[defaults]\nrespond_with = { X-Of = "one" }\nttl = 60\n')

@@ -95,8 +95,8 @@ class Options(usage.Options):
             "redis-down",
             None,
             "local",
-            "What to do without Redis: local (each process caches and fetches for itself) or protect (503 for what would "
-            "have to be fetched).",
+            "What to do without Redis: local (each process caches and fetches for itself) or protect (503 for what "
+            "would have to be fetched).",
         ],
         ["admin", None, None, "ENDPOINT to take purges on, for those who know the token; not the public one."],
         ["admin-token-file", None, None, "FILE with that token: 16 visible characters or more."],

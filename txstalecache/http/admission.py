@@ -68,9 +68,7 @@ def _refusal(request: RequestHead, response: ResponseHead, rules: Rules, found: 
             return "no-store"
     if vary.names(fields) is None:
         return "vary"
-    if b"set-cookie" in fields and not (
-        rules.store_set_cookie and forced_lifetime(status, rules) is not None
-    ):
+    if b"set-cookie" in fields and not (rules.store_set_cookie and forced_lifetime(status, rules) is not None):
         return "set-cookie"
     if _bears(request, b"authorization", rules) and not control.allows_authorized:
         return "authorization"  # RFC 9111 §3.5
