@@ -28,7 +28,7 @@ run: $(VENV)/.installed-embedded ## Start the proxy in front of a slow demo orig
 	@$(BIN)/twistd --nodaemon --pidfile= txstalecache --demo --listen '$(LISTEN)'
 
 test: $(VENV)/.installed-embedded+test ## Run the whole suite
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Ruff: rules and format
 	$(BIN)/python -m ruff check .
