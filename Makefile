@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LISTEN ?= tcp:8080:interface=127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types docs package bench clean
+.PHONY: help run test slow lint types docs package bench clean
 
 help: ## List what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -28,7 +28,10 @@ run: $(VENV)/.installed-embedded ## Start the proxy in front of a slow demo orig
 	@$(BIN)/twistd --nodaemon --pidfile= txstalecache --demo --listen '$(LISTEN)'
 
 test: $(VENV)/.installed-embedded+test ## Run the whole suite
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
+
+slow: $(VENV)/.installed-embedded+test ## Run what takes longer: chaos, load, failover, killed processes
+	$(BIN)/python -m pytest -m slow $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Ruff: rules and format
 	$(BIN)/python -m ruff check .

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
+
 from tests.fleet.processes import Origin, Proxy, ask, together
 from tests.support.redis import RedisServer
+
+pytestmark = pytest.mark.slow
 
 RunProxy = Callable[..., Proxy]
 

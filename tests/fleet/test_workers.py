@@ -10,8 +10,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+import pytest
+
 from tests.fleet.processes import Origin, Proxy, ask, together
 from tests.support.process import PROXY
+
+pytestmark = pytest.mark.slow
 
 RunProxy = Callable[..., Proxy]
 

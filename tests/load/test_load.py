@@ -20,6 +20,8 @@ from tests.support.async_test import async_test
 from tests.support.origin import Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import later
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 
 

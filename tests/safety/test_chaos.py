@@ -21,6 +21,8 @@ from tests.support.origin import Chunk, Head, Request, ScriptedOrigin, Sleep
 from tests.support.proxy import later, settled, until
 from tests.support.redis import RedisServer
 
+pytestmark = pytest.mark.slow
+
 SEED = int(os.environ.get("TXSTALECACHE_CHAOS_SEED", "1"))
 KEYS = 50
 CLIENTS = 8

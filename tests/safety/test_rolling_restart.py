@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 
 from tests.safety.test_chaos import leases
@@ -20,6 +21,8 @@ from tests.support.origin import Answer, Chunk, Head, Request, ScriptedOrigin, S
 from tests.support.process import PROXY, environment
 from tests.support.proxy import later, settled, until
 from tests.support.redis import RedisServer
+
+pytestmark = pytest.mark.slow
 
 CLIENTS = 20
 EACH = 10

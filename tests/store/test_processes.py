@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.store.conftest import MakeStore
 from tests.store.samples import key
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
 from txstalecache.store.interfaces import Purpose
+
+pytestmark = pytest.mark.slow
 
 
 @async_test

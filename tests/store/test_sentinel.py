@@ -18,6 +18,8 @@ from tests.support.async_test import async_test
 from tests.support.redis import RedisServer, redis_binaries
 from txstalecache.store.address import parse
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.socket() as listening:
