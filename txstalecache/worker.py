@@ -1,7 +1,8 @@
 """One worker process: the proxy on a socket that its parent has opened. Started by ``workers``, by nobody else.
 
-``python -m txstalecache.worker OPTIONS`` with the parent's own options; what differs is told in the environment. It
-leaves, draining, on SIGTERM and when its standard input ends: the parent is gone.
+``python -m txstalecache.worker OPTIONS`` with the parent's own options; what differs is told in the environment. On
+standard input come the parent's questions (``intercom``). It leaves, draining, on SIGTERM and when its standard input
+ends: the parent is gone.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Protocol
-from twisted.python.failure import Failure
 
-__all__ = ["TOLD", "Inherited", "main"]
+from txstalecache.intercom import Answerer, Answers
+
+__all__ = ["ANSWERS", "SOCKET", "TOLD", "Inherited", "main"]
 
 #: The environment variable with what the parent says.
 TOLD = "TXSTALECACHE_WORKER"
+#: The descriptors at which a worker finds the socket, and where its answers to the parent go.
+SOCKET, ANSWERS = 3, 4
 
 
 class Inherited:
@@ -58,16 +60,6 @@ class Inherited:
         port: IListeningPort = self._reactor.adoptStreamPort(self._descriptor, family, factory)
         os.close(self._descriptor)  # it has one of its own
         return port
-
-
-class _Leash(Protocol):
-    """Standard input: it ends when the parent does."""
-
-    def __init__(self, gone: Callable[[], None]) -> None:
-        self._gone = gone
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        self._gone()
 
 
 def main(arguments: list[str]) -> None:
@@ -112,7 +104,7 @@ def main(arguments: list[str]) -> None:
         reactor,
         settings,
         Fleet(redis_down=options.fleet.redis_down),
-        listening=Inherited(reactor, told["descriptor"]),
+        listening=Inherited(reactor, SOCKET),
     )
 
     def leave() -> None:
@@ -127,7 +119,8 @@ def main(arguments: list[str]) -> None:
         reload_when_told(reactor, service)
     service.privilegedStartService()
     service.startService()
-    StandardIO(_Leash(leave), reactor=reactor)
+    answers: Answers = {"status": service.status}
+    StandardIO(Answerer(answers, leave), stdout=ANSWERS, reactor=reactor)  # type: ignore[call-arg]
     reactor.run()
 
 

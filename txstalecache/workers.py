@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -21,13 +22,11 @@ from twisted.python.failure import Failure
 
 from txstalecache.config.fleet import Fleet
 from txstalecache.config.settings import Settings
+from txstalecache.intercom import Asker, Unanswered
 from txstalecache.service import DRAIN, ProxyService
-from txstalecache.worker import TOLD
+from txstalecache.worker import ANSWERS, SOCKET, TOLD
 
 __all__ = ["WorkersService"]
-
-#: The descriptor a worker finds the socket at.
-PLACE = 3
 
 
 class Worker(ProcessProtocol):
@@ -49,6 +48,7 @@ class Worker(ProcessProtocol):
         self._process: Any = None
         self._stopped: Deferred[None] | None = None
         self._rest = b""
+        self._asker = Asker(reactor, self._write)
 
     @property
     def pid(self) -> int | None:
@@ -59,7 +59,7 @@ class Worker(ProcessProtocol):
         """Start the process."""
         self._timer = None
         self._born = self._reactor.seconds()
-        told = json.dumps({"descriptor": PLACE, "redis": self._redis})
+        told = json.dumps({"redis": self._redis})
         environment = {name: text for name, text in os.environ.items() if not name.startswith("LISTEN_")}
         self._process = self._reactor.spawnProcess(
             self,
@@ -67,7 +67,7 @@ class Worker(ProcessProtocol):
             [sys.executable, "-m", "txstalecache.worker", *self._arguments],
             env={**environment, TOLD: told},
             # Its access log goes where ours goes; what it logs beside that comes to us.
-            childFDs={0: "w", 1: 1, 2: "r", PLACE: self._descriptor},
+            childFDs={0: "w", 1: 1, 2: "r", SOCKET: self._descriptor, ANSWERS: "r"},
         )
         self.log.info("worker {number} started: process {pid}", number=self.number, pid=self._process.pid)
 
@@ -90,12 +90,32 @@ class Worker(ProcessProtocol):
         if self._process is not None:
             self._process.signalProcess("HUP")
 
+    def ask(self, what: str, said: Mapping[str, object], seconds: float) -> Deferred[dict[str, Any]]:
+        """What it answers, with its number and process; with a ``problem`` where there is no answer. Never fails."""
+        known = {"worker": self.number, "pid": self.pid}
+        if self._process is None:
+            return succeed({**known, "problem": "being started again"})
+
+        def unanswered(failure: Failure) -> dict[str, Any]:
+            failure.trap(Unanswered)
+            return {"problem": failure.getErrorMessage()}
+
+        asked = self._asker.ask(what, said, seconds).addErrback(unanswered)
+        return asked.addCallback(lambda told: {**told, **known})
+
+    def _write(self, data: bytes) -> None:
+        if 0 in self._process.pipes:  # else it is about to end
+            self._process.writeToChild(0, data)
+
     def _kill(self) -> None:
         self._timer = None
         if self._process is not None:
             self._process.signalProcess("KILL")
 
-    def errReceived(self, data: bytes) -> None:
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        if childFD == ANSWERS:
+            self._asker.heard(data)
+            return
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > 65536:
             lines, self._rest = [self._rest], b""
@@ -109,6 +129,7 @@ class Worker(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         self._said(self._rest)
         self._process, self._rest = None, b""
+        self._asker.lost()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -170,6 +191,13 @@ class WorkersService(ProxyService):
             for worker in self._workers:
                 worker.reload()
         return done
+
+    def ask(self, what: str, seconds: float = 1.0, **said: object) -> Deferred[list[dict[str, Any]]]:
+        """Ask every worker ``what`` (a name in ``worker.main``'s answers), with ``said`` as keywords; a dictionary of
+        each, in order, with its ``worker`` (number) and ``pid``, and a ``problem`` where it gave no answer within
+        ``seconds``. Never fails."""
+        asked = [worker.ask(what, said, seconds) for worker in self._workers]
+        return gatherResults(asked)
 
     def status(self) -> dict[str, object]:
         """With the processes of the workers."""

@@ -1,0 +1,56 @@
+"""The service asks each of its workers: real processes, asked over the pipes they were born with."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet import reactor as installed
+from twisted.internet.task import deferLater
+
+from tests.support.async_test import async_test
+from txstalecache.config.options import Options
+from txstalecache.workers import WorkersService
+
+pytestmark = pytest.mark.slow
+reactor: Any = installed
+
+
+async def until(true: Callable[[list[dict[str, Any]]], bool], service: WorkersService) -> list[dict[str, Any]]:
+    """What the workers say, once it is ``true``."""
+    for _ in range(400):
+        told = await service.ask("status")
+        if true(told):
+            return told
+        await deferLater(reactor, 0.05)
+    raise AssertionError(told)
+
+
+@async_test
+async def test_every_worker_is_asked_and_one_that_cannot_answer_is_named() -> None:
+    options = Options()
+    options.parseOptions(["--listen", "tcp:0:interface=127.0.0.1", "--origin", "http://127.0.0.1:9", "--workers", "2"])
+    service = WorkersService(reactor, options.settings, options.fleet, options.given)
+    service.privilegedStartService()
+    service.startService()
+    try:
+        told = await until(lambda told: len(told) == 2 and all(not one.get("problem") for one in told), service)
+        assert [one["worker"] for one in told] == [1, 2]
+        assert [one["pid"] for one in told] == service.status()["workers"]
+        assert all(one["flights"] == 0 for one in told)
+        stopped = told[0]["pid"]
+        os.kill(stopped, signal.SIGSTOP)
+        told = await service.ask("status", seconds=0.3)
+        assert told[0] == {"worker": 1, "pid": stopped, "problem": "no answer within 0.3 s"}
+        assert "problem" not in told[1]
+        asked = service.ask("status", seconds=30.0)
+        os.kill(stopped, signal.SIGKILL)
+        assert (await asked)[0] == {"worker": 1, "pid": stopped, "problem": "the process has ended"}
+        assert (await service.ask("unheard of"))[1]["problem"] == "nobody knows how to answer that"
+        told = await until(lambda told: not told[0].get("problem"), service)
+        assert told[0]["pid"] not in (None, stopped)
+    finally:
+        await service.stopService()

@@ -1,0 +1,96 @@
+"""The parent asks its workers: both ends, without processes between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from tests.conftest import LoggedFailures
+from txstalecache.intercom import Answerer, Answers, Asker
+
+
+class Ends:
+    """An asker and an answerer; ``carry`` takes what was said to the other end, in pieces of ``size``."""
+
+    def __init__(self, answers: Answers) -> None:
+        self.clock = Clock()
+        self.sent: list[bytes] = []
+        self.asker = Asker(self.clock, self.sent.append)
+        self.gone: list[bool] = []
+        self.answerer = Answerer(answers, lambda: self.gone.append(True))
+        self.transport = StringTransport()
+        self.answerer.makeConnection(self.transport)
+        self.results: list[Any] = []
+
+    def ask(self, what: str, **said: object) -> Deferred[Any]:
+        return self.asker.ask(what, said, 1.0).addBoth(self.results.append)
+
+    def carry(self, size: int = 7) -> None:
+        asked = b"".join(self.sent)
+        self.sent.clear()
+        for at in range(0, len(asked), size):
+            self.answerer.dataReceived(asked[at : at + size])
+        told = self.transport.value()
+        self.transport.clear()
+        for at in range(0, len(told), size):
+            self.asker.heard(told[at : at + size])
+
+
+def test_each_question_gets_its_own_answer_in_whatever_order_they_come() -> None:
+    slow: Deferred[dict[str, int]] = Deferred()
+    ends = Ends({"slow": lambda: slow, "sum": lambda a, b: {"sum": a + b}})
+    ends.ask("slow")
+    ends.ask("sum", a=1, b=2)
+    ends.carry()
+    assert ends.results == [{"sum": 3}]
+    slow.callback({"slow": 1})
+    ends.carry()
+    assert ends.results == [{"sum": 3}, {"slow": 1}]
+    assert not ends.clock.getDelayedCalls()
+
+
+def test_who_does_not_answer_is_not_waited_for() -> None:
+    ends = Ends({})
+    ends.ask("status")
+    ends.clock.advance(1.0)
+    assert [result.getErrorMessage() for result in ends.results] == ["no answer within 1 s"]
+    # The late answer is nobody's.
+    ends.asker.heard(b'{"number": 1, "told": {}}\n')
+    ends.ask("status")
+    ends.asker.lost()
+    assert ends.results[1].getErrorMessage() == "the process has ended"
+    assert not ends.clock.getDelayedCalls()
+
+
+def test_a_question_that_fails_or_is_unknown_is_answered_as_a_problem(logged_failures: LoggedFailures) -> None:
+    def wrong() -> None:
+        raise RuntimeError("secret")
+
+    ends = Ends({"wrong": wrong})
+    ends.ask("wrong")
+    ends.ask("unknown")
+    ends.carry()
+    first, second = ends.results
+    assert first.getErrorMessage() == "internal error: RuntimeError"
+    assert second.getErrorMessage() == "nobody knows how to answer that"
+    assert len(logged_failures.flush(RuntimeError)) == 1
+
+
+def test_rubbish_on_the_pipe_is_nobodys_answer() -> None:
+    ends = Ends({"status": lambda: {"pid": 1}})
+    ends.ask("status")
+    ends.asker.heard(b"rubbish\n[]\n\xff\n{}\n" + b"x" * 5_000_000)
+    ends.asker.heard(b"\n")
+    ends.answerer.lineReceived(b"rubbish")
+    ends.carry()
+    assert ends.results == [{"pid": 1}]
+
+
+def test_the_worker_is_told_that_the_parent_is_gone() -> None:
+    ends = Ends({})
+    ends.answerer.connectionLost(Failure(ConnectionError()))
+    assert ends.gone == [True]
