@@ -151,6 +151,21 @@ def test_it_says_what_it_does_and_where_entries_are_kept(tmp_path: Path) -> None
         assert proxy.end() == 0
 
 
+def test_names_that_are_not_served_get_421(tmp_path: Path) -> None:
+    file = tmp_path / "proxy.toml"
+    file.write_text(
+        '[proxy]\nhosts = ["demo", "*.example.org"]\n[redis]\nurl = "memory"\n'
+        '[upstream.www]\nservers = ["http://127.0.0.1:9"]\n'
+    )
+    beside = ["--origin", "http://127.0.0.1:9", "--redis", "memory", "--hosts", "other"]
+    for arguments, status in ((["--config", str(file)], b"502"), (beside, b"421")):
+        with running("twistd", arguments, tmp_path) as proxy:
+            said = proxy.wait_for(r"listens on http://127\.0\.0\.1:(\d+), in front of")
+            assert ask(int(said[1]), "/")[0].encode().split()[1] == status
+            proxy.process.send_signal(signal.SIGTERM)
+            assert proxy.end() == 0
+
+
 def test_nothing_says_the_password_of_redis(tmp_path: Path) -> None:
     arguments = ["--demo", "--redis", "redis://:hunter2@127.0.0.1:1/0"]
     with running("twistd", arguments, tmp_path) as proxy:

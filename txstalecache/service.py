@@ -200,9 +200,8 @@ class ProxyService(Service):
             routes=self._routes,
             log=self._access_log,
         )
-        self._site = CacheSite(
-            self._resource, reactor, limits=EdgeLimits(body=settings.max_upload), refused=self._access_log
-        )
+        limits = EdgeLimits(body=settings.max_upload, hosts=settings.hosts)
+        self._site = CacheSite(self._resource, reactor, limits=limits, refused=self._access_log)
         self._site.noisy = False
 
     def _open_log(self) -> AccessLog | None:

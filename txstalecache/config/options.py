@@ -81,6 +81,7 @@ class Options(usage.Options):
         ["methods", None, "GET,HEAD", "Methods answered from the cache, comma-separated: GET, HEAD, POST."],
         ["max-object", None, "8M", "BYTES of the largest body that is stored; larger ones pass through."],
         ["max-upload", None, "1M", "BYTES of the largest request body that is let through; larger ones get 413."],
+        ["hosts", None, None, "NAMES in Host that are served, comma-separated; others get 421. [default: all]"],
         [
             "wait-deadline",
             None,

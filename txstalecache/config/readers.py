@@ -25,6 +25,7 @@ __all__ = [
     "each",
     "field_name",
     "fields",
+    "host_names",
     "methods",
     "networks",
     "pattern",
@@ -192,6 +193,22 @@ def methods(value: object) -> frozenset[bytes]:
     if b"GET" not in found or not found <= {b"GET", b"HEAD", b"POST"}:
         raise ValueError(f"expected GET, and perhaps HEAD and POST (others pass through uncached), got {shown(value)}")
     return found
+
+
+def host_names(value: object) -> frozenset[bytes]:
+    """Names of hosts, without port, lower case; ``*.example.com`` for all below it. A list, or separated by commas."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list) or not names:
+        raise ValueError(f"expected names of hosts (like example.com, *.example.com), got {shown(value)}")
+    found = set()
+    for one in names:
+        name = one.strip().lower() if isinstance(one, str) else ""
+        if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", name):
+            raise ValueError(
+                f"expected names of hosts, without port (like example.com, *.example.com), got {shown(one)}"
+            )
+        found.add(name.encode("ascii"))
+    return frozenset(found)
 
 
 def pattern(value: object) -> re.Pattern[str]:

@@ -141,6 +141,13 @@ PROXY = Table(
         Item("listen", _endpoint, "tcp:8080:interface=127.0.0.1", "A Twisted server endpoint."),
         Item("memory", read.size, "64M", "Entries kept in the process, in front of Redis."),
         Item("max_upload", read.size, "1M", "Larger request bodies get 413; they are streamed."),
+        Item(
+            "hosts",
+            read.host_names,
+            None,
+            "Names in ``Host`` that are served, ``*.example.com`` for all below it; others get 421. Without port.",
+            "all",
+        ),
         Item("access_log", _log, "-", "A file, ``-`` for standard output, ``none``."),
         Item("access_log_format", _log_format, "combined", "``combined`` or ``json``."),
         Item(

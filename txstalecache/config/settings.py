@@ -35,6 +35,7 @@ SAME: Mapping[str, Item] = {
     "methods": _ITEMS["route", "methods"],
     "max-object": _ITEMS["route", "max_object"],
     "max-upload": _ITEMS["proxy", "max_upload"],
+    "hosts": _ITEMS["proxy", "hosts"],
     "wait-deadline": _ITEMS["route", "wait_deadline"],
     "memory": _ITEMS["proxy", "memory"],
     "access-log": _ITEMS["proxy", "access_log"],
@@ -83,6 +84,8 @@ class Settings:
     max_object: int
     max_upload: int
     """The largest body of a request; beyond: 413."""
+    hosts: frozenset[bytes] | None
+    """The names in Host that are served (``edge.limits``); None: all."""
     wait_deadline: float
     memory: int
     access_log: str | None
@@ -149,7 +152,8 @@ class Settings:
             raise SettingsError(problems)
         said = {**file.proxy, "redis": file.redis["url"], "prefix": file.redis["prefix"]}
         said["trusted_proxies"] = said["trusted_proxies"] or ()
-        for option in ("listen", "redis", "prefix", "memory", "max-upload", "access-log", "access-log-format"):
+        process = ("listen", "redis", "prefix", "memory", "max-upload", "hosts", "access-log", "access-log-format")
+        for option in process:
             if texts[option] != DEFAULTS[option]:
                 del said[option.replace("-", "_")]
         return replace(
