@@ -13,7 +13,6 @@ from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, end_to_end, member
 from txstalecache.http.messages import Fields, RequestHead
 
 __all__ = [
-    "OVERRIDES",
     "PRECONDITIONS",
     "VIA",
     "alone",
@@ -35,18 +34,9 @@ PRECONDITIONS: Final = frozenset(
     {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"if-range"}
 )
 
-#: Fields by which a client may talk an origin into answering for another host, path or method: poison where unkeyed.
-OVERRIDES: Final = frozenset(
-    b"""
-    front-end-https x-forwarded-host x-forwarded-path x-forwarded-port x-forwarded-prefix x-forwarded-scheme
-    x-forwarded-server x-forwarded-ssl x-forwarded-uri x-host x-http-destinationurl x-http-host-override x-http-method
-    x-http-method-override x-method-override x-original-host x-original-method x-original-path x-original-uri
-    x-original-url x-rewrite-uri x-rewrite-url x-url-scheme x-wap-profile
-    """.split()
-)
-
 #: Words in the names of fields by which deployments tell an application who asks, from where, or for what: what no
 #: standard defines and none of the answers' keys knows. An application that is told so by one client would tell all.
+#: Not a list of what may pass: what no proxy knows must be passed on (RFC 9110 §5.1).
 _TELLING: Final = frozenset(
     b"""
     access account acl addr address admin akamai amz amzn api apikey appengine arr auth authenticate authenticated
@@ -89,7 +79,7 @@ _OF_THE_PATH: Final = frozenset(
 
 @lru_cache(2048)
 def telling(name: bytes) -> bool:
-    """Whether the field ``name`` (lower case) may say who asks, or for what, beside the key.
+    """Whether the field ``name`` (lower case) may say who asks, or for which host, path or method, beside the key.
 
     Such a field goes upstream for one client only, unless it is keyed or the answers are known to vary by it. What CGI
     and its heirs make of a name counts: ``_`` is ``-``.
@@ -102,7 +92,7 @@ def telling(name: bytes) -> bool:
     return not _TELLING.isdisjoint(plain.split(b"-"))
 
 
-_NOT_SHARED = CREDENTIALS | PRECONDITIONS | OVERRIDES | {b"expect", b"range"}
+_NOT_SHARED = CREDENTIALS | PRECONDITIONS | {b"expect", b"range"}
 # What is not on a shared fetch because the cache answers it, or replaces it.
 _TO_THE_CACHE = PRECONDITIONS | HOP_BY_HOP | _OF_THE_PATH | {b"expect", b"range"}
 _OF_A_BODY = frozenset(
