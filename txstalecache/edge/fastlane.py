@@ -31,6 +31,8 @@ from txstalecache.http.entry import Entry
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.observe.accesslog import Record
+from txstalecache.observe.tally import Tally
+from txstalecache.observe.trace import TraceContext
 from txstalecache.store.memory import Shelf
 from txstalecache.store.tiered import TieredStore
 
@@ -78,6 +80,7 @@ class FastLane:
         refresh: Refresh,
         clock: IReactorTime,
         log: Callable[[Record], None] | None,
+        tally: Tally,
         limits: EdgeLimits,
         scheme: bytes,
     ) -> None:
@@ -86,6 +89,7 @@ class FastLane:
         self._refresh = refresh
         self._clock = clock
         self._log = log
+        self._tally = tally
         self._now = store.now
         self._reader = HeadReader(limits, scheme)
         # Two generations: when the younger is full it becomes the older; what is asked for again is young again.
@@ -126,13 +130,20 @@ class FastLane:
                 return False
         elif shelf.hits < 3:
             shelf.hits += 1  # as asking the tier would
-        log = self._log
-        if log is None:
+        log, cell = self._log, found.cell
+        cell.count += 1
+        cell.sent += found.sent
+        if log is None and cell.count < cell.due:
             channel.put(found.head, found.body, found.sent)
         else:
             began = self._clock.seconds()
             channel.put(found.head, found.body, found.sent)
-            self._record(log, channel, asked.head, found, now, began)
+            took = self._clock.seconds() - began
+            if cell.count >= cell.due:
+                head = asked.head
+                self._tally.sample(cell, b"%b://%b%b" % (head.scheme, head.authority, head.target), found.sent, took)
+            if log is not None:
+                self._record(log, channel, asked.head, found, now, took)
         if found.refreshes and not 0 <= now - found.renewed < self.AGAIN:
             # The client has its answer.
             found.renewed = now
@@ -195,6 +206,7 @@ class FastLane:
                 return None
             extra = ready.keep(wanted, made)
             made.changes = shelf.changes
+            made.cell = self._tally.cell(made.verdict, made.why, "hit", made.status)
             if extra:
                 store.memory.charge(shelf, variant, extra)
             found = made
@@ -209,9 +221,8 @@ class FastLane:
         head: RequestHead,
         found: Answer,
         now: float,
-        began: float,
+        took: float,
     ) -> None:
-        duration = self._clock.seconds() - began
         fields = head.fields
         referer, agent = fields.get_all(b"referer"), fields.get_all(b"user-agent")
         log(
@@ -230,7 +241,9 @@ class FastLane:
                 why=found.why,
                 role="hit",
                 age=found.entry.age(now),
-                duration=duration,
+                duration=took,
+                scheme=head.scheme,
+                trace=TraceContext.read(fields.get_all(b"traceparent")),
             )
         )
 

@@ -24,6 +24,7 @@ from txstalecache.http.entry import Entry, Freshness, Marker
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.verdict import Fresh, Stale
+from txstalecache.observe.tally import Cell
 
 __all__ = ["Answer", "Ready", "answer", "until"]
 
@@ -38,6 +39,7 @@ class Answer:
 
     __slots__ = (
         "body",
+        "cell",
         "changes",
         "entry",
         "head",
@@ -76,6 +78,8 @@ class Answer:
         """When a refresh was last asked for behind it."""
         self.since = since
         self.until = until
+        self.cell = Cell(self.verdict)
+        """Where each use of it is counted; whoever uses it puts a shared one in its place."""
         self.changes = -1
         """Of the shelf that it was found on: it holds as long as they stay."""
 

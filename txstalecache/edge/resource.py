@@ -53,6 +53,8 @@ from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
+from txstalecache.observe.tally import Tally
+from txstalecache.observe.trace import TraceContext, passed_on
 from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import Hardness, Scope, StoreService, open_store
@@ -70,7 +72,7 @@ class CacheResource(Resource):
 
     ``origin`` is an IOrigin, or a URL; ``store`` comes from ``open_store`` and is memory alone when left out. The
     caller owns what it passes in, starts the store, and closes both after the resource. ``log`` is called with one
-    ``Record`` per request. ``reactor`` is Twisted's own when left out. ValueError for a URL that cannot be an origin's.
+    ``Record`` per request; ``tally`` counts them, and is its own when left out. ``reactor`` is Twisted's own when left out. ValueError for a URL that cannot be an origin's.
     """
 
     isLeaf = True
@@ -87,6 +89,7 @@ class CacheResource(Resource):
         trusted_proxies: Networks = (),
         limits: Limits = Limits(),
         log: Callable[[Record], None] | None = None,
+        tally: Tally | None = None,
         reactor: Any = None,
     ) -> None:
         super().__init__()
@@ -105,6 +108,7 @@ class CacheResource(Resource):
         self._trusted_proxies = trusted_proxies
         self._uses = Uses()
         self._log = log
+        self.tally = Tally() if tally is None else tally
         self.registry = Registry(reactor, origin, backend.store, backend.leases, limits)
 
     def render(self, request: Request) -> int:
@@ -123,7 +127,7 @@ class CacheResource(Resource):
         somebody's own ``render`` by, or where the store has no memory of its own kind to read from."""
         if type(self).render is not CacheResource.render or not isinstance(self._store, TieredStore):
             return None
-        return FastLane(self._store, self._routes, self._refresh, self._clock, self._log, limits, scheme)
+        return FastLane(self._store, self._routes, self._refresh, self._clock, self._log, self.tally, limits, scheme)
 
     def _refresh(self, head: RequestHead, route: Route, key: Key, entry: Entry, names: tuple[bytes, ...]) -> None:
         """Renew ``entry`` behind a client that has its answer."""
@@ -268,6 +272,7 @@ class CacheResource(Resource):
         asking = visit.exchange.request
         trusted = within(getattr(asking.client, "host", None), self._trusted_proxies)
         fields = addressed(visit.route, forwarded(forward.alone(head), asking, trusted))
+        fields, visit.outcome.trace = passed_on(fields)
         fetch = replace(head, fields=fields)
         plan = Plan(
             key=visit.key,
@@ -340,6 +345,7 @@ class CacheResource(Resource):
         if visit.body is not None:
             conditions = Fields()  # RFC 9110 §13.1: of another method they mean something else
         fields = addressed(visit.route, forward.shared(head, keyed, conditions))
+        fields, visit.outcome.trace = passed_on(fields)
         return Plan(
             key=visit.key,
             request=head,
@@ -404,11 +410,15 @@ class CacheResource(Resource):
         else:
             self.registry.refresh(self._shared(visit, None, Fields(), found.vary))
 
+    def recorded(self, record: Record) -> None:
+        """A request was answered, here or (``CacheSite.refused``) at the door."""
+        self.tally(record)
+        if self._log is not None:
+            self._log(record)
+
     def _record(self, exchange: Exchange, outcome: Outcome, fields: Fields) -> None:
-        if self._log is None:
-            return
         request, duration = exchange.request, self._clock.seconds() - exchange.began
-        self._log(
+        self.recorded(
             Record(
                 time=self._store.now() - duration,
                 client=peer_host(request.client).decode("ascii"),
@@ -427,6 +437,9 @@ class CacheResource(Resource):
                 age=outcome.age,
                 wait=outcome.wait,
                 duration=duration,
+                scheme=b"https" if request.isSecure() else b"http",
+                collapsed=outcome.collapsed,
+                trace=outcome.trace or TraceContext.read(fields.get_all(b"traceparent")),
             )
         )
 

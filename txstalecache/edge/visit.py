@@ -15,6 +15,7 @@ from txstalecache.edge.exchange import Exchange
 from txstalecache.flight.landing import Settled
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead, ResponseHead
+from txstalecache.observe.trace import TraceContext
 
 __all__ = ["NOBODY", "Outcome", "Visit"]
 
@@ -33,6 +34,8 @@ class Outcome:
     """False: the request waited for an answer that it could not have."""
     settled: Settled | None = None
     """How a flight came to answer from an entry."""
+    trace: TraceContext | None = None
+    """As what the origin was asked, where it was asked."""
 
 
 class Nobody:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from txstalecache.observe.trace import TraceContext
+
 __all__ = ["AccessLog", "Record", "combined", "json_line"]
 
 
@@ -49,6 +51,11 @@ class Record:
     """How long it waited for a fetch."""
     duration: float = 0.0
     """From the request's head to the end of its answer."""
+    scheme: bytes = b"http"
+    collapsed: bool | None = None
+    """False: it waited for an answer that it could not have."""
+    trace: TraceContext | None = None
+    """The trace it belongs to, where its client said one; ``parent_id`` is what was sent on as the parent."""
 
 
 #: The longest field of a line, in bytes as received; the rest is cut and marked.
@@ -113,6 +120,7 @@ def json_line(record: Record) -> str:
             "age": None if record.age is None else round(record.age, 3),
             "wait": round(record.wait, 6),
             "duration": round(record.duration, 6),
+            **({} if record.trace is None else {"trace_id": record.trace.trace_id.decode("ascii")}),
         },
         separators=(",", ":"),
     )
