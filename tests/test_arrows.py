@@ -25,12 +25,13 @@ VALUES = {
 #: What each room may import of the others, besides itself.
 MAY = {
     "http": set(),
-    "store": {"http"},
+    "store": {"http", "observe"},
     "origin": {"http"},
     "observe": {"http"},
     "config": {"http"},
-    "flight": {"http", "store", "origin"},
-    "admin": {"http", "store"},
+    "flight": {"http", "store", "origin", "observe"},
+    # The admin interface stands on top of all: it may look at everything, and nothing looks at it.
+    "admin": {"http", "store", "origin", "flight", "edge", "config", "observe"},
     "cli": {"config"},
     "edge": {"http", "store", "origin", "flight", "config", "observe"},
 }

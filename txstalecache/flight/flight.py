@@ -198,14 +198,17 @@ class Flight:
     async def _fetch(self) -> None:
         request_time = self._registry.store.now()
         self._asked = min(self._asked, request_time)
-        plan = self.plan
+        plan, figures = self.plan, self._registry.figures
+        figures.fetches += 1
         try:
             response: IOriginResponse = await (plan.origin or self._registry.origin).fetch(
                 OriginRequest(plan.fetch, plan.body, plan.informational, plan.deadlines, plan.key.digest.encode())
             )
         except OriginError as error:
+            figures.faulted(error.fault)
             self._failed(error)
             return
+        figures.answered(response.head.status, self._registry.store.now() - request_time)
         if self.state is not State.PENDING:
             response.abort()
             return
@@ -476,6 +479,7 @@ class Flight:
         again = self.plan.sharing is Sharing.SHARED and len(self.waiters) > 1 and self.attempts < ATTEMPTS
         if not again and self.plan.entry is not None and self._lease is not None:
             self._lease.back_off()
+            self._registry.figures.back_offs += 1
         if not self.waiters:
             self._end(State.FAILED)
             return True
@@ -546,6 +550,7 @@ class Flight:
     def broken(self, error: OriginError) -> None:
         if self.plan.entry is not None and self._lease is not None:
             self._lease.back_off()
+            self._registry.figures.back_offs += 1
         self.body.cut()
         self._end(State.BROKEN)
 

@@ -6,11 +6,13 @@ Must not know: clients' connections, routes.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from txstalecache.flight.figures import Figures
 from txstalecache.flight.flight import Flight
 from txstalecache.flight.landing import Failed, Landing, Settled
 from txstalecache.flight.limits import Limits
@@ -35,6 +37,9 @@ class Registry:
         self.leases = leases
         self.limits = limits
         self.flights: set[Flight] = set()
+        self.figures = Figures()
+        self.watchers: list[Callable[[Flight], None]] = []
+        """Called with each flight as it takes off and as it ends; they must not raise."""
         self.waiting = 0
         self.held = 0
         self._groups: dict[Group, list[Flight]] = {}
@@ -71,8 +76,7 @@ class Registry:
         """Fetch for one client; ``plan.sharing`` is not SHARED. Cancelling drops the fetch unless it is stored."""
         if self._closed:
             return succeed(Failed(503, "shutdown", self.limits.retry_after))
-        flight = Flight(self, plan, Purpose.FETCH)
-        self.flights.add(flight)
+        flight = self._new(plan, Purpose.FETCH)
         if plan.sharing is Sharing.LATE:
             self._late[plan.key] += 1
         landing = flight.wait(plan.request, plan.entry, leads=True)
@@ -98,6 +102,9 @@ class Registry:
         if flight not in self.flights:
             return
         self.flights.remove(flight)
+        self.figures.ended[flight.purpose.value, flight.plan.sharing.value, flight.state.value] += 1
+        for watcher in self.watchers:
+            watcher(flight)
         if flight.plan.sharing is Sharing.LATE:
             self._late[flight.plan.key] -= 1
             self._late += Counter()  # forgets what is down to nothing
@@ -146,8 +153,14 @@ class Registry:
             return True
         return flight is not None and len(flight.waiters) >= self.limits.waiters_per_key
 
-    def _take_off(self, plan: Plan, purpose: Purpose) -> Flight:
+    def _new(self, plan: Plan, purpose: Purpose) -> Flight:
         flight = Flight(self, plan, purpose)
         self.flights.add(flight)
+        for watcher in self.watchers:
+            watcher(flight)
+        return flight
+
+    def _take_off(self, plan: Plan, purpose: Purpose) -> Flight:
+        flight = self._new(plan, purpose)
         self._groups.setdefault(plan.group, []).append(flight)
         return flight

@@ -1,0 +1,40 @@
+"""What the flights of a process came to so far, in numbers.
+
+Must not know: who reads them, and as what.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from txstalecache.observe.histogram import Histogram
+from txstalecache.origin.interfaces import Fault
+
+__all__ = ["Figures"]
+
+
+class Figures:
+    """Plain counts since the start."""
+
+    def __init__(self) -> None:
+        self.fetches = 0
+        """Requests sent to an origin, or tried to be sent."""
+        self.answers: Counter[str] = Counter()
+        """Heads that came back: ``2xx`` …, and ``304`` by itself."""
+        self.faults: Counter[str] = Counter()
+        """Fetches without an answer, by ``Fault``."""
+        self.latency = Histogram()
+        """From asking to the head."""
+        self.ended: Counter[tuple[str, str, str]] = Counter()
+        """Flights that are over, by purpose, sharing, and state."""
+        self.back_offs = 0
+        """Refreshes that failed, after which the key is left alone for a while."""
+
+    def answered(self, status: int, seconds: float) -> None:
+        """A head came, ``seconds`` after it was asked for."""
+        self.answers["304" if status == 304 else f"{status // 100}xx" if 100 <= status < 600 else "other"] += 1
+        self.latency.add(seconds)
+
+    def faulted(self, fault: Fault) -> None:
+        """No head came."""
+        self.faults[fault.value] += 1
