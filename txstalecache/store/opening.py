@@ -14,11 +14,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txstalecache.observe.histogram import Histogram
 from txstalecache.store.address import Address, parse
+from txstalecache.store.changes import Changes
 from txstalecache.store.clock import FleetClock, uptime
 from txstalecache.store.interfaces import ILeases
 from txstalecache.store.layout import Layout
-from txstalecache.store.lease import Changes, LocalLeases, RedisLeases
+from txstalecache.store.lease import LocalLeases, RedisLeases
 from txstalecache.store.memory import MemoryTier
 from txstalecache.store.purges import Purges
 from txstalecache.store.redisserver import EmbeddedRedis, NoServer
@@ -159,9 +161,15 @@ class StoreService(Service):
                 "redis_tracking": float(store.session != 0),
                 "redis_waiting_bytes": client.waiting,
                 "redis_dropped_total": client.dropped,
+                "redis_errors_total": client.errors,
                 "redis_corrupt_total": 0 if store.remote is None else store.remote.corrupt,
             }
         return found
+
+    @property
+    def redis_latency(self) -> Histogram | None:
+        """How long Redis took to answer so far; None without one."""
+        return None if self._client is None else self._client.latency
 
     # -- coming and going -------------------------------------------------------------------------------------------
 

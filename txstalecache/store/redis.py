@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txstalecache.observe.histogram import Histogram
 from txstalecache.store.address import Address
 from txstalecache.store.breaker import Breaker
 from txstalecache.store.clock import FleetClock
@@ -173,6 +174,7 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         batch.replies.append(Refused(str(reply)) if isinstance(reply, Exception) else reply)
         if batch.answered:
             self._batches.popleft()
+            self.owner.client.latency.add(self._heard - batch.sent)
             if not batch.done.called:
                 batch.done.callback(batch.replies)
 
@@ -279,6 +281,10 @@ class RedisClient:
         """Bytes written or to be written whose reply has not come."""
         self.dropped = 0
         """Writes that were not even tried, so far."""
+        self.errors = 0
+        """Questions without an answer, and answers that were errors, so far."""
+        self.latency = Histogram()
+        """From a batch of commands to its last reply."""
         self.preparation: tuple[Callable[[], Command], Callable[[object], None]] | None = None
         """What is asked before Redis counts as available, and who is told the answer."""
         self.when_up: list[Callable[[], None]] = []
@@ -439,11 +445,13 @@ class RedisClient:
 
     def _unheard(self, failure: Failure) -> Failure:
         if not failure.check(CancelledError):
+            self.errors += 1
             self.failed(failure.getErrorMessage())
         return failure
 
     def _refused(self, why: str, harmless: frozenset[str]) -> bool:
         """An error instead of a reply. Whether it says that asking on is of no use for now."""
+        self.errors += 1
         word = why.partition(" ")[0]
         if word == "NOSCRIPT":
             for wire in (*self._writer.usable, *self._readers.usable):
