@@ -12,9 +12,10 @@ from tests.store.samples import entry, get, key
 from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
+from txstalecache.store.changes import Changes
 from txstalecache.store.interfaces import ILease, ILeases, Purpose
 from txstalecache.store.layout import Layout
-from txstalecache.store.lease import HOLD, Changes, LocalLeases
+from txstalecache.store.lease import HOLD, LocalLeases
 
 NAME = key().digest
 HELD = Layout("test:").lease(NAME)
