@@ -22,7 +22,6 @@ from twisted.python.failure import Failure
 
 from txstalecache import __version__
 from txstalecache.admin import AdminResource
-from txstalecache.config.fleet import Fleet
 from txstalecache.config.settings import Settings, SettingsError
 from txstalecache.demo import DemoOrigin, DemoSite, advice
 from txstalecache.edge.limits import EdgeLimits
@@ -92,14 +91,14 @@ class ProxyService(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, settings: Settings, fleet: Fleet | None = None, *, listening: Any = None) -> None:
+    def __init__(self, reactor: Any, settings: Settings, *, listening: Any = None) -> None:
         """Raises CannotStart when ``settings.listen`` means nothing to Twisted. Nothing is opened before the start.
 
         ``listening`` is the reactor that listens on the public endpoint, where that is another one.
         """
         self._reactor = reactor
         self._settings = settings
-        self._fleet = fleet = fleet or Fleet()
+        self._fleet = fleet = settings.fleet
         self._endpoint = _endpoint(listening or reactor, settings.listen)
         self._admin_endpoint = None if fleet.admin is None else _endpoint(reactor, fleet.admin, "--admin")
         self._admin_port: IListeningPort | None = None
@@ -198,9 +197,10 @@ class ProxyService(Service):
             store=self._store,
             reactor=reactor,
             routes=self._routes,
+            limits=settings.of_flights,
             log=self._access_log,
         )
-        limits = EdgeLimits(body=settings.max_upload, hosts=settings.hosts)
+        limits = EdgeLimits(body=settings.max_upload, hosts=settings.hosts, **settings.of_clients)
         self._site = CacheSite(self._resource, reactor, limits=limits, refused=self._access_log)
         self._site.noisy = False
 
@@ -233,9 +233,10 @@ class ProxyService(Service):
 
     # -- other routes --------------------------------------------------------------------------------------------
 
-    def reload(self) -> bool:
-        """Read the configuration file again; whether its routes and upstreams are in force now. What is under way goes
-        on as it began. A file that makes no sense changes nothing, and the log says what is wrong with it."""
+    def reload(self, text: str | None = None) -> bool:
+        """Read the configuration file again, or take ``text`` for what it says; whether its routes and upstreams are in
+        force now. What is under way goes on as it began. A file that makes no sense changes nothing, and the log says
+        what is wrong with it."""
         before = self._settings
         if before.config is None or self._pending is None:
             self._log.info("there is no configuration file to read again")
@@ -243,7 +244,7 @@ class ProxyService(Service):
         kept: dict[str, IOrigin] = {}
         made: dict[str, IOrigin] = {}
         try:
-            after = before.reread()
+            after = before.reread(text)
             known = {plan.name: plan for plan in before.upstreams}
             for plan in after.upstreams:
                 if plan == known.get(plan.name):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from txstalecache.service import ProxyService
 
-__all__ = ["Options", "leave_in_order", "makeService"]
+__all__ = ["Options", "count_uptime", "leave_in_order", "makeService"]
 
 
 def makeService(options: Options) -> IService:
@@ -24,14 +24,26 @@ def makeService(options: Options) -> IService:
     from txstalecache.workers import WorkersService
 
     service: ProxyService
-    if options.fleet.workers > 1:
-        service = WorkersService(reactor, options.settings, options.fleet, options.given)
+    count_uptime(reactor)
+    if options.settings.fleet.workers > 1:
+        service = WorkersService(reactor, options.settings, options.given)
     else:
-        service = ProxyService(reactor, options.settings, options.fleet)
+        service = ProxyService(reactor, options.settings)
     leave_in_order(reactor)
     if options.settings.config is not None:
         reload_when_told(reactor, service)
     return service
+
+
+def count_uptime(reactor: Any) -> None:
+    """Let every deadline be as long as it is, whoever sets the host's clock: Twisted's reactors count by that clock.
+
+    Only where nothing is due yet, which would be due at another time then.
+    """
+    from txstalecache.store.clock import uptime
+
+    if not reactor.getDelayedCalls():
+        reactor.seconds = uptime
 
 
 def leave_in_order(reactor: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 from dataclasses import replace
@@ -18,12 +19,12 @@ from twisted.internet.interfaces import IListeningPort
 
 from txstalecache.intercom import Answerer, Answers
 
-__all__ = ["ANSWERS", "SOCKET", "TOLD", "Inherited", "main"]
+__all__ = ["ANSWERS", "CONFIGURATION", "SOCKET", "TOLD", "Inherited", "main"]
 
 #: The environment variable with what the parent says.
 TOLD = "TXSTALECACHE_WORKER"
 #: The descriptors at which a worker finds the socket, and where its answers to the parent go.
-SOCKET, ANSWERS = 3, 4
+SOCKET, ANSWERS, CONFIGURATION = 3, 4, 5
 
 
 class Inherited:
@@ -62,8 +63,17 @@ class Inherited:
         return port
 
 
+def _text_of(descriptor: int) -> str:
+    """What the file behind ``descriptor`` says."""
+    with os.fdopen(descriptor, "rb") as file:
+        file.seek(0)
+        return file.read().decode()
+
+
 def main(arguments: list[str]) -> None:
     """Run until told to leave."""
+    # The parent hears it too, and says what the file says.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     told = json.loads(os.environ.pop(TOLD))
     from twisted.internet import reactor as installed
     from twisted.internet.error import ReactorNotRunning
@@ -73,7 +83,7 @@ def main(arguments: list[str]) -> None:
     from txstalecache.config.fleet import Fleet
     from txstalecache.config.options import Options
     from txstalecache.service import ProxyService
-    from txstalecache.tap import leave_in_order, reload_when_told
+    from txstalecache.tap import count_uptime, leave_in_order
 
     class WorkerService(ProxyService):
         """Takes no request before its Redis can be asked, or has had time to appear: what waits on the socket is
@@ -92,18 +102,20 @@ def main(arguments: list[str]) -> None:
                 self._port.startReading()  # type: ignore[attr-defined]
 
     reactor: Any = installed
-    options = Options()
+    count_uptime(reactor)
+    # What the parent has in force, whatever the file says by now.
+    options = Options(_text_of(CONFIGURATION) if told["configured"] else None)
     options.parseOptions(arguments)
     listen = options.settings.listen
     if "systemd:" in listen:
         # What systemd passed on was passed to the parent.
         listen = listen[: listen.index("systemd:")] + "tcp:0"
-    settings = replace(options.settings, redis=told["redis"], listen=listen)
+    fleet = Fleet(redis_down=options.settings.fleet.redis_down)
+    settings = replace(options.settings, redis=told["redis"], listen=listen, fleet=fleet)
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
     service = WorkerService(
         reactor,
         settings,
-        Fleet(redis_down=options.fleet.redis_down),
         listening=Inherited(reactor, SOCKET),
     )
 
@@ -115,11 +127,12 @@ def main(arguments: list[str]) -> None:
 
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     leave_in_order(reactor)
-    if settings.config is not None:
-        reload_when_told(reactor, service)
     service.privilegedStartService()
     service.startService()
-    answers: Answers = {"status": service.status}
+    answers: Answers = {
+        "status": service.status,
+        "reload": lambda text: {"reloaded": service.reload(text)},
+    }
     StandardIO(Answerer(answers, leave), stdout=ANSWERS, reactor=reactor)  # type: ignore[call-arg]
     reactor.run()
 

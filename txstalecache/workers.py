@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from tempfile import TemporaryFile
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -20,13 +21,15 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txstalecache.config.fleet import Fleet
 from txstalecache.config.settings import Settings
 from txstalecache.intercom import Asker, Unanswered
 from txstalecache.service import DRAIN, ProxyService
-from txstalecache.worker import ANSWERS, SOCKET, TOLD
+from txstalecache.worker import ANSWERS, CONFIGURATION, SOCKET, TOLD
 
 __all__ = ["WorkersService"]
+
+#: Seconds that a worker is given to reload.
+RELOADING = 30.0
 
 
 class Worker(ProcessProtocol):
@@ -36,12 +39,16 @@ class Worker(ProcessProtocol):
     log = Logger()
     FIRST, LONGEST, SOUND = 0.1, 10.0, 10.0
 
-    def __init__(self, reactor: Any, number: int, descriptor: int, arguments: list[str], redis: str) -> None:
+    def __init__(
+        self, reactor: Any, number: int, descriptor: int, arguments: list[str], redis: str, text: str | None
+    ) -> None:
         self._reactor = reactor
         self.number = number
         self._descriptor = descriptor
         self._arguments = arguments
         self._redis = redis
+        self._text = text
+        """What the configuration file says, as far as it is in force."""
         self._pause = 0.0
         self._born = 0.0
         self._timer: IDelayedCall | None = None
@@ -59,16 +66,19 @@ class Worker(ProcessProtocol):
         """Start the process."""
         self._timer = None
         self._born = self._reactor.seconds()
-        told = json.dumps({"redis": self._redis})
+        told = json.dumps({"redis": self._redis, "configured": self._text is not None})
         environment = {name: text for name, text in os.environ.items() if not name.startswith("LISTEN_")}
-        self._process = self._reactor.spawnProcess(
-            self,
-            sys.executable,
-            [sys.executable, "-m", "txstalecache.worker", *self._arguments],
-            env={**environment, TOLD: told},
-            # Its access log goes where ours goes; what it logs beside that comes to us.
-            childFDs={0: "w", 1: 1, 2: "r", SOCKET: self._descriptor, ANSWERS: "r"},
-        )
+        with TemporaryFile() as text:
+            text.write((self._text or "").encode())
+            text.flush()
+            self._process = self._reactor.spawnProcess(
+                self,
+                sys.executable,
+                [sys.executable, "-m", "txstalecache.worker", *self._arguments],
+                env={**environment, TOLD: told},
+                # Its access log goes where ours goes; what it logs beside that comes to us.
+                childFDs={0: "w", 1: 1, 2: "r", SOCKET: self._descriptor, ANSWERS: "r", CONFIGURATION: text.fileno()},
+            )
         self.log.info("worker {number} started: process {pid}", number=self.number, pid=self._process.pid)
 
     def stop(self) -> Deferred[None]:
@@ -85,10 +95,17 @@ class Worker(ProcessProtocol):
             self._timer = self._reactor.callLater(DRAIN + 5, self._kill)
         return stopped
 
-    def reload(self) -> None:
-        """Let it read the configuration again."""
-        if self._process is not None:
-            self._process.signalProcess("HUP")
+    def reload(self, text: str) -> None:
+        """Let it, and those started in its place, do as ``text`` says."""
+        self._text = text
+        self.ask("reload", {"text": text}, RELOADING).addCallback(self._reloaded)
+
+    def _reloaded(self, told: Mapping[str, object]) -> None:
+        # One that is being started finds the new text there.
+        if self._process is not None and not told.get("reloaded"):
+            self.log.error(
+                "worker {number} has not reloaded: {why}", number=self.number, why=told.get("problem", "see above")
+            )
 
     def ask(self, what: str, said: Mapping[str, object], seconds: float) -> Deferred[dict[str, Any]]:
         """What it answers, with its number and process; with a ``problem`` where there is no answer. Never fails."""
@@ -149,10 +166,10 @@ class Worker(ProcessProtocol):
 
 
 class WorkersService(ProxyService):
-    """``fleet.workers`` processes; ``arguments`` are the options they are started with."""
+    """``settings.fleet.workers`` processes; ``arguments`` are the options they are started with."""
 
-    def __init__(self, reactor: Any, settings: Settings, fleet: Fleet, arguments: list[str]) -> None:
-        super().__init__(reactor, settings, fleet)
+    def __init__(self, reactor: Any, settings: Settings, arguments: list[str]) -> None:
+        super().__init__(reactor, settings)
         self._arguments = arguments
         self._workers: list[Worker] = []
 
@@ -174,8 +191,9 @@ class WorkersService(ProxyService):
         if redis == "embedded":
             # There is no server to embed, as was said; each has its memory.
             redis = "memory"
+        text = None if self._settings.config is None else self._settings.text
         for number in range(1, self._fleet.workers + 1):
-            worker = Worker(self._reactor, number, port.fileno(), self._arguments, redis)
+            worker = Worker(self._reactor, number, port.fileno(), self._arguments, redis, text)
             self._workers.append(worker)
             worker.start()
 
@@ -184,12 +202,12 @@ class WorkersService(ProxyService):
             await stopped
         await super()._drain()
 
-    def reload(self) -> bool:
-        """As the service of one process; the workers read the file as well, unless it makes no sense."""
-        done = super().reload()
+    def reload(self, text: str | None = None) -> bool:
+        """As the service of one process; then the workers do as the file says, and those started after them."""
+        done = super().reload(text)
         if done:
             for worker in self._workers:
-                worker.reload()
+                worker.reload(self._settings.text)
         return done
 
     def ask(self, what: str, seconds: float = 1.0, **said: object) -> Deferred[list[dict[str, Any]]]:

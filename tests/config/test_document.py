@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from txstalecache.config.document import replaced
-from txstalecache.config.schema import TABLES
+from txstalecache.config.schema import OF_CLIENTS, OF_FLIGHTS, TABLES
 from txstalecache.config.settings import DEFAULTS, SAME, Settings
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.flight.limits import Limits
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +37,17 @@ def test_an_option_means_what_its_setting_means() -> None:
     settings = Settings.parse({"origin": "http://127.0.0.1:1 http://127.0.0.1:2"})
     for name, item in SAME.items():
         if name != "origin" and item.default is not None:
-            assert getattr(settings, name.replace("-", "_")) == item.read(item.default), name
+            field = name.replace("-", "_")
+            found = getattr(settings.fleet if hasattr(settings.fleet, field) else settings, field)
+            assert found == item.read(item.default), name
             assert item.read(DEFAULTS[name]) == item.read(item.default)
     assert [url for url, _ in settings.upstreams[0].servers] == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+
+
+def test_every_limit_of_clients_and_flights_can_be_said_and_has_the_default_of_its_class() -> None:
+    settings = Settings.parse({"origin": "http://127.0.0.1:1"})
+    body_and_hosts = {"body": settings.max_upload, "hosts": settings.hosts}
+    assert EdgeLimits(**settings.of_clients, **body_and_hosts) == EdgeLimits()
+    assert settings.of_flights == Limits()
+    assert {item.name for item in OF_CLIENTS} | set(body_and_hosts) == {one.name for one in fields(EdgeLimits)}
+    assert {item.name for item in OF_FLIGHTS} == {one.name for one in fields(Limits)}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from txstalecache.cli.main import main
 from txstalecache.config.routes import Routes
+from txstalecache.config.settings import Settings, SettingsError
 from txstalecache.config.toml import ConfigError, Configuration
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies
@@ -26,13 +29,19 @@ def problems(text: str) -> list[str]:
 
 def test_every_problem_is_told_at_once_with_its_place_and_a_suggestion() -> None:
     found = problems(
-        "[proxi]\n[proxy]\nmemori = 3\n[upstream.www]\nservers = ['x']\n[[route]]\n[[route]]\n"
+        "[proxi]\n[proxy]\nmemori = 3\nworkers = 0\n[limits]\nhead = '-1'\nstal = 1\n[redis]\nwhen_down = 'x'\n"
+        "[admin]\nlisten = 'tcp'\n[upstream.www]\nservers = ['x']\n[[route]]\n[[route]]\n"
         "stale = '10x'\nsttale = 4\nmethods = ['FOO']\nupstream = 'ww'\nrefresh = 'X-A'\n"
         "match = { regex = '(' }\nhooks = { key = 'no.such' }\nstatuses = { 99 = 1 }\n"
     )
     assert [problem.partition(": ")[0] for problem in found] == [
         "proxi",
         "proxy.memori",
+        "proxy.workers",
+        "redis.when_down",
+        "limits.stal",
+        "limits.head",
+        "admin.listen",
         "upstream.www.servers",
         "route[2].sttale",
         "route[2].stale",
@@ -43,8 +52,8 @@ def test_every_problem_is_told_at_once_with_its_place_and_a_suggestion() -> None
         "route[2].trusted",
         "route[2].hooks.key",
     ]
-    assert "did you mean stale?" in found[3]
-    assert found[4] == "route[2].stale: expected seconds >= 0 (like 5, 0.5, 500ms, 10m, 1h), got '10x'"
+    assert "did you mean stall?" in found[4] and "did you mean stale?" in found[8]
+    assert found[9] == "route[2].stale: expected seconds >= 0 (like 5, 0.5, 500ms, 10m, 1h), got '10x'"
     assert all(problem.isprintable() for problem in found)
 
 
@@ -147,3 +156,81 @@ def test_check_tells_every_problem_and_fails(tmp_path: object, capsys: object) -
     errors: str = capsys.readouterr().err  # type: ignore[attr-defined]
     assert len(errors.splitlines()) == 3
     assert main(["check", f"{tmp_path}/missing.toml"]) == 1
+
+
+TOKEN = "a-token-of-some-length"
+PROCESS = """
+[proxy]
+workers = 2
+hosts = "a.example"
+[redis]
+url = "redis://127.0.0.1:1"
+when_down = "protect"
+[limits]
+stall = "3s"
+connections = 7
+waiters_per_key = 5
+[admin]
+listen = "tcp:0:interface=127.0.0.1"
+token_file = "{token}"
+"""
+
+
+def test_the_file_says_what_options_say_and_options_come_first(tmp_path: Path) -> None:
+    token, path = tmp_path / "token", tmp_path / "x.toml"
+    token.write_text(TOKEN)
+    path.write_text(UPSTREAM + PROCESS.format(token=token))
+    settings = Settings.parse({}, config=str(path))
+    fleet = settings.fleet
+    assert (fleet.workers, fleet.redis_down, fleet.token) == (2, "protect", TOKEN.encode())
+    assert fleet.admin == "tcp:0:interface=127.0.0.1"
+    assert settings.hosts == {b"a.example"}
+    assert (settings.of_clients["stall"], settings.of_clients["connections"]) == (3.0, 7)
+    assert settings.of_flights.waiters_per_key == 5
+    # Also where an option says what holds anyway.
+    over = Settings.parse({"workers": "1", "redis-down": "local", "hosts": "b.example"}, config=str(path))
+    assert (over.fleet.workers, over.fleet.redis_down, over.hosts) == (1, "local", {b"b.example"})
+    assert over.fleet.token == TOKEN.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[proxy]\nworkers = 2\n[redis]\nurl = 'memory'", "proxy.workers: several processes need a Redis"),
+        ("[redis]\nurl = 'memory'\nwhen_down = 'protect'", "redis.when_down: without a Redis"),
+        ("[admin]\nlisten = 'tcp:0'", "admin.listen: needs admin.token_file"),
+        ("[admin]\ntoken_file = 'x'", "admin.token_file: is for admin.listen"),
+        ("[admin]\nlisten = 'tcp:0'\ntoken_file = '/nowhere'", "admin.token_file: No such file"),
+        ("[redis]\nurl = 'memory'\n[proxy]\nmemory = 0", "proxy.memory: without a Redis"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_told_by_their_places(text: str, says: str) -> None:
+    (problem,) = problems(UPSTREAM + text)
+    assert problem.startswith(says)
+
+
+def test_an_option_that_contradicts_the_file_is_told_by_the_options_name(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(UPSTREAM + "[proxy]\nworkers = 2\n")
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse({"redis": "memory", "ttl": "5"}, config=str(path))
+    assert caught.value.problems == ["--ttl: belongs into the file that --config names"]
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse({"redis": "memory"}, config=str(path))
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{path}: proxy.workers: several processes need a Redis")
+
+
+def test_check_shows_limits_and_admin_in_what_is_in_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token, path = tmp_path / "token", tmp_path / "x.toml"
+    token.write_text(TOKEN)
+    path.write_text(UPSTREAM + PROCESS.format(token=token))
+    assert main(["check", str(path)]) == 0
+    said = capsys.readouterr().out
+    for line in ("workers = 2", 'when_down = "protect"', 'stall = "3s"', 'idle = "15s"', f'token_file = "{token}"'):
+        assert line in said.splitlines()
+    assert TOKEN not in said
+    path.write_text(said)
+    assert main(["check", str(path)]) == 0
+    once, again = (one.partition("[upstream.www]")[0] for one in (said, capsys.readouterr().out))
+    assert again == once

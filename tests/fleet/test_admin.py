@@ -159,7 +159,7 @@ def test_without_the_token_there_is_nothing(run_proxy: RunProxy, threaded_origin
         (["--admin", "tcp:0", "--admin-token-file", "/nowhere"], "--admin-token-file: No such file or directory"),
         (["--admin", "tcp:0", "--admin-token-file", "/dev/null"], "--admin-token-file: expected one token"),
         (["--admin", "tcp", "--admin-token-file", "/dev/null"], "--admin: expected an endpoint"),
-        (["--workers", "0"], "--workers: expected a number from 1 to 256"),
+        (["--workers", "0"], "--workers: expected a whole number from 1 to 256"),
         (["--workers", "2", "--redis", "memory"], "--workers: several processes need a Redis"),
         (["--redis-down", "panic"], "--redis-down: expected local or protect"),
     ],

@@ -33,7 +33,7 @@ async def until(true: Callable[[list[dict[str, Any]]], bool], service: WorkersSe
 async def test_every_worker_is_asked_and_one_that_cannot_answer_is_named() -> None:
     options = Options()
     options.parseOptions(["--listen", "tcp:0:interface=127.0.0.1", "--origin", "http://127.0.0.1:9", "--workers", "2"])
-    service = WorkersService(reactor, options.settings, options.fleet, options.given)
+    service = WorkersService(reactor, options.settings, options.given)
     service.privilegedStartService()
     service.startService()
     try:

@@ -1,23 +1,20 @@
 """How many processes there are, who may tell them what, and what they do without their Redis.
 
-Must not know: option parsers, the reactor, how any of it is built.
+Must not know: option parsers, files of settings, the reactor, how any of it is built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from txstalecache.config.settings import SettingsError
+__all__ = ["OF_FLEET", "Fleet"]
 
-__all__ = ["FLEET", "Fleet"]
+#: What ``Fleet.of`` looks at, by the names of the options.
+OF_FLEET = ("workers", "redis", "memory", "redis-down", "admin", "admin-token-file")
 
-#: What is in force when nothing is said, as it would be written.
-FLEET: Mapping[str, str | None] = {"workers": "1", "admin": None, "admin-token-file": None, "redis-down": "local"}
-
-#: More processes than any host has use for: somebody's mistake.
-MOST = 256
 #: Characters of a token that cannot be guessed.
 SHORTEST, LONGEST = 16, 1024
 
@@ -35,43 +32,32 @@ class Fleet:
     """``local`` or ``protect``, as ``store.open_store``'s mode."""
 
     @classmethod
-    def parse(cls, given: Mapping[str, str | None], *, redis: str, demo: bool = False) -> Fleet:
-        """From texts, named as the options are; ``redis`` as settled. SettingsError with every problem
-        at once."""
-        texts = {**FLEET, **{name: text for name, text in given.items() if text is not None}}
-        problems: list[str] = []
-        workers, admin, mode = 1, texts["admin"], texts["redis-down"] or ""
-        said = texts["workers"] or ""
-        if said.isascii() and said.isdigit() and 1 <= int(said[:6]) <= MOST:
-            workers = int(said)
-        else:
-            problems.append(f"--workers: expected a number from 1 to {MOST}, got {said[:40]!a}")
-        if workers > 1 and redis == "memory":
-            problems.append("--workers: several processes need a Redis to share; leave out --redis memory")
+    def of(
+        cls, said: Mapping[str, Any], called: Callable[[str], str], problems: list[str], *, demo: bool = False
+    ) -> Fleet:
+        """From what was read for each of ``OF_FLEET``; what contradicts something else is added to ``problems``, under
+        the name that it is ``called`` where it was written."""
+        workers, down = said["workers"], said["redis-down"]
+        if workers > 1 and said["redis"] == "memory":
+            problems.append(f"{called('workers')}: several processes need a Redis to share, not memory alone")
         if workers > 1 and demo:
-            problems.append("--workers: --demo runs in one process")
-        if mode not in ("local", "protect"):
-            problems.append(f"--redis-down: expected local or protect, got {mode[:40]!a}")
-        elif mode == "protect" and redis == "memory":
-            problems.append("--redis-down: with --redis memory there is none to be down")
-        token = b""
-        if admin is not None:
-            if ":" not in admin or not admin.partition(":")[2]:
-                problems.append(
-                    f"--admin: expected an endpoint (like tcp:8081:interface=127.0.0.1), got {admin[:80]!a}"
-                )
-            if texts["admin-token-file"] is None:
-                problems.append("--admin: needs --admin-token-file, whoever reaches it must know the token")
-        elif texts["admin-token-file"] is not None:
-            problems.append("--admin-token-file: is for --admin, which is not given")
-        if admin is not None and texts["admin-token-file"] is not None:
+            problems.append(f"{called('workers')}: --demo runs in one process")
+        if down == "protect" and said["redis"] == "memory":
+            problems.append(f"{called('redis-down')}: without a Redis there is none to be down")
+        if said["redis"] == "memory" and said["memory"] == 0:
+            problems.append(f"{called('memory')}: without a Redis there is no other place: expected more than 0")
+        admin, file, token = said["admin"], said["admin-token-file"], b""
+        if admin is not None and file is None:
+            needed = called("admin-token-file")
+            problems.append(f"{called('admin')}: needs {needed}, whoever reaches it must know the token")
+        elif admin is None and file is not None:
+            problems.append(f"{called('admin-token-file')}: is for {called('admin')}, which is not given")
+        elif file is not None:
             try:
-                token = _token(texts["admin-token-file"])
+                token = _token(file)
             except ValueError as error:
-                problems.append(f"--admin-token-file: {error}")
-        if problems:
-            raise SettingsError(problems)
-        return cls(workers=workers, admin=admin, token=token, redis_down=mode)
+                problems.append(f"{called('admin-token-file')}: {error}")
+        return cls(workers=workers, admin=admin, token=token, redis_down=down)
 
 
 def _token(path: str) -> bytes:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 from twisted.python import usage
 
 if TYPE_CHECKING:
-    from txstalecache.config.fleet import Fleet
     from txstalecache.config.settings import Settings
 
 __all__ = ["Options"]
@@ -113,12 +112,15 @@ class Options(usage.Options):
     )
 
     settings: Settings
-    fleet: Fleet
     given: list[str]
     """The options as they were written, for the processes that are started with them."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str | None = None) -> None:
+        """``text`` is what the file says that --config names, where that is not to be read there."""
         super().__init__()
+        self._text = text
+        # The defaults are for --help alone: what is not given is for the file to say.
+        self.update({name: None for name in self.defaults})
         self._origins: list[str] = []
         # More than once: usage has lists only for options with a method of their own, which would hide the default.
         self._dispatch["origin"] = usage.CoerceParameter(self, self._another_origin)
@@ -142,17 +144,11 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         # Late: --help has no use for it.
-        from txstalecache.config.fleet import FLEET, Fleet
         from txstalecache.config.settings import DEFAULTS, Settings, SettingsError
 
         try:
             given = {name: self[name] for name in DEFAULTS}
-            self.settings = Settings.parse(given, demo=bool(self["demo"]), config=self["config"])
-            self.fleet = Fleet.parse(
-                {name: self[name] for name in FLEET},
-                redis=self.settings.redis,
-                demo=bool(self["demo"]),
-            )
+            self.settings = Settings.parse(given, demo=bool(self["demo"]), config=self["config"], text=self._text)
         except SettingsError as error:
             self._refuse(error.problems)
 

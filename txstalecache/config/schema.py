@@ -20,7 +20,23 @@ from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
 from txstalecache.http.rules import Cookies
 from txstalecache.store import address as redis_address
 
-__all__ = ["HOOKS", "MATCH", "PROXY", "REDIS", "ROUTE", "TABLES", "UPSTREAM", "Item", "Policy", "Table", "read_table"]
+__all__ = [
+    "ADMIN",
+    "HOOKS",
+    "LIMITS",
+    "MATCH",
+    "OF_CLIENTS",
+    "OF_FLIGHTS",
+    "PROXY",
+    "REDIS",
+    "ROUTE",
+    "TABLES",
+    "UPSTREAM",
+    "Item",
+    "Policy",
+    "Table",
+    "read_table",
+]
 
 
 class Policy(Enum):
@@ -29,6 +45,13 @@ class Policy(Enum):
     ROUND_ROBIN = "round-robin"
     LEAST_CONNECTIONS = "least-connections"
     HASH = "hash"
+
+
+class WhenDown(Enum):
+    """What becomes of requests while Redis cannot be asked."""
+
+    LOCAL = "local"
+    PROTECT = "protect"
 
 
 class LogFormat(Enum):
@@ -92,6 +115,10 @@ def _log_format(value: object) -> str:
     return str(read.choice(LogFormat)(value).value)
 
 
+def _when_down(value: object) -> str:
+    return str(read.choice(WhenDown)(value).value)
+
+
 def _key(value: object) -> KeyTemplate:
     return KeyTemplate.parse(value if isinstance(value, str) else "")
 
@@ -139,7 +166,8 @@ PROXY = Table(
     "The process. Changes need a restart.",
     (
         Item("listen", _endpoint, "tcp:8080:interface=127.0.0.1", "A Twisted server endpoint."),
-        Item("memory", read.size, "64M", "Entries kept in the process, in front of Redis."),
+        Item("workers", read.count(1, 256), 1, "Processes that answer, on one socket and one Redis."),
+        Item("memory", read.size, "64M", "Entries kept in each process, in front of Redis."),
         Item("max_upload", read.size, "1M", "Larger request bodies get 413; they are streamed."),
         Item(
             "hosts",
@@ -174,7 +202,65 @@ REDIS = Table(
         Item(
             "prefix", _prefix, "txsc:", "What every name in Redis begins with; proxies with one prefix share a cache."
         ),
+        Item(
+            "when_down",
+            _when_down,
+            "local",
+            "``local``: each process caches and fetches for itself; ``protect``: 503 for what would have to be fetched.",
+        ),
     ),
+)
+
+ADMIN = Table(
+    "admin",
+    "Where purges and questions are taken, for those who know the token. Changes need a restart.",
+    (
+        Item("listen", _endpoint, None, "A Twisted server endpoint; never the public one.", "there is none"),
+        Item("token_file", read.text, None, "The file with the token; required with ``listen``.", "none"),
+    ),
+)
+
+#: As the fields of ``edge.limits.EdgeLimits``; ``max_upload`` and ``hosts`` are settings of the proxy.
+OF_CLIENTS = (
+    Item("head", read.size, "16K", "A request head with its request line; beyond: 431."),
+    Item("fields", read.count(1, 10_000), 100, "Field lines of a request head; beyond: 431."),
+    Item("target", read.size, "8K", "A request target; beyond: 414."),
+    Item("methods", _verbs, None, "Other methods get 501; CONNECT and TRACE 405 in any case.", "any"),
+    Item("head_deadline", read.positive, "10s", "From the first byte of a head to its last; beyond: 408."),
+    Item("idle", read.positive, "15s", "How long a connection may stand without a request."),
+    Item("body_deadline", read.positive, "30s", "For a body, and a second for every ``body_rate`` bytes; beyond: 408."),
+    Item("body_rate", read.size, "1K", "The bytes a second that a body has to come with in the long run."),
+    Item("request", read.positive, "60s", "From a complete request to the first byte of its answer; beyond: 504."),
+    Item("stall", read.positive, "30s", "How long a client may take nothing of an answer; beyond: cut."),
+    Item("pipeline", read.size, "16K", "Further requests that are read while one is answered."),
+    Item("linger", read.seconds, "2s", "How long a client is still read from when its connection is given up."),
+    Item("linger_bytes", read.size, "256K", "How much."),
+    Item(
+        "connections",
+        read.count(1, 1_000_000),
+        None,
+        "At a time; one more gets 503.",
+        "the descriptors there are, less ``reserve``",
+    ),
+    Item("reserve", read.count(0, 1_000_000), 256, "Descriptors kept for origins, Redis and logs."),
+)
+
+#: As the fields of ``flight.limits.Limits``.
+OF_FLIGHTS = (
+    Item("waiters_per_key", read.count(1, 1_000_000), 10_000, "Requests that wait for one fetch; beyond: 503."),
+    Item("waiters", read.count(1, 10_000_000), 50_000, "Requests that wait for any; beyond: 503."),
+    Item("bytes_in_flight", read.size, "256M", "Bodies held while they are fetched; beyond, new ones are not stored."),
+    Item("window", read.size, "1M", "How far the slowest reader of a body that is not held may lag."),
+    Item("min_rate", read.size, "64K", "A reader that holds others back and takes less than this a second is dropped."),
+    Item("late_passes", read.count(0, 10_000), 4, '``late = "pass"``: how many of one key may go at a time.'),
+    Item("error_marker", read.seconds, "1s", "How long a failure answers those who come next."),
+    Item("retry_after", read.count(0, 86_400), 1, "Seconds, in ``Retry-After``."),
+)
+
+LIMITS = Table(
+    "limits",
+    "What one client may cost, and what may wait or be in the air, in each process. Changes need a restart.",
+    OF_CLIENTS + OF_FLIGHTS,
 )
 
 UPSTREAM = Table(
@@ -277,7 +363,7 @@ ROUTE = Table(
 )
 
 #: In the order they are described.
-TABLES = (PROXY, REDIS, UPSTREAM, ROUTE, MATCH, HOOKS)
+TABLES = (PROXY, REDIS, LIMITS, ADMIN, UPSTREAM, ROUTE, MATCH, HOOKS)
 
 
 def read_table(

@@ -7,20 +7,33 @@ Must not know: option parsers, the reactor, how any of it is built.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from txstalecache.config.fleet import Fleet
 from txstalecache.config.readers import Network
 from txstalecache.config.routes import Route, Routes
-from txstalecache.config.schema import PROXY, REDIS, ROUTE, UPSTREAM, Item, read_table
-from txstalecache.config.toml import ConfigError, Configuration, UpstreamPlan, make_route
+from txstalecache.config.schema import (
+    ADMIN,
+    LIMITS,
+    OF_CLIENTS,
+    OF_FLIGHTS,
+    PROXY,
+    REDIS,
+    ROUTE,
+    UPSTREAM,
+    Item,
+    read_table,
+)
+from txstalecache.config.toml import ConfigError, Configuration, UpstreamPlan, make_route, place_of
+from txstalecache.flight.limits import Limits
 from txstalecache.http.keys import KeyTemplate
 from txstalecache.http.rules import Rules
 
 __all__ = ["DEFAULTS", "Settings", "SettingsError"]
 
-_ITEMS = {(table.title, item.name): item for table in (PROXY, REDIS, ROUTE, UPSTREAM) for item in table.items}
+_ITEMS = {(table.title, item.name): item for table in (PROXY, REDIS, ADMIN, ROUTE, UPSTREAM) for item in table.items}
 
 #: Which setting of a file each option is.
 SAME: Mapping[str, Item] = {
@@ -40,10 +53,19 @@ SAME: Mapping[str, Item] = {
     "memory": _ITEMS["proxy", "memory"],
     "access-log": _ITEMS["proxy", "access_log"],
     "access-log-format": _ITEMS["proxy", "access_log_format"],
+    "workers": _ITEMS["proxy", "workers"],
+    "redis-down": _ITEMS["redis", "when_down"],
+    "admin": _ITEMS["admin", "listen"],
+    "admin-token-file": _ITEMS["admin", "token_file"],
 }
 
 #: Options that a file says for each route or upstream.
 _OF_ROUTES = [name for name, item in SAME.items() if item in ROUTE.items or item in UPSTREAM.items]
+#: Those that may be given beside a file, and come first.
+_OF_PROCESS = [name for name in SAME if name not in _OF_ROUTES]
+_IN_FLEET = ("workers", "redis-down", "admin", "admin-token-file")
+
+_UNSAID = read_table(LIMITS, {}, "limits", [])
 
 
 def _written(name: str, item: Item) -> str | None:
@@ -92,84 +114,90 @@ class Settings:
     """A file, ``-`` for standard output, None for no log."""
     access_log_format: str
     demo: bool
+    fleet: Fleet
     upstreams: tuple[UpstreamPlan, ...] = ()
     """The first is where routes go that name none; none with ``demo``."""
     trusted_proxies: tuple[Network, ...] = ()
+    of_clients: Mapping[str, Any] = field(default_factory=lambda: _limits(OF_CLIENTS, _UNSAID))
+    """What one client may cost: fields of ``edge.limits.EdgeLimits``, without those above."""
+    of_flights: Limits = Limits()
     config: str | None = None
     """The file that says the rest."""
+    text: str = ""
+    """What the file says."""
     of_file: tuple[Route, ...] = ()
 
     @classmethod
-    def parse(cls, given: Mapping[str, str | None], *, demo: bool = False, config: str | None = None) -> Settings:
+    def parse(
+        cls,
+        given: Mapping[str, str | None],
+        *,
+        demo: bool = False,
+        config: str | None = None,
+        text: str | None = None,
+    ) -> Settings:
         """Settings from texts, named as the options are; what is not given has its default. Several origins are
-        separated by white space. ``config`` is a file; of the options, those for the process override it.
+        separated by white space. ``config`` is a file, and ``text`` what it says, where that is not to be read there;
+        of the options, those for the process override it.
 
         Raises SettingsError with every problem at once.
         """
         problems: list[str] = []
-        texts = {**DEFAULTS, **{name: text for name, text in given.items() if text is not None}}
-        values: dict[str, Any] = {}
-        for name, item in SAME.items():
-            text: object = texts[name]
-            values[name] = None
-            if text is not None:
-                try:
-                    values[name] = item.read(str(text).split(" ") if name == "origin" else text)
-                except ValueError as error:
-                    problems.append(f"--{name}: {error}")
+        told = {name: text for name, text in given.items() if text is not None}
+        values = _read({**DEFAULTS, **told}, problems)
         servers = values.pop("origin")
+        file: Configuration | None = None
+        if config is not None:
+            if demo:
+                problems.append("--demo: brings its own origin; leave out --config")
+            problems += [f"--{name}: belongs into the file that --config names" for name in _OF_ROUTES if name in told]
+            try:
+                file = Configuration.load(config) if text is None else Configuration.parse(text)
+            except ConfigError as error:
+                raise SettingsError(problems + [f"{config}: {problem}" for problem in error.problems]) from None
+            values.update((name, file.option(name)) for name in _OF_PROCESS if name not in told)
+        elif demo and servers:
+            problems.append("--demo: brings its own origin; leave out --origin")
+        elif not demo and "origin" not in told:
+            problems.append("--origin: required, the URL to cache (like http://127.0.0.1:8000); or try --demo")
+        fleet = Fleet()
+        if not problems:
+            fleet = Fleet.of(
+                values,
+                lambda name: f"--{name}" if file is None or name in told else f"{config}: {place_of(name)}",
+                problems,
+                demo=demo,
+            )
+        if problems:
+            raise SettingsError(problems)
         settings = cls(
             origin=servers[0][0] if servers else None,
             demo=demo,
             upstreams=() if not servers else (_upstream(servers),),
-            **{name.replace("-", "_"): value for name, value in values.items()},
+            fleet=fleet,
+            **{name.replace("-", "_"): value for name, value in values.items() if name not in _IN_FLEET},
         )
-        if config is not None:
-            if demo:
-                problems.append("--demo: brings its own origin; leave out --config")
-            problems += [
-                f"--{name}: belongs into the file that --config names"
-                for name in _OF_ROUTES
-                if texts[name] != DEFAULTS[name]
-            ]
-            return settings._with_file(config, texts, problems)
-        if demo and texts["origin"] is not None:
-            problems.append("--demo: brings its own origin; leave out --origin")
-        if not demo and texts["origin"] is None:
-            problems.append("--origin: required, the URL to cache (like http://127.0.0.1:8000); or try --demo")
-        if settings.redis == "memory" and settings.memory == 0 and not problems:
-            problems.append("--memory: with --redis memory there is no other place: expected more than 0")
-        if problems:
-            raise SettingsError(problems)
-        return settings
+        return settings if file is None else settings._with_file(str(config), file)
 
-    def _with_file(self, path: str, texts: Mapping[str, str | None], problems: list[str]) -> Settings:
-        try:
-            file = Configuration.load(path)
-        except ConfigError as error:
-            raise SettingsError(problems + [f"{path}: {problem}" for problem in error.problems]) from None
-        if problems:
-            raise SettingsError(problems)
-        said = {**file.proxy, "redis": file.redis["url"], "prefix": file.redis["prefix"]}
-        said["trusted_proxies"] = said["trusted_proxies"] or ()
-        process = ("listen", "redis", "prefix", "memory", "max-upload", "hosts", "access-log", "access-log-format")
-        for option in process:
-            if texts[option] != DEFAULTS[option]:
-                del said[option.replace("-", "_")]
+    def _with_file(self, path: str, file: Configuration) -> Settings:
         return replace(
             self,
-            **said,
+            trusted_proxies=file.said["proxy"]["trusted_proxies"] or (),
+            of_clients=_limits(OF_CLIENTS, file.said["limits"]),
+            of_flights=Limits(**_limits(OF_FLIGHTS, file.said["limits"])),
             origin=file.upstreams[0].servers[0][0],
             upstreams=file.upstreams,
             config=path,
+            text=file.text,
             of_file=file.routes,
         )
 
-    def reread(self) -> Settings:
-        """As the file says now; what the process itself was told stays. SettingsError when the file makes no sense."""
+    def reread(self, text: str | None = None) -> Settings:
+        """As the file says now, or ``text`` in its place; what the process itself was told stays. SettingsError when
+        that makes no sense."""
         assert self.config is not None
-        file = Settings.parse({}, config=self.config)
-        return replace(self, upstreams=file.upstreams, of_file=file.of_file, origin=file.origin)
+        now = Settings.parse({}, config=self.config, text=text)
+        return replace(self, upstreams=now.upstreams, of_file=now.of_file, origin=now.origin, text=now.text)
 
     def route(self) -> Route:
         """The one route that the options amount to."""
@@ -193,6 +221,23 @@ class Settings:
     def routes(self) -> Routes:
         """The file's, or one route for everything."""
         return Routes(self.of_file or [self.route()])
+
+
+def _read(texts: Mapping[str, str | None], problems: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, item in SAME.items():
+        text = texts[name]
+        values[name] = None
+        if text is not None:
+            try:
+                values[name] = item.read(text.split(" ") if name == "origin" else text)
+            except ValueError as error:
+                problems.append(f"--{name}: {error}")
+    return values
+
+
+def _limits(items: Sequence[Item], said: Mapping[str, Any]) -> dict[str, Any]:
+    return {item.name: said[item.name] for item in items}
 
 
 def _upstream(servers: Sequence[tuple[str, int]]) -> UpstreamPlan:

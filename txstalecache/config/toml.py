@@ -15,14 +15,28 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from txstalecache.config.fleet import OF_FLEET, Fleet
 from txstalecache.config.routes import Match, Route
-from txstalecache.config.schema import HOOKS, MATCH, PROXY, REDIS, ROUTE, UPSTREAM, Item, Policy, read_table, unknown
+from txstalecache.config.schema import (
+    ADMIN,
+    HOOKS,
+    LIMITS,
+    MATCH,
+    PROXY,
+    REDIS,
+    ROUTE,
+    UPSTREAM,
+    Item,
+    Policy,
+    read_table,
+    unknown,
+)
 from txstalecache.flight.clocks import Clocks
 from txstalecache.flight.hooks import Hooks
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.origin.interfaces import Deadlines
 
-__all__ = ["ConfigError", "Configuration", "UpstreamPlan", "make_route"]
+__all__ = ["ConfigError", "Configuration", "UpstreamPlan", "make_route", "place_of"]
 
 
 class ConfigError(ValueError):
@@ -43,19 +57,36 @@ class UpstreamPlan:
     values: Mapping[str, Any]
 
 
-_TABLES = ("proxy", "redis", "upstream", "defaults", "route")
+#: The tables that there is one of.
+_ONCE = (PROXY, REDIS, LIMITS, ADMIN)
+_TABLES = (*(table.title for table in _ONCE), "upstream", "defaults", "route")
+
+#: Where the file says what an option says too, where that is not ``proxy.NAME``.
+_PLACES = {
+    "redis": "redis.url",
+    "prefix": "redis.prefix",
+    "redis-down": "redis.when_down",
+    "admin": "admin.listen",
+    "admin-token-file": "admin.token_file",
+}
+
+
+def place_of(option: str) -> str:
+    """Where the file says what ``option`` of the command line says."""
+    return _PLACES.get(option) or f"proxy.{option.replace('-', '_')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """A whole file."""
 
-    proxy: Mapping[str, Any]
-    redis: Mapping[str, Any]
+    said: Mapping[str, Mapping[str, Any]]
+    """The values of ``[proxy]``, ``[redis]``, ``[limits]`` and ``[admin]``."""
     upstreams: tuple[UpstreamPlan, ...]
     """At least one; the first is where routes without ``upstream`` go."""
     routes: tuple[Route, ...]
     """The last one is for whatever no other is for."""
+    text: str
     _document: Mapping[str, Any]
 
     @classmethod
@@ -64,9 +95,9 @@ class Configuration:
         try:
             text = Path(path).read_text("utf-8")
         except OSError as error:
-            raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+            raise ConfigError([error.strerror or str(error)]) from None
         except UnicodeDecodeError:
-            raise ConfigError([f"{path}: expected UTF-8"]) from None
+            raise ConfigError(["expected UTF-8"]) from None
         return cls.parse(text)
 
     @classmethod
@@ -80,21 +111,27 @@ class Configuration:
         for name in document:
             if name not in _TABLES:
                 problems.append(f"{name}: {unknown(name, list(_TABLES))}")
-        proxy = read_table(PROXY, document.get("proxy", {}), "proxy", problems)
-        redis = read_table(REDIS, document.get("redis", {}), "redis", problems)
+        said = {table.title: read_table(table, document.get(table.title, {}), table.title, problems) for table in _ONCE}
         upstreams = _upstreams(document.get("upstream", {}), problems)
         routes = _routes(document, [upstream.name for upstream in upstreams], problems)
-        if redis["url"] == "memory" and proxy["memory"] == 0:
-            problems.append("proxy.memory: with redis.url memory there is no other place: expected more than 0")
+        found = cls(said, upstreams, routes, text, document)
+        if not problems:
+            Fleet.of({option: found.option(option) for option in OF_FLEET}, place_of, problems)
         if problems:
             raise ConfigError(problems)
-        return cls(proxy, redis, upstreams, routes, document)
+        return found
+
+    def option(self, name: str) -> Any:
+        """The value of what the command line calls ``name``."""
+        table, _, setting = place_of(name).partition(".")
+        return self.said[table][setting]
 
     def effective(self) -> str:
         """Everything in force, as TOML, without passwords."""
         document = self._document
-        lines = ["[proxy]", *_lines(PROXY.items, document.get("proxy", {}))]
-        lines += ["", "[redis]", *_lines(REDIS.items, document.get("redis", {}))]
+        lines: list[str] = []
+        for table in _ONCE:
+            lines += ["", f"[{table.title}]", *_lines(table.items, document.get(table.title, {}))]
         for upstream in self.upstreams:
             lines += ["", f"[upstream.{_name(upstream.name)}]"]
             lines += _lines(UPSTREAM.items, document["upstream"][upstream.name])
@@ -105,7 +142,7 @@ class Configuration:
             lines += ["", "# whatever no other route is for" if last else f"# route[{number}]", "[[route]]"]
             lines += _lines(ROUTE.items, merged)
             lines += [f"{name} = {_toml(merged[name])}" for name in ("match", "hooks") if name in merged]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines[1:]) + "\n"
 
 
 def _lines(items: Sequence[Item], said: Mapping[str, Any]) -> list[str]:
