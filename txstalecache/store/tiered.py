@@ -140,6 +140,36 @@ class TieredStore:
         self._start(self._travel(trip, request))
         return done
 
+    async def stored(self, key: Key) -> list[tuple[Entry, float, str]]:
+        """Every variant of ``key`` that may still be used, whoever asks; until when, and where it is: ``memory``,
+        ``redis`` or ``both``. For people: nothing is kept of what was read."""
+        now = self.clock.now()
+        shelf, pending = self.memory.look(key), self._pending.get(key)
+        held: dict[Selector, tuple[Entry, float, str]] = {}
+        for place in (shelf if shelf is None or self._believed(shelf, now) else None, pending and pending.shelf):
+            for one in () if place is None else place.variants.values():
+                if one.entry is not None:
+                    held[one.selector] = one.entry, one.until, "memory"
+        if self.remote is not None and self.remote.available:
+            try:
+                loaded = await self.remote.load(key, [], self._bodies(key))
+                found = dict(loaded.entries)
+                for row in loaded.rows:
+                    opened = await self.remote.fetch(key, row.selector, self._bodies(key))
+                    if opened is not None:
+                        found[row.selector] = opened
+            except (Unavailable, Refused):
+                found = {}
+            for chosen, opened in found.items():
+                known = held.get(chosen)
+                if known is None or known[0].request_time < opened.entry.request_time:
+                    held[chosen] = opened.entry, opened.until, "redis"
+                elif known[0].request_time == opened.entry.request_time:
+                    held[chosen] = known[0], known[1], "both"
+        now = self.clock.now()
+        usable = ((self.purges.apply(key, entry), until, where) for entry, until, where in held.values())
+        return [(entry, until, where) for entry, until, where in usable if entry is not None and until > now]
+
     def _believed(self, shelf: Shelf, now: float) -> bool:
         if shelf.suspect:
             return False
