@@ -95,10 +95,13 @@ def test_all_names_of_a_key_have_one_hash_tag() -> None:
         layout.variant(digest, ((b"accept", b"x"),)),
         layout.name(digest, "b:0123:1"),
         layout.lease(digest),
-        layout.lease(f"{digest}:more"),
+        layout.lease(f"{digest}:0afe"),
+        layout.name(digest, "s:0123456789abcdef"),
     ]
     assert {name.split(b"{")[1].split(b"}")[0] for name in names} == {digest.encode()}
-    assert [layout.read(name) for name in names] == [(digest, letter) for letter in "evbll"]
+    read = [layout.read(name) for name in names]
+    assert [one[:2] for one in read if one] == [(digest, letter) for letter in "evblls"]
+    assert [one[2] for one in read if one][2:] == ["0123", "", "0afe", "0123456789abcdef"]
     assert len(set(names)) == len(names)
 
 

@@ -15,8 +15,8 @@ __all__ = ["Changes", "forget"]
 
 
 class Changes:
-    """What waits is woken by word from Redis, or at the latest after a pause that grows from 50 to 500 ms, jittered: the net
-    for words that get lost."""
+    """Wakes what waits at word from Redis, or at the latest after a pause that grows from 50 to 500 ms, jittered: the
+    net for words that get lost."""
 
     SHORTEST, LONGEST = 0.05, 0.5
 

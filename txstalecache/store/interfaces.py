@@ -6,7 +6,7 @@ apart); a fault is logged once, counted, and answered as "not found" or "granted
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,8 +17,12 @@ from txstalecache.http.entry import Entry, Marker
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.store.purges import Hardness, Scope
+from txstalecache.store.relay import Reception, Told, Transmission
 
-__all__ = ["NOTHING", "Found", "ILease", "ILeases", "IStore", "Purpose"]
+__all__ = ["NOTHING", "Found", "ILease", "ILeases", "IStore", "Purpose", "Send"]
+
+#: Begin to relay an answer to other processes; what is returned takes its body.
+Send = Callable[[Key, Told], Transmission]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,10 @@ class ILease(Interface):
     def release() -> None:
         """Give it back and wake those who wait elsewhere. Idempotent; nobody waits for it."""
 
+    def when_watched(tell: Callable[[Send], None]) -> None:
+        """Call ``tell``, once, when somebody in another process waits for what this is for, with the way to relay it to
+        them; at once when that is so already. Not after it was given back."""
+
     def back_off() -> None:
         """The refresh failed: nobody refreshes this key until the back-off passes (1 s, doubling to 60 s, jittered)."""
 
@@ -111,3 +119,7 @@ class ILeases(Interface):
     def changed(key: Key) -> Deferred[None]:
         """Fires when something about ``key`` (entry, marker, lease) may have changed elsewhere, or at the latest after
         the poll interval. The caller owns it and cancels it when it no longer cares."""
+
+    def receive(key: Key, token: str) -> Deferred[Reception | None]:
+        """What the holder with ``token`` relays of its answer; None when it does not, or when that cannot be found
+        out."""

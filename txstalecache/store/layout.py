@@ -11,6 +11,9 @@ All keys of one resource carry its digest in braces, so that a cluster keeps the
 ``{prefix}v1:{<digest>}:c``               the marker COOKIE (string)
 ``{prefix}v1:{<digest>}:d``               when the key was last discarded (string: a stamp)
 ``{prefix}v1:{<digest>}:l[:<variant>]``   the lease, or the back-off after a failed refresh (string)
+``{prefix}v1:{<digest>}:w:<token>``       somebody waits for what the holder of the lease fetches (string)
+``{prefix}v1:{<digest>}:h:<token>``       the head of what the holder relays to them (string)
+``{prefix}v1:{<digest>}:s:<token>``       its body as it comes (stream)
 ``{prefix}v1:purges``                     purges (sorted set: name of the record -> microseconds)
 ``{prefix}v1:probe``                      never written; read to learn whether Redis answers reads
 ========================================  ========================================================================
@@ -28,7 +31,7 @@ from txstalecache.http.entry import Selector
 __all__ = ["Layout", "variant_id"]
 
 _PREFIX = re.compile(r"[!-z|~]{0,64}\Z")
-_DIGEST = re.compile(rb"\{([0-9a-f]+)\}:([a-z]*)")
+_DIGEST = re.compile(rb"\{([0-9a-f]+)\}:([a-z]*):?([0-9a-f]*)")
 
 
 def variant_id(selector: Selector) -> str:
@@ -63,9 +66,9 @@ class Layout:
         digest, colon, rest = name.partition(":")
         return self.name(digest, f"l:{rest}" if colon else "l")
 
-    def read(self, name: bytes) -> tuple[str, str] | None:
-        """The digest and the letter of a key of ours; None for any other."""
+    def read(self, name: bytes) -> tuple[str, str, str] | None:
+        """The digest of a key of ours, its letter, and what follows that; None for any other."""
         if not name.startswith(self.root):
             return None
         found = _DIGEST.match(name, len(self.root))
-        return (found[1].decode(), found[2].decode()) if found else None
+        return (found[1].decode(), found[2].decode(), found[3].decode()) if found else None

@@ -21,8 +21,9 @@ from zope.interface import implementer
 from txstalecache.http.keys import Key
 from txstalecache.store.changes import Changes
 from txstalecache.store.deadlines import Deadlines
-from txstalecache.store.interfaces import ILease, ILeases, Purpose
+from txstalecache.store.interfaces import ILease, ILeases, Purpose, Send
 from txstalecache.store.layout import Layout
+from txstalecache.store.relay import Reception, Relays
 from txstalecache.store.remote import ICommands, Refused, Unavailable
 from txstalecache.store.scripts import ACQUIRE, BACK_OFF, BEAT, RELEASE, RESTING, Script
 
@@ -52,6 +53,9 @@ class _LocalLease:
         self._leases = leases
         self._name = name
         self._over = False
+
+    def when_watched(self, tell: Callable[[Send], None]) -> None:
+        """Nobody else knows of it."""
 
     def release(self) -> None:
         """It went well: what failed before is forgotten."""
@@ -100,6 +104,9 @@ class LocalLeases:
     def resting(self, name: str) -> Deferred[bool]:
         return succeed(self.rests(name))
 
+    def receive(self, key: Key, token: str) -> Deferred[Reception | None]:
+        return succeed(None)
+
     def succeeded(self, name: str) -> None:
         """The fetch called ``name`` went well."""
         self._failures.pop(name, None)
@@ -132,7 +139,24 @@ class _RedisLease:
         self._confirmed = asked
         self._over = False
         self._taken = False
+        self._watched = False
+        self._tell: Callable[[Send], None] | None = None
+
+    def granted(self) -> None:
+        """It is ours: keep it."""
         self._next()
+
+    def watched(self) -> None:
+        """Somebody waits for it elsewhere."""
+        self._watched = True
+        tell, self._tell = self._tell, None
+        if tell is not None and not self._over:
+            tell(self._leases.relays.send_as(self._token))
+
+    def when_watched(self, tell: Callable[[Send], None]) -> None:
+        self._tell = tell
+        if self._watched:
+            self.watched()
 
     @property
     def lost(self) -> bool:
@@ -180,6 +204,7 @@ class RedisLeases:
         ticks: Callable[[], float],
         local: LocalLeases,
         changes: Changes,
+        relays: Relays,
     ) -> None:
         self._commands = commands
         self._layout = layout
@@ -187,24 +212,36 @@ class RedisLeases:
         self._changes = changes
         self.deadlines = deadlines
         self.ticks = ticks
+        self.relays = relays
+        self._held: dict[str, _RedisLease] = {}
+        """By token; those that were asked for, too: word of who waits for one may overtake its being granted."""
 
     def acquire(self, name: str, purpose: Purpose) -> Deferred[ILease | None]:
         if not self._commands.available:
             return self._local.acquire(name, purpose)
-        token, asked = os.urandom(16).hex(), self.ticks()
-        granted = self._ask(ACQUIRE, name, token, round(HOLD * 1000), "1" if purpose is Purpose.FETCH else "0")
+        token = os.urandom(16).hex()
+        lease = self._held[token] = _RedisLease(self, name, token, self.ticks())
+        waits = "1" if purpose is Purpose.FETCH else "0"
+        base = self._layout.name(name.partition(":")[0], "")
+        granted = self._ask(ACQUIRE, name, token, round(HOLD * 1000), waits, base)
         acquired: Deferred[ILease | None] = Deferred()
 
         def answer(reply: object) -> None:
+            if reply != 1:
+                del self._held[token]
             if acquired.called:
                 # Nobody wants it any more; it must not stay locked for that.
                 if reply == 1:
-                    self.end(name, token)
-                return
-            acquired.callback(_RedisLease(self, name, token, asked) if reply == 1 else None)
+                    lease.release()
+            elif reply == 1:
+                lease.granted()
+                acquired.callback(lease)
+            else:
+                acquired.callback(None)
 
         def unanswered(failure: Failure) -> None:
             # Perhaps it was granted and the answer was lost; then it runs out by itself.
+            del self._held[token]
             if not acquired.called:
                 acquired.callback(self._local.grant(name, purpose))
 
@@ -233,13 +270,24 @@ class RedisLeases:
         asked = self._commands.read([("GET", lease), ("PTTL", lease)])
         return asked.addCallbacks(read, lambda failure: None)
 
+    def receive(self, key: Key, token: str) -> Deferred[Reception | None]:
+        return Deferred.fromCoroutine(self.relays.receive(key, token))
+
+    def watched(self, token: str) -> None:
+        """Somebody in some process waits for the lease held under ``token``, perhaps one of ours."""
+        lease = self._held.get(token)
+        if lease is not None:
+            lease.watched()
+
     def end(self, name: str, token: str) -> None:
         """Give back the lease ``name`` if it is still held under ``token``."""
+        self._held.pop(token, None)
         self._local.succeeded(name)
         self._tell(RELEASE, name, token).addErrback(lambda failure: None)
 
     def back_off(self, name: str, token: str) -> None:
         """Turn the lease ``name`` into a back-off if it is still held under ``token``."""
+        self._held.pop(token, None)
         percent = round(100 * _jitter())
         told = self._tell(BACK_OFF, name, token, round(FIRST * 1000), round(LONGEST * 1000), percent)
         told.addErrback(lambda failure: self._local.failed(name))
@@ -248,11 +296,11 @@ class RedisLeases:
         """Keep the lease ``name``: fires with 1 while it is held under ``token``."""
         return self._ask(BEAT, name, token, round(HOLD * 1000))
 
-    def _ask(self, script: Script, name: str, *args: str | int) -> Deferred[object]:
+    def _ask(self, script: Script, name: str, *args: bytes | str | int) -> Deferred[object]:
         # Where reads go: somebody waits, and should not behind a large body on its way out.
         return self._commands.read([script([self._layout.lease(name)], *args)]).addCallback(_only)
 
-    def _tell(self, script: Script, name: str, *args: str | int) -> Deferred[object]:
+    def _tell(self, script: Script, name: str, *args: bytes | str | int) -> Deferred[object]:
         # Where writes go: whoever is woken by this must find what was stored before it.
         return self._commands.write([script([self._layout.lease(name)], *args)], 100).addCallback(_only)
 

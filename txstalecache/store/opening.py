@@ -24,6 +24,7 @@ from txstalecache.store.lease import LocalLeases, RedisLeases
 from txstalecache.store.memory import MemoryTier
 from txstalecache.store.purges import Purges
 from txstalecache.store.redisserver import EmbeddedRedis, NoServer
+from txstalecache.store.relay import Relays
 from txstalecache.store.remote import Remote
 from txstalecache.store.tiered import TieredStore
 
@@ -92,7 +93,10 @@ class StoreService(Service):
         remote = Remote(client, self._layout, purges)
         client.preparation = remote.all_purges, remote.learn_all
         self.store = TieredStore(self.memory, self.clock, remote, purges)
-        self.leases = RedisLeases(client, self._layout, client.deadlines, self.clock.ticks, local, self.changes)
+        relays = Relays(self._reactor, client, self._layout, client.deadlines, self.changes)
+        self.leases = self._leases = RedisLeases(
+            client, self._layout, client.deadlines, self.clock.ticks, local, self.changes, relays
+        )
         self._tracking = Tracking(client, self._layout, self._changed, self.store.tracked)
         client.when_up.append(self.store.reachable)
 
@@ -107,12 +111,19 @@ class StoreService(Service):
         read = self._layout.read(name)
         if read is None:
             return
-        digest, letter = read
-        if letter == "b":
-            return
-        if letter != "l":
-            self.store.changed(digest)
-        self.changes.happened(digest)
+        digest, letter, rest = read
+        match letter:
+            case "b":
+                pass
+            case "w":
+                self._leases.watched(rest)
+            case "s":
+                self.changes.happened(f"{digest}:{rest}")
+            case "l" | "h":
+                self.changes.happened(digest)
+            case _:
+                self.store.changed(digest)
+                self.changes.happened(digest)
 
     # -- what it is -------------------------------------------------------------------------------------------------
 

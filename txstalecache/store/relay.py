@@ -10,6 +10,7 @@ Must not know: flights, the origin, leases.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -95,9 +96,9 @@ class Relays:
         self.deadlines = deadlines
         self.changes = changes
 
-    def send(self, key: Key, token: str, told: Told) -> Transmission:
-        """Begin to relay."""
-        return Transmission(self, key, token, told)
+    def send_as(self, token: str) -> Callable[[Key, Told], Transmission]:
+        """The way to relay for the holder of ``token``."""
+        return lambda key, told: Transmission(self, key, token, told)
 
     async def receive(self, key: Key, token: str) -> Reception | None:
         """What the holder of ``token`` relays; None when it does not, or when that cannot be found out."""

@@ -129,12 +129,16 @@ local state, first, failures = string.match(value or '', '^(%a):([^:]*):(%d+)$')
 if value and not state then redis.call('DEL', KEYS[1]) end
 """
 
-#: Take the lease. 1: granted, 0: held by another, or a back-off runs and stands in the way.
-#: KEYS lease; ARGV token, milliseconds, "1" when a back-off does not stand in the way
+#: Take the lease. 1: granted, 0: held by another, or a back-off runs and stands in the way. A holder is told that it is
+#: waited for, by a key with its token in its name.
+#: KEYS lease; ARGV token, milliseconds, "1" when somebody waits (then a back-off does not stand in the way), base
 ACQUIRE = Script(
     _LEASE
     + """
-if state == 'h' then return 0 end
+if state == 'h' then
+  if ARGV[3] == '1' then redis.pcall('SET', ARGV[4] .. 'w:' .. first, '1', 'PX', ARGV[2]) end
+  return 0
+end
 if state == 'b' and ARGV[3] ~= '1' and (tonumber(first) or 0) > now() then return 0 end
 redis.call('SET', KEYS[1], 'h:' .. ARGV[1] .. ':' .. (failures or '0'), 'PX', ARGV[2])
 return 1
