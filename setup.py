@@ -21,5 +21,5 @@ setup(
         "txstalecache.store",
         "twisted.plugins",
     ],
-    package_data={"txstalecache": ["py.typed"]},
+    package_data={"txstalecache": ["py.typed"], "txstalecache.admin": ["dashboard/*"]},
 )

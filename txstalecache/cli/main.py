@@ -7,32 +7,71 @@ Must not know: what any of them does.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from txstalecache import __version__
-from txstalecache.cli import check, run
+from txstalecache.cli import check, completion, explain, flights, get, purge, run, status, top, warm
+from txstalecache.cli.connection import options
+from txstalecache.cli.exits import CommandError, Exit
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
-SUBCOMMANDS: tuple[Callable[..., None], ...] = (check.add, run.add)
+SUBCOMMANDS: tuple[Callable[..., None], ...] = (
+    run.add,
+    check.add,
+    status.add,
+    top.add,
+    flights.add,
+    explain.add,
+    get.add,
+    purge.add,
+    warm.add,
+)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Bad usage is status 64, ``EX_USAGE`` of sysexits.h, as for ``twistd txstalecache``."""
+    """Bad usage is one line."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message}", file=sys.stderr)
-        raise SystemExit(64)
+        raise SystemExit(Exit.USAGE)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    made = _Parser(
+        prog="txstalecache",
+        description="A stale-while-revalidate caching HTTP reverse proxy: run it, ask it, steer it.",
+        parents=[options()],
+    )
+    made.add_argument("--version", action="version", version=f"txstalecache {__version__}")
+    subcommands = made.add_subparsers(metavar="SUBCOMMAND", required=True, dest="subcommand", parser_class=_Parser)
+    for add in SUBCOMMANDS:
+        add(subcommands)
+    completion.add(subcommands, parser)
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
-    parser = _Parser(prog="txstalecache", description="A stale-while-revalidate caching HTTP reverse proxy.")
-    parser.add_argument("--version", action="version", version=f"txstalecache {__version__}")
-    subcommands = parser.add_subparsers(metavar="SUBCOMMAND", required=True, parser_class=_Parser)
-    for add in SUBCOMMANDS:
-        add(subcommands)
-    parsed = parser.parse_args(arguments)
-    status: int = parsed.run(parsed)
-    return status
+    whole = parser()
+    parsed = whole.parse_args(arguments)
+    problem = parsed.check(parsed) if hasattr(parsed, "check") else None
+    if problem is not None:
+        whole.error(problem)
+    try:
+        ended: int = parsed.run(parsed)
+        sys.stdout.flush()
+    except CommandError as error:
+        print(f"txstalecache {parsed.subcommand}: {error}", file=sys.stderr)
+        ended = error.status
+    except KeyboardInterrupt:
+        ended = Exit.INTERRUPTED
+    except BrokenPipeError:
+        # What is still to be flushed at the end has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        ended = Exit.PIPE
+    return int(ended)

@@ -1,4 +1,7 @@
-"""``txstalecache run FILE``: the proxy in the foreground, as ``twist txstalecache --config FILE`` starts it."""
+"""``txstalecache run [FILE] [OPTIONS]``: the proxy in the foreground, as ``twist txstalecache`` starts it.
+
+FILE is a TOML file, as for --config; ``txstalecache run --help`` tells the options.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,27 @@ __all__ = ["add"]
 
 def add(subcommands: Any) -> None:
     """Add the subcommand."""
-    parser = subcommands.add_parser("run", help="run the proxy in the foreground", description=__doc__)
-    parser.add_argument("file", metavar="FILE", help="a TOML file")
-    parser.add_argument("options", nargs=argparse.REMAINDER, help="as for twist txstalecache, like --listen ENDPOINT")
+    import shtab
+
+    # Nothing is an option here: all of it is for twist.
+    parser = subcommands.add_parser(
+        "run", help="run the proxy in the foreground", description=__doc__, add_help=False, prefix_chars="\0"
+    )
+    options = parser.add_argument(
+        "options", metavar="FILE|OPTION", nargs="*", help="a TOML file, and options as of twist txstalecache"
+    )
+    options.complete = shtab.FILE
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from twisted.application.twist._twist import Twist
 
+    options = arguments.options
+    if options and not options[0].startswith("-"):
+        options = ["--config", *options]
+    # Hooks may live beside where the proxy is started, as twistd has it.
     sys.path.insert(0, os.getcwd())
-    Twist.main(["twist", "txstalecache", "--config", arguments.file, *arguments.options])
+    # Its log as lines also where nobody sits in front of it; twist would write JSON then.
+    Twist.main(["twist", "--log-format=text", "txstalecache", *options])
     return 0

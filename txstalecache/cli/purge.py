@@ -1,0 +1,68 @@
+"""``txstalecache purge SCOPE VALUE…``: make what is stored unusable, in every process that shares the Redis."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from txstalecache.cli.asking import asking
+from txstalecache.cli.client import AdminClient
+from txstalecache.cli.exits import Exit
+from txstalecache.cli.figures import count
+from txstalecache.cli.page import Page
+
+__all__ = ["add"]
+
+SCOPES = ("url", "variant", "tag", "prefix", "host", "all")
+
+
+def add(subcommands: Any) -> None:
+    """Add the subcommand."""
+    parser = asking(subcommands, "purge", "make what is stored unusable, or stale", __doc__, _ask)
+    parser.add_argument("scope", metavar="SCOPE", choices=SCOPES, help=", ".join(SCOPES))
+    parser.add_argument(
+        "values",
+        metavar="VALUE",
+        nargs="*",
+        help="what: http://HOST/PATH (or /PATH at every host), a host, a tag; none for all",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--soft", dest="mode", action="store_const", const="soft", help="leave it as stale")
+    how.add_argument(
+        "--refresh", dest="mode", action="store_const", const="refresh", help="leave it as stale, and fetch a URL anew"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be purged, as far as is known")
+    parser.set_defaults(mode="hard", check=_check)
+
+
+def _check(arguments: argparse.Namespace) -> str | None:
+    if arguments.scope == "all":
+        return f"purge all has no VALUE, got {arguments.values[0][:60]!a}" if arguments.values else None
+    return None if arguments.values else f"purge {arguments.scope} needs a VALUE"
+
+
+async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -> int:
+    answers = []
+    for value in arguments.values or (None,):
+        said: dict[str, object] = {"scope": arguments.scope, "mode": arguments.mode, "dry": arguments.dry_run}
+        if value is not None:
+            said["value"] = value
+        answer = await client.post("/v1/purge", "purged", said)
+        answers.append(answer)
+        if not getattr(arguments, "json", False):
+            page.line(f"{arguments.scope}{'' if value is None else ' ' + value}: {_outcome(answer, arguments)}")
+    if getattr(arguments, "json", False):
+        page.json(answers[0] if len(answers) == 1 else answers)
+    return Exit.OK
+
+
+def _outcome(answer: dict[str, Any], arguments: argparse.Namespace) -> str:
+    known = answer.get("count")
+    entries = "" if known is None else f", {count(known)} {'entry' if known == 1 else 'entries'} known in memory"
+    if arguments.dry_run:
+        return f"would be purged{entries}" if entries else "would be purged; how much that is, is not known"
+    done = "stale now" if arguments.mode != "hard" else "purged"
+    if answer.get("refreshing"):
+        done += ", being fetched anew"
+    where = "" if answer.get("everywhere") else "; here so far: told to Redis when it is back"
+    return f"{done}{entries}{where}"
