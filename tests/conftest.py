@@ -36,6 +36,8 @@ SETTLE = 3.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--chaos", type=float, default=5.0, metavar="SECONDS", help="how long chaos lasts")
+    parser.addoption("--seed", type=int, default=1, help="which chaos")
     parser.addoption("--long", action="store_true", help="run fuzz, soak and chaos tests at their full length")
 
 

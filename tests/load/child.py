@@ -30,6 +30,8 @@ class Child(ProcessProtocol):
         self.errors = b""
         self.ended: Deferred[None] = Deferred()
         self._over = False
+        self.status: int | None = None
+        """How it has ended: its exit status; a signal's number, negative."""
         reactor.spawnProcess(
             self,
             sys.executable,
@@ -51,6 +53,8 @@ class Child(ProcessProtocol):
 
     def processEnded(self, reason: Any) -> None:
         self._over = True
+        ended = reason.value
+        self.status = -ended.signal if ended.signal else ended.exitCode
         for wanting in self._wanting:
             wanting.errback(RuntimeError(f"the child has ended: {self.errors.decode()}"))
         self._wanting.clear()
@@ -72,13 +76,18 @@ class Child(ProcessProtocol):
         assert self.transport is not None
         self.transport.write(line.encode() + b"\n")
 
-    async def ask(self) -> Any:
+    async def ask(self, line: str = "") -> Any:
         """What it answers to a line, read as JSON."""
-        self.say()
+        self.say(line)
         return json.loads(await self.line())
 
+    def signal(self, name: str) -> None:
+        """Send it ``SIG`` and ``name``."""
+        assert self.transport is not None
+        self.transport.signalProcess(name)
+
     def end(self) -> Deferred[None]:
-        """Close its standard input, and kill it: nothing it does matters any more."""
+        """Kill it: nothing it does matters any more."""
         if self.transport is not None and not self._over:
             try:
                 self.transport.signalProcess("KILL")

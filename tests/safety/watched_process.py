@@ -1,0 +1,103 @@
+"""The proxy as ``twistd txstalecache`` runs it, and a way to ask what it holds.
+
+``python -m tests.safety.watched_process CEILINGS OPTIONS``; CEILINGS is JSON: resource limits by their names
+(``{"AS": bytes, "NOFILE": count}``), and by how much this host's clock is wrong (``{"wall": seconds}``). Says ``ports N M``, M being
+the admin interface's or 0; then each line on standard input is answered by one of JSON: what
+is in the air, descriptors, delayed calls, resident bytes. ``wall SECONDS`` moves the host's clock, as this process sees
+it, and answers the same. Leaves as the proxy does on SIGTERM, and so it does when its standard input ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+CEILINGS = json.loads(sys.argv[1]) if __name__ == "__main__" else {}
+_moved = float(CEILINGS.pop("wall", 0))
+_wall = time.time
+# Before anybody takes it for a default argument.
+time.time = lambda: _wall() + _moved
+
+
+def resident() -> int:
+    """Bytes of memory this process has in RAM."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def held(reactor: Any, service: Any) -> dict[str, Any]:
+    """What the process has open, in the air and due."""
+    gc.collect()
+    registry = service._resource.registry
+    calls = Counter(getattr(call.func, "__qualname__", repr(call.func)) for call in reactor.getDelayedCalls())
+    return {
+        "flights": len(registry.flights),
+        "waiting": registry.waiting,
+        "held": registry.held,
+        "connections": len(service._site.channels),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "calls": calls,
+        "resident": resident(),
+        "degraded": service._store.degraded,
+        "now": service._resource._store.now(),
+    }
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    from twisted.internet import reactor as installed
+    from twisted.internet.stdio import StandardIO
+    from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, globalLogBeginner
+    from twisted.logger import textFileLogObserver
+    from twisted.protocols.basic import LineReceiver
+
+    from txstalecache.config.options import Options
+    from txstalecache.tap import makeService
+
+    reactor: Any = installed
+    loud = FilteringLogObserver(
+        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)]
+    )
+    globalLogBeginner.beginLoggingTo([loud], redirectStandardIO=False)
+    options = Options()
+    options.parseOptions(["--listen", "tcp:0:interface=127.0.0.1", "--access-log", "none", *sys.argv[2:]])
+    service: Any = makeService(options)
+
+    class Questions(LineReceiver):
+        delimiter = b"\n"
+
+        def lineReceived(self, line: bytes) -> None:
+            global _moved
+            if line.startswith(b"wall "):
+                _moved = float(line[5:])
+            self.sendLine(json.dumps(held(reactor, service)).encode())
+
+        def connectionLost(self, reason: object = None) -> None:
+            if reactor.running:
+                reactor.stop()
+
+    service.privilegedStartService()
+    service.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+
+    def ready(_: object) -> None:
+        # What is loaded by the first request is not what a ceiling is about.
+        for name, value in CEILINGS.items():
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
+        StandardIO(Questions())
+        ports = [0 if port is None else port.getHost().port for port in (service._port, service._admin_port)]
+        print("ports", *ports)
+        sys.stdout.flush()
+
+    reactor.callWhenRunning(lambda: service._store.ready().addBoth(ready))
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main()
