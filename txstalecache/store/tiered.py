@@ -146,8 +146,10 @@ class TieredStore:
         now = self.clock.now()
         shelf, pending = self.memory.look(key), self._pending.get(key)
         held: dict[Selector, tuple[Entry, float, str]] = {}
-        for place in (shelf if shelf is None or self._believed(shelf, now) else None, pending and pending.shelf):
-            for one in () if place is None else place.variants.values():
+        places = [shelf] if shelf is not None and self._believed(shelf, now) else []
+        places += [] if pending is None else [pending.shelf]
+        for place in places:
+            for one in place.variants.values():
                 if one.entry is not None:
                     held[one.selector] = one.entry, one.until, "memory"
         if self.remote is not None and self.remote.available:
