@@ -1,4 +1,4 @@
-"""Somebody sets the host's clock by an hour: ages stay true, deadlines stay as long as they are, nobody is told lies."""
+"""Somebody sets the host's clock by an hour: ages stay true, and deadlines as long as they are."""
 
 from __future__ import annotations
 

@@ -50,12 +50,9 @@ class Watched(Child):
 def excess(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """What is held now and was not before."""
     calls = Counter(now["calls"]) - Counter(before["calls"])
-    counts = {name: now[name] - before[name] for name in ("flights", "waiting", "held", "connections", "descriptors")}
-    return {
-        name: more
-        for name, more in {**counts, "calls": dict(calls)}.items()
-        if isinstance(more, dict) and more or isinstance(more, int) and more > 0
-    }
+    names = ("flights", "waiting", "held", "connections", "descriptors")
+    counts = {name: now[name] - before[name] for name in names if now[name] > before[name]}
+    return {**counts, "calls": dict(calls)} if calls else counts
 
 
 @pytest.fixture

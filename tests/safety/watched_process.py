@@ -1,9 +1,9 @@
 """The proxy as ``twistd txstalecache`` runs it, and a way to ask what it holds.
 
 ``python -m tests.safety.watched_process CEILINGS OPTIONS``; CEILINGS is JSON: resource limits by their names
-(``{"AS": bytes, "NOFILE": count}``), and by how much this host's clock is wrong (``{"wall": seconds}``). Says ``ports N M``, M being
-the admin interface's or 0; then each line on standard input is answered by one of JSON: what
-is in the air, descriptors, delayed calls, resident bytes. ``wall SECONDS`` moves the host's clock, as this process sees
+(``{"AS": bytes, "NOFILE": count}``), and by how much this host's clock is wrong (``{"wall": seconds}``). Says
+``ports N M``, M being the admin interface's or 0; then each line on standard input is answered by one of JSON: what is
+in the air, descriptors, delayed calls, resident bytes. ``wall SECONDS`` moves the host's clock, as this process sees
 it, and answers the same. Leaves as the proxy does on SIGTERM, and so it does when its standard input ends.
 """
 
@@ -53,8 +53,13 @@ def main() -> None:
     """Run until SIGTERM."""
     from twisted.internet import reactor as installed
     from twisted.internet.stdio import StandardIO
-    from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, globalLogBeginner
-    from twisted.logger import textFileLogObserver
+    from twisted.logger import (
+        FilteringLogObserver,
+        LogLevel,
+        LogLevelFilterPredicate,
+        globalLogBeginner,
+        textFileLogObserver,
+    )
     from twisted.protocols.basic import LineReceiver
 
     from txstalecache.config.options import Options
