@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_an_option_means_what_its_setting_means() -> None:
 
 def test_every_limit_of_clients_and_flights_can_be_said_and_has_the_default_of_its_class() -> None:
     settings = Settings.parse({"origin": "http://127.0.0.1:1"})
-    body_and_hosts = {"body": settings.max_upload, "hosts": settings.hosts}
+    body_and_hosts: dict[str, Any] = {"body": settings.max_upload, "hosts": settings.hosts}
     assert EdgeLimits(**settings.of_clients, **body_and_hosts) == EdgeLimits()
     assert settings.of_flights == Limits()
     assert {item.name for item in OF_CLIENTS} | set(body_and_hosts) == {one.name for one in fields(EdgeLimits)}

@@ -184,12 +184,12 @@ def test_the_file_says_what_options_say_and_options_come_first(tmp_path: Path) -
     fleet = settings.fleet
     assert (fleet.workers, fleet.redis_down, fleet.token) == (2, "protect", TOKEN.encode())
     assert fleet.admin == "tcp:0:interface=127.0.0.1"
-    assert settings.hosts == {b"a.example"}
+    assert settings.hosts == frozenset({b"a.example"})
     assert (settings.of_clients["stall"], settings.of_clients["connections"]) == (3.0, 7)
     assert settings.of_flights.waiters_per_key == 5
     # Also where an option says what holds anyway.
     over = Settings.parse({"workers": "1", "redis-down": "local", "hosts": "b.example"}, config=str(path))
-    assert (over.fleet.workers, over.fleet.redis_down, over.hosts) == (1, "local", {b"b.example"})
+    assert (over.fleet.workers, over.fleet.redis_down, over.hosts) == (1, "local", frozenset({b"b.example"}))
     assert over.fleet.token == TOKEN.encode()
 
 

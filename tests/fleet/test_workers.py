@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +140,44 @@ def test_a_socket_that_systemd_has_opened_will_do(run_proxy: RunProxy, threaded_
             assert ask(port)[0] == 200
             assert proxy.end() == 0
         assert "worker 1: " in proxy.output
+
+
+def test_sighup_reaches_every_worker_and_a_bad_file_changes_nothing_in_any(
+    run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.toml"
+
+    def write(mark: str) -> None:
+        path.write_text(
+            f"[proxy]\nworkers = 2\n[upstream.www]\nservers = '{threaded_origin.url}'\n"
+            f"[defaults]\nttl = 60\nrespond_with = {{ X-Of = '{mark}' }}\n"
+        )
+
+    def marks() -> set[str]:
+        """Of many connections: both workers take some."""
+        return {ask(proxy.port)[1]["x-of"] for _ in range(40)}
+
+    write("one")
+    proxy = run_proxy("--config", str(path))
+    first, second = proxy.workers(2)
+    assert marks() == {"one"}
+    path.write_text("[[route]]\nttl = 'x'\n")
+    proxy.process.send_signal(signal.SIGHUP)
+    proxy.wait_for(r"configuration not reloaded: .*route\[1\]\.ttl")
+    assert marks() == {"one"}
+    # One that is started now has nothing but the bad file to read, and does not need it.
+    os.kill(first, signal.SIGKILL)
+    os.kill(second, signal.SIGKILL)
+    proxy.workers(4)
+    assert marks() == {"one"}
+    write("two")
+    proxy.process.send_signal(signal.SIGHUP)
+    for number in (1, 2):
+        proxy.wait_for(rf"worker {number}: .*configuration reloaded")
+    assert marks() == {"two"}
+    assert threaded_origin.hits == ["/x"]
+    os.kill(proxy.workers(4)[2], signal.SIGKILL)
+    proxy.workers(5)
+    assert marks() == {"two"}
+    assert proxy.end() == 0
+    assert "Traceback" not in proxy.output

@@ -120,7 +120,7 @@ class Options(usage.Options):
         super().__init__()
         self._text = text
         # The defaults are for --help alone: what is not given is for the file to say.
-        self.update({name: None for name in self.defaults})
+        self.update(dict.fromkeys(self.defaults))
         self._origins: list[str] = []
         # More than once: usage has lists only for options with a method of their own, which would hide the default.
         self._dispatch["origin"] = usage.CoerceParameter(self, self._another_origin)

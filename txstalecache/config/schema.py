@@ -206,7 +206,7 @@ REDIS = Table(
             "when_down",
             _when_down,
             "local",
-            "``local``: each process caches and fetches for itself; ``protect``: 503 for what would have to be fetched.",
+            "``local``: each process caches and fetches for itself; ``protect``: 503 for what would be fetched.",
         ),
     ),
 )
