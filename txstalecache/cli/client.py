@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, cast
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 
 import treq
 from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as Late
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -58,7 +59,7 @@ class AdminClient:
             if connection.path is None
             else Agent.usingEndpointFactory(reactor, _Socket(reactor, connection.path), pool=pool)
         )
-        self._client = HTTPClient(agent, cast(Any, CookieJar(DefaultCookiePolicy(allowed_domains=()))))
+        self._client = HTTPClient(agent, IndexableCookieJar(DefaultCookiePolicy(allowed_domains=())))
 
     async def get(self, path: str, expected: str, **query: object) -> dict[str, Any]:
         """What ``path`` says. ``expected`` is a name in every such answer: whoever leaves it out is somebody else."""
