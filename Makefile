@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LISTEN ?= tcp:8080:interface=127.0.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow lint types docs package bench clean
+.PHONY: help run test slow chaos lint types docs package bench clean
 
 help: ## List what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -32,6 +32,11 @@ test: $(VENV)/.installed-embedded+test ## Run the whole suite
 
 slow: $(VENV)/.installed-embedded+test ## Run what takes longer: chaos, load, failover, killed processes
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+SEED ?= 1
+SECONDS ?= 120
+chaos: $(VENV)/.installed-embedded+test ## Two processes, eight clients, faults at random, for two minutes (SEED, SECONDS)
+	$(BIN)/python -m pytest tests/safety/test_chaos.py --chaos $(SECONDS) --seed $(SEED) -rP $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Ruff: rules and format
 	$(BIN)/python -m ruff check .
