@@ -17,7 +17,7 @@ from typing import Any
 from txstalecache.config import readers as read
 from txstalecache.flight.clocks import Late
 from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
-from txstalecache.http.rules import Cookies
+from txstalecache.http.rules import Cookies, Ranges
 from txstalecache.store import address as redis_address
 
 __all__ = [
@@ -273,8 +273,14 @@ UPSTREAM = Table(
         Item("queue", read.count(0, 1_000_000), 1000, "Requests that may wait for a connection; beyond: 503."),
         Item("queue_wait", read.positive, "5s", "For how long they may wait."),
         Item("max_fails", read.count(1, 1000), 3, "Failures in a row after which a server is left alone."),
+        Item(
+            "fail_statuses",
+            read.failures,
+            [500, 502, 503, 504],
+            "Answers that count as failures, beside none at all; ``[]`` for none.",
+        ),
         Item("fail_timeout", read.positive, "10s", "For how long it is left alone."),
-        Item("retry", read.boolean, True, "Send a GET or HEAD that got no answer to one other server."),
+        Item("retry", read.boolean, True, "Send an idempotent request without body that got no answer to one other server."),
         Item("health_path", _path, None, "Asked regularly; what is not 2xx or 3xx takes the server out.", "not asked"),
         Item("health_interval", read.positive, "5s", "How often."),
         Item("health_timeout", read.positive, "2s", "For how long an answer is waited for."),
@@ -333,6 +339,12 @@ ROUTE = Table(
         Item("honour_cache_control", read.boolean, True, "false: of what the origin says only ``private`` counts."),
         Item("min_size", read.size, "0", "Smaller bodies are not stored."),
         Item("max_object", read.size, "8M", "Larger bodies pass through and are not stored."),
+        Item(
+            "ranges",
+            read.choice(Ranges),
+            "whole",
+            "What a range of what is not stored fetches: the ``whole``, or that ``part``; see *Parts*.",
+        ),
         Item("hit_for_miss", read.seconds, "2m", "How long it is known that an answer cannot be shared."),
         Item("min_uses", read.count(1, 1000), 1, "Store what has been asked for this often."),
         Item("refresh_ahead", read.boolean, False, "Refresh what is asked for often before it is stale (XFetch)."),

@@ -299,6 +299,7 @@ def make_route(values: Mapping[str, Any], match: Match = _ANY, hooks: Hooks | No
             min_size=values["min_size"],
             max_object=values["max_object"],
             hit_for_miss=values["hit_for_miss"],
+            ranges=values["ranges"],
         ),
         clocks=Clocks(
             wait_stale=min(values["wait_stale"], deadline),

@@ -14,7 +14,7 @@ from txstalecache.edge.reply import Reply, refusal
 from txstalecache.edge.visit import Outcome, Visit
 from txstalecache.flight.body import Body, Segment
 from txstalecache.flight.landing import Attached
-from txstalecache.http import conditional, forward, ranges
+from txstalecache.http import conditional, forward, parts, ranges
 from txstalecache.http import fields as fieldlib
 from txstalecache.http.cachestatus import CacheStatus, append
 from txstalecache.http.entry import Entry
@@ -78,13 +78,19 @@ def _selected(visit: Visit, status: int, fields: Fields, body: Body, length: int
         fields = fields.adding(b"Content-Length", b"%d" % length)
     if head.method == b"HEAD":
         return Reply(status, fields, None)
+    if status == 206 and length is not None:
+        found = parts.cut(head, fields, length)
+        if found is None:
+            return Reply(status, fields, body)  # as the origin answered the one who asked
+        part, at, complete = found
+        return Reply(206, ranges.partial_head(fields, part, complete), body, ((at, at + part.stop - part.start),))
     selection = ranges.select(head, status, fields, length)
     if isinstance(selection, ranges.Whole) or length is None:
         return Reply(status, fields, body)
     match selection:
         case ranges.Part(start, stop):
             return Reply(206, ranges.partial_head(fields, selection, length), body, ((start, stop),))
-        case ranges.Parts(parts) if body.passing and not body.ended and list(parts) != sorted(parts):
+        case ranges.Parts(several) if body.passing and not body.ended and list(several) != sorted(several):
             # What is not kept cannot be gone back to.
             return Reply(status, fields, body)
         case ranges.Parts():

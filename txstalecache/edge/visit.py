@@ -64,3 +64,5 @@ class Visit:
     """What is part of the key, and goes with every fetch of it."""
     stored: bool = True
     """False: not asked for often enough to be stored."""
+    part: bool = False
+    """Of what is not stored only the part that is asked for is to be fetched."""

@@ -34,7 +34,7 @@ from txstalecache.flight.laggards import Laggards
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.waiters import Waiter, Waiters
-from txstalecache.http import conditional, forward, policy, tags, vary
+from txstalecache.http import conditional, forward, parts, policy, ranges, tags, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Fresh, Share, Store, Withhold
@@ -229,7 +229,7 @@ class Flight:
             if lease is not None:
                 self._lease = lease
                 # Look again after getting the lock: somebody may have stored between our miss and now.
-                return not self._settled_by(await registry.store.lookup(key, self.plan.request))
+                return not self._settled_by(await self._found())
             if self.purpose is Purpose.REFRESH:
                 if not self.waiters:
                     self._end(State.DONE)
@@ -240,7 +240,7 @@ class Flight:
             overtaken = await self._overtaken(name)
             # Subscribe, then look: a change between the two is not lost.
             changed = registry.leases.changed(key)
-            if self._settled_by(await registry.store.lookup(key, self.plan.request)):
+            if self._settled_by(await self._found()):
                 changed.addErrback(lambda failure: failure.trap(CancelledError) and None)
                 changed.cancel()
                 return False
@@ -253,6 +253,17 @@ class Flight:
                 # Somebody else fetches it, and nobody here wants to know.
                 self._end(State.DONE)
                 return False
+
+    async def _found(self) -> Found:
+        """What is stored by now; where there is no whole and a part is wanted, that part."""
+        plan, store = self.plan, self._registry.store
+        found: Found = await store.lookup(plan.key, plan.request)
+        if found.entry is not None or not plan.part:
+            return found
+        entry = (await store.lookup(parts.beside(plan.key), plan.request)).entry
+        if entry is None or parts.cut(plan.request, entry.fields, entry.length) is None:
+            return found
+        return replace(found, entry=entry)
 
     async def _overtaken(self, name: str) -> bool:
         """Whether the holder that was waited for has given the lease back, having stored nothing, and another process
@@ -361,13 +372,15 @@ class Flight:
         admission, plan, status = self._admission, self.plan, response.head.status
         self._tags = tags.of(plan.fetch, response.head.fields)
         withheld = isinstance(admission, Withhold) and plan.sharing is Sharing.SHARED
-        if withheld and status not in ERRORS and admission.why != "hook-failed":
+        if withheld and status not in ERRORS and admission.why not in ("hook-failed", "range"):
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
         elif isinstance(admission, Share) and not plan.sharing.shared and status not in ERRORS:
             self._shareable_again()
         self._storing = isinstance(admission, Store) and self._storable(admission, response)
         if plan.entry is not None and not self._storing and status not in ERRORS:
             self._superseded(plan.entry, response)
+        if self._too_long():
+            self._mark(MarkerKind.LONG, plan.rules.hit_for_miss, "long")
         self.body.passing = not self._storing
         self.body.drained = response.resume
         self.body.abandoned = self._if_abandoned
@@ -432,8 +445,38 @@ class Flight:
                 return Alone("cookie")
             elif not owns and self._identified(waiter.request) and not admission.explicit:
                 return failed if status in ERRORS else Alone("credentials")
+            elif status == 206 and not (owns and plan.part) and not self._holds(waiter.request):
+                if not plan.part:
+                    self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, "partial")
+                return Alone("partial")
+            elif self._too_long() and self._begins_late(waiter.request):
+                return Regroup(vary.names(response.head.fields) or (), part=True)
         length = 0 if plan.fetch.method == b"HEAD" else response.length
         return Attached(response.head, self.body, length, collapsed, self._storing, admission.why)
+
+    def _holds(self, request: RequestHead) -> bool:
+        """Whether the part that has come is all that ``request`` asks for."""
+        assert self._response is not None
+        return parts.cut(request, self._response.head.fields, self._response.length or 0) is not None
+
+    def _too_long(self) -> bool:
+        """Whether the whole has come, and it is known already that it is too long to be stored."""
+        response = self._response
+        return (
+            isinstance(self._admission, Store)
+            and response is not None
+            and response.head.status == 200
+            and (response.length or 0) > self.plan.rules.max_object
+        )
+
+    def _begins_late(self, request: RequestHead) -> bool:
+        """Whether ``request`` asks for one part only, and what comes before it would be fetched in vain."""
+        assert self._response is not None
+        if self.plan.part or not parts.single(request):
+            return False
+        head = self._response.head
+        part = ranges.select(request, head.status, head.fields, self._response.length)
+        return isinstance(part, ranges.Part) and part.start > 0
 
     def _storable(self, admission: Store, response: IOriginResponse) -> bool:
         plan, registry = self.plan, self._registry
@@ -544,7 +587,9 @@ class Flight:
             return
         hooks = self.plan.hooks
         stored = entry if hooks is None else hooks.stored(self.plan.fetch, response.head, entry)
-        if stored is not None:
+        if stored is not None and stored.status == 206:
+            self._put_part(stored)
+        elif stored is not None:
             self._put(stored)
 
     def broken(self, error: OriginError) -> None:
@@ -553,6 +598,29 @@ class Flight:
             self._registry.figures.back_offs += 1
         self.body.cut()
         self._end(State.BROKEN)
+
+    def _put_part(self, entry: Entry) -> None:
+        """Keep a part beside its key, with those that are there; the whole, once nothing is missing."""
+        plan, store = self.plan, self._registry.store
+        place = parts.beside(plan.key)
+
+        def put(found: Found) -> None:
+            kept = parts.joined(found.entry, entry, plan.rules.max_object)
+            if kept is None or self.outdated:
+                return
+            if kept.status == 200:
+                self._put(kept)
+            else:
+                # Parts are never sent stale: what is needed of them then is fetched.
+                store.put(place, kept, kept.freshness.lifetime - kept.age(store.now()))
+
+        found = store.peek(place, plan.request)
+        if found is not None:
+            put(found)
+        else:
+            # It takes no longer than a lookup may, and nobody waits for it.
+            looking = store.lookup(place, plan.request).addCallback(put)
+            looking.addErrback(lambda failure: self._log.failure("a part could not be stored", failure=failure))
 
     def _put(self, entry: Entry) -> None:
         store = self._registry.store

@@ -50,9 +50,11 @@ class Alone:
 
 @dataclass(frozen=True, slots=True)
 class Regroup:
-    """The answer varies by ``names``: wait with those who send the same."""
+    """The answer varies by ``names``: wait with those who send the same. ``part``: and who ask for the same part, which
+    is to be fetched alone; the whole is too long to be stored."""
 
     names: tuple[bytes, ...]
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)

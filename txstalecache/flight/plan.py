@@ -74,11 +74,14 @@ class Plan:
     hooks: Hooks | None = None
     stored: bool = True
     """False: not asked for often enough to be worth storing."""
+    part: bool = False
+    """Only the range that ``request`` asks for is fetched: for those who ask for the same one."""
 
     @property
     def group(self) -> Group:
         """Where the flight is registered."""
-        return self.request.method, self.key, selector(self.names, self.request)
+        names = (*self.names, b"range") if self.part else self.names
+        return self.request.method, self.key, selector(names, self.request)
 
     @property
     def intact(self) -> bool:

@@ -5,7 +5,7 @@ Must not know: stores, flights, other answers.
 
 from __future__ import annotations
 
-from txstalecache.http import freshness, tags, vary
+from txstalecache.http import freshness, parts, tags, vary
 from txstalecache.http.cachecontrol import NOTHING_SAID, Control
 from txstalecache.http.entry import Entry, Freshness
 from txstalecache.http.fields import end_to_end, format_date, parse_date
@@ -18,11 +18,10 @@ from txstalecache.http.verdict import Admission, Share, Store, Withhold
 __all__ = ["FORCED_STATUSES", "admit", "forced_lifetime", "make_entry"]
 
 #: The statuses that a route's ``ttl`` means. Errors are stored only where the route names them in ``statuses``.
-FORCED_STATUSES = frozenset({200, 203, 204, 300, 301, 302, 303, 307, 308})
+FORCED_STATUSES = frozenset({200, 203, 204, 206, 300, 301, 302, 303, 307, 308})
 
-# Answers to what a shared fetch never asks: credentials, a part, a condition (RFC 9110 §15).
+# Answers to what a shared fetch never asks: credentials, a condition, a part that is not there (RFC 9110 §15).
 _NEVER_SHARED = {
-    206: "partial",
     304: "not-modified",
     401: "unauthorized",
     407: "unauthorized",
@@ -30,9 +29,9 @@ _NEVER_SHARED = {
     416: "range",
 }
 
-# RFC 9111 §5.2.2.3: the statuses whose caching requirements this cache knows. 206 and 304 are not for sharing here.
+# RFC 9111 §5.2.2.3: the statuses whose caching requirements this cache knows. A 304 is not for sharing here.
 _UNDERSTOOD = frozenset(
-    {200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 403, 404, 405, 410, 414, 421, 451, 500, 501, 502, 503, 504}
+    {200, 203, 204, 206, 300, 301, 302, 303, 307, 308, 400, 403, 404, 405, 410, 414, 421, 451, 500, 501, 502, 503, 504}
 )
 
 
@@ -57,6 +56,8 @@ def _refusal(request: RequestHead, response: ResponseHead, rules: Rules, found: 
         return "method"
     if status in _NEVER_SHARED:
         return _NEVER_SHARED[status]
+    if status == 206 and parts.announced(fields) is None:
+        return "partial"  # RFC 9110 §15.3.7: numbers that contradict one another, or several parts in one body
     if control.private:
         return "private"
     if rules.honour_cache_control:
@@ -120,7 +121,8 @@ def admit(
     """Who may have this answer, and for how long.
 
     ``request`` is the request as it was **sent** to the origin: a shared fetch has no Cookie. Times in seconds
-    since the epoch. A 206 or 304 is never shared: whoever asked for one deals with it first (``conditional.freshen``).
+    since the epoch. A 304 is never shared: whoever asked for one deals with it first (``conditional.freshen``); a 206
+    only with those who asked for what it is a part of (``parts``).
     """
     fields = response.fields
     found = governing(fields)

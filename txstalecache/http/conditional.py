@@ -12,7 +12,7 @@ from dataclasses import replace
 from txstalecache.http import tags, vary
 from txstalecache.http.admission import admit, stored_fields
 from txstalecache.http.entry import Entry, Freshness
-from txstalecache.http.fields import members, parse_date
+from txstalecache.http.fields import members, parse_date, updated
 from txstalecache.http.freshness import initial_age
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.rules import Rules
@@ -28,9 +28,6 @@ _NOT_IN_304 = frozenset(
     content-range content-type digest repr-digest trailer transfer-encoding
     """.split()
 )
-
-# RFC 9111 §3.2: these go with the stored body.
-_WITH_BODY = frozenset({b"content-encoding", b"content-length", b"content-range", b"transfer-encoding", b"age"})
 
 
 def _entity_tag(fields: Fields) -> bytes | None:
@@ -101,32 +98,12 @@ def _fits(entry: Entry, fields: Fields) -> bool:
     return True  # no validator, or none to compare with: it answers the conditions that were sent
 
 
-def _merged(entry: Entry, fields: Fields) -> Fields:
-    """The stored fields with those of a newer head put in their places (RFC 9111 §3.2)."""
-    newer: dict[bytes, list[tuple[bytes, bytes]]] = {}
-    for name, value in fields.pairs:
-        lowered = name.lower()
-        if lowered not in _WITH_BODY:
-            newer.setdefault(lowered, []).append((name, value))
-    pairs: list[tuple[bytes, bytes]] = []
-    for pair in entry.fields.pairs:
-        lowered = pair[0].lower()
-        if lowered not in newer:
-            pairs.append(pair)
-        else:
-            pairs.extend(newer[lowered])
-            newer[lowered] = []
-    for added in newer.values():
-        pairs.extend(added)
-    return Fields(pairs)
-
-
 def _renewed(
     entry: Entry, request: RequestHead, fields: Fields, rules: Rules, request_time: float, response_time: float
 ) -> Entry | None:
     """``entry`` with a newer head: its freshness starts again. None when it may no longer be shared."""
     newer = stored_fields(fields, response_time)
-    merged = _merged(entry, newer)
+    merged = updated(entry.fields, newer)
     merged = merged.without(*governing(merged).control.withheld)
     age = fields.get_all(b"age")
     # What decides is the merged head as if it had just come, with the Age that really came.

@@ -78,6 +78,8 @@ class MarkerKind(Enum):
     """The last answer was not explicit about being for everybody: requests with a Cookie go alone."""
     ERROR = "error"
     """The origin just failed: its error answers the burst."""
+    LONG = "long"
+    """The last answer was too long to be stored: who asks for a part of it has that part fetched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ __all__ = [
     "members",
     "parse_date",
     "unquote",
+    "updated",
 ]
 
 #: RFC 9111 §1.2.2: a larger number of seconds means this one.
@@ -52,6 +53,9 @@ CREDENTIALS = frozenset({b"authorization", b"cookie", b"cookie2", b"proxy-author
 
 #: The same for whatever else is secret by custom.
 SECRETS = CREDENTIALS | {b"api-key", b"x-access-token", b"x-api-key", b"x-auth-token", b"x-csrf-token", b"x-xsrf-token"}
+
+# RFC 9111 §3.2: these go with the stored body.
+_WITH_BODY = frozenset({b"content-encoding", b"content-length", b"content-range", b"transfer-encoding", b"age"})
 
 # RFC 9110 §7.6.1: "A sender MUST NOT send a connection option corresponding to a field that is intended for all
 # recipients". Whoever does would take a field away from between key, decision and origin (hop-by-hop abuse).
@@ -226,3 +230,23 @@ def end_to_end(fields: Fields) -> Fields:
             drop = drop | named
     kept = [pair for pair in fields.pairs if pair[0].lower() not in drop]
     return fields if len(kept) == len(fields.pairs) else Fields(kept)
+
+
+def updated(stored: Fields, newer: Fields) -> Fields:
+    """The stored fields with those of a newer head put in their places, but those of the body (RFC 9111 §3.2)."""
+    put: dict[bytes, list[tuple[bytes, bytes]]] = {}
+    for name, value in newer.pairs:
+        lowered = name.lower()
+        if lowered not in _WITH_BODY:
+            put.setdefault(lowered, []).append((name, value))
+    pairs: list[tuple[bytes, bytes]] = []
+    for pair in stored.pairs:
+        lowered = pair[0].lower()
+        if lowered not in put:
+            pairs.append(pair)
+        else:
+            pairs.extend(put[lowered])
+            put[lowered] = []
+    for added in put.values():
+        pairs.extend(added)
+    return Fields(pairs)

@@ -1,7 +1,6 @@
 """Byte ranges (RFC 9110 §14): which part of a response answers a request, and what such an answer carries.
 
-Offsets are half open: ``stop`` is one past the last byte. Parts are cut from wholes only: a range on a cold key fetches
-the whole, and what the origin sends as a part goes to who asked for it and is not kept, so that none is ever combined.
+Offsets are half open: ``stop`` is one past the last byte. What is here as parts only is the business of ``parts``.
 Must not know: bodies. Whoever has one cuts it.
 """
 
@@ -23,6 +22,7 @@ __all__ = [
     "Unsatisfiable",
     "Whole",
     "boundary",
+    "count",
     "multipart",
     "multipart_head",
     "partial_head",
@@ -81,6 +81,12 @@ def _specs(value: bytes) -> list[tuple[int | None, int | None]] | None:
             return None
         found.append((first, last))
     return found or None
+
+
+def count(fields: Fields) -> int:
+    """How many ranges a request with these ``fields`` asks for; 0 where that is none that can be read."""
+    asked = fields.get(b"range")
+    return 0 if asked is None else len(_specs(asked) or ())
 
 
 def _still_holds(condition: bytes, fields: Fields) -> bool:

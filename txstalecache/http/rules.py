@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
-__all__ = ["Cookies", "Rules"]
+__all__ = ["Cookies", "Ranges", "Rules"]
 
 
 class Cookies(Enum):
@@ -22,6 +22,15 @@ class Cookies(Enum):
     """The origin's answers do not depend on cookies: the operator says so."""
     KEYED = "keyed"
     """The key template contains the cookies that matter."""
+
+
+class Ranges(Enum):
+    """What is fetched when a request asks for a part of what is not stored."""
+
+    WHOLE = "whole"
+    """All of it, once for everybody."""
+    PART = "part"
+    """That part, once for all who ask for the same; parts are kept, and put together under a strong entity tag."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +68,4 @@ class Rules:
     """Larger bodies stream through and are not stored."""
     hit_for_miss: float = 120.0
     """How long the knowledge "not shareable" is kept."""
+    ranges: Ranges = Ranges.WHOLE
