@@ -27,6 +27,7 @@ from txstalecache.demo import DemoOrigin, DemoSite, advice
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
+from txstalecache.flight.limits import affordable
 from txstalecache.observe.accesslog import AccessLog, combined, json_line
 from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
@@ -197,7 +198,7 @@ class ProxyService(Service):
             store=self._store,
             reactor=reactor,
             routes=self._routes,
-            limits=settings.of_flights,
+            limits=affordable(settings.of_flights),
             log=self._access_log,
         )
         limits = EdgeLimits(body=settings.max_upload, hosts=settings.hosts, **settings.of_clients)

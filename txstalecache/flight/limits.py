@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import resource
+from dataclasses import dataclass, replace
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "affordable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,3 +26,13 @@ class Limits:
     """Seconds a failed burst's error answers the next one."""
     retry_after: int = 1
     """Seconds, in ``Retry-After``."""
+
+
+def affordable(limits: Limits) -> Limits:
+    """``limits`` with no more bytes in flight than a quarter of the address space this process may still take."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY:
+        return limits
+    with open("/proc/self/statm") as statm:
+        taken = int(statm.read().split()[0]) * resource.getpagesize()
+    return replace(limits, bytes_in_flight=min(limits.bytes_in_flight, max(0, soft - taken) // 4))
