@@ -27,19 +27,22 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txstalecache.flight.body import Body
+from txstalecache.flight.body import Body, Reader
 from txstalecache.flight.clocks import Late
 from txstalecache.flight.hooks import Hooks
 from txstalecache.flight.laggards import Laggards
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.plan import Plan, Sharing
+from txstalecache.flight.relayed import Relayed
 from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import conditional, forward, parts, policy, ranges, tags, vary
-from txstalecache.http.entry import Entry, Marker, MarkerKind
+from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Fresh, Share, Store, Withhold
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest
-from txstalecache.store.interfaces import Found, ILease, Purpose
+from txstalecache.store.changes import forget
+from txstalecache.store.interfaces import Found, ILease, Purpose, Send
+from txstalecache.store.relay import Reception, Told, Transmission
 
 if TYPE_CHECKING:
     from txstalecache.flight.registry import Registry
@@ -107,6 +110,10 @@ class Flight:
         self._storing = False
         """Whether the body is kept from its first byte, to be stored when it is whole."""
         self._laggards = Laggards(registry.limits.min_rate)
+        self._chosen: Selector | None = None
+        """What the answer of another process, which is passed on here, was chosen by; None: the answer is our own."""
+        self._transmission: Transmission | None = None
+        """On its way to other processes."""
         self._tags: frozenset[bytes] = frozenset()
         """What the answer is tagged with, once its head is here."""
 
@@ -132,9 +139,7 @@ class Flight:
             return True
         return (
             self.state is State.STREAMING
-            and isinstance(self._admission, Store)
-            and not self._admission.freshness.no_cache
-            and self._admission.freshness.lifetime > self._admission.freshness.initial_age
+            and self._keeps_fresh()
             and self._storing
             and self._fits(request)
             and self._stalled() < self.plan.clocks.leader_age
@@ -156,7 +161,10 @@ class Flight:
     def _fits(self, request: RequestHead) -> bool:
         assert self._response is not None
         names = vary.names(self._response.head.fields)
-        return names is not None and vary.selector(names, request) == vary.selector(names, self.plan.fetch)
+        if names is None:
+            return False
+        chosen = vary.selector(names, self.plan.fetch) if self._chosen is None else self._chosen
+        return vary.selector(names, request) == chosen
 
     def _identified(self, request: RequestHead) -> bool:
         return forward.identified(request, self.plan.rules.keyed_fields.union(self.plan.names))
@@ -240,13 +248,11 @@ class Flight:
             overtaken = await self._overtaken(name)
             # Subscribe, then look: a change between the two is not lost.
             changed = registry.leases.changed(key)
-            if self._settled_by(await self._found()):
-                changed.addErrback(lambda failure: failure.trap(CancelledError) and None)
-                changed.cancel()
+            if self._settled_by(await self._found()) or await self._passed_on():
+                forget(changed)
                 return False
             if overtaken:
-                changed.addErrback(lambda failure: failure.trap(CancelledError) and None)
-                changed.cancel()
+                forget(changed)
                 return True
             await changed
             if not self.waiters:
@@ -278,6 +284,26 @@ class Flight:
         now = self._registry.clock.seconds()
         before, self._holder = self._holder, (token, now + left)
         return before is not None and before[0] != token and now < before[1]
+
+    async def _passed_on(self) -> bool:
+        """Whether the answer that the holder of the lease gets is on its way to us, and is for those who wait here."""
+        if self._holder is None:
+            return False
+        reception: Reception | None = await self._registry.leases.receive(self.plan.key, self._holder[0])
+        if reception is None or self.state is not State.PENDING:
+            return False
+        told = reception.told
+        if self._registry.store.outdated(
+            self.plan.key, told.request_time, tags.of(self.plan.fetch, told.head.fields)
+        ) or not (told.late or self.began < told.response_time):
+            return False
+        self._chosen = told.selector
+        self._asked = self._request_time = told.request_time
+        self._response_time = told.response_time
+        self._progressed = self._registry.clock.seconds()
+        self._response = Relayed(reception)
+        self._arrived(self._response)
+        return True
 
     async def _resting(self) -> bool:
         """Whether the origin has just failed, is left alone for a while, and everybody here has an entry that may stand
@@ -377,7 +403,8 @@ class Flight:
         elif isinstance(admission, Share) and not plan.sharing.shared and status not in ERRORS:
             self._shareable_again()
         self._storing = isinstance(admission, Store) and self._storable(admission, response)
-        if plan.entry is not None and not self._storing and status not in ERRORS:
+        own = self._chosen is None
+        if own and plan.entry is not None and not self._storing and status not in ERRORS:
             self._superseded(plan.entry, response)
         if self._too_long():
             self._mark(MarkerKind.LONG, plan.rules.hit_for_miss, "long")
@@ -385,9 +412,11 @@ class Flight:
         self.body.drained = response.resume
         self.body.abandoned = self._if_abandoned
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
-        collapsed = len(self.waiters) > 1
+        collapsed = not own or len(self.waiters) > 1
         seats = [(waiter, self._seat(waiter, collapsed)) for waiter in self.waiters]
-        wanted = self._storing or any(isinstance(seat, Attached) for _, seat in seats)
+        if self._lease is not None and not withheld and status not in ERRORS and plan.fetch.method == b"GET":
+            self._lease.when_watched(self._pass_on)
+        wanted = self._storing or bool(self.body.readers) or any(isinstance(seat, Attached) for _, seat in seats)
         if wanted:
             # What is here of the body already is taken in first: a short answer is then written in one piece.
             response.deliver(self)
@@ -402,6 +431,34 @@ class Flight:
         self._if_abandoned()
         if self.state in (State.STREAMING, State.UNSHAREABLE):
             self._schedule()
+
+    def _pass_on(self, send: Send) -> None:
+        """Somebody waits in another process: what comes goes there as well. Nobody here waits for that."""
+        response = self._response
+        begun = bool(self.body.length) and not self._storing
+        if self.state is not State.STREAMING or response is None or begun:
+            return
+        if (response.length or 0) > self.plan.rules.max_object:
+            return
+        names = vary.names(response.head.fields) or ()
+        chosen = vary.selector(names, self.plan.fetch)
+        late = self._storing and self._keeps_fresh()
+        head = replace(response.head, fields=response.head.fields.without(b"set-cookie", b"set-cookie2"))
+        told = Told(head, chosen, self._request_time, self._response_time, late)
+        self._transmission = transmission = send(self.plan.key, told)
+        if not transmission.over:
+            reader = Reader(self.body, transmission)
+            transmission.attach(reader, patient=self._storing)
+            reader.start()
+
+    def _keeps_fresh(self) -> bool:
+        """Whether the answer is also for those who come after its head."""
+        admission = self._admission
+        return (
+            isinstance(admission, Store)
+            and not admission.freshness.no_cache
+            and admission.freshness.lifetime > admission.freshness.initial_age
+        )
 
     def _shareable_again(self) -> None:
         """An answer to one client could have been shared: the next ones need not go alone."""
@@ -429,7 +486,7 @@ class Flight:
         assert response is not None
         status = response.head.status
         if plan.sharing is Sharing.SHARED:
-            owns = waiter.leads and plan.intact
+            owns = waiter.leads and plan.intact and self._chosen is None
             failed = Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after)
             if isinstance(admission, Withhold):
                 if not owns:
@@ -553,6 +610,8 @@ class Flight:
             if over or self.outdated or registry.held + len(data) > registry.limits.bytes_in_flight:
                 self._storing = False
                 self._count(0)
+                if self._transmission is not None:
+                    self._transmission.pass_by()
                 if not self.waiters:
                     # Else some are still to be let in, at the first byte.
                     body.release()
@@ -564,7 +623,7 @@ class Flight:
             self._response.pause()
 
     def complete(self, framing: Framing) -> None:
-        if framing is Framing.DELIMITED and self._storing and not self.outdated:
+        if framing is Framing.DELIMITED and self._storing and self._chosen is None and not self.outdated:
             try:
                 self._store_whole()
             except Exception:

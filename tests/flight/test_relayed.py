@@ -1,0 +1,357 @@
+"""A flight passes on what another process fetches, while it comes: two registries over one real Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet import reactor as installed
+
+from tests.flight.test_flight import CACHEABLE, PRIVATE, Seat
+from tests.store.conftest import MakeStore
+from tests.store.waiting import pause, until
+from tests.support.async_test import async_test
+from tests.support.held_origin import HeldOrigin, HeldResponse
+from tests.support.redis import RedisServer
+from txstalecache.flight.landing import Alone, Attached, Regroup, Settled
+from txstalecache.flight.plan import Plan
+from txstalecache.flight.registry import Registry
+from txstalecache.http.forward import shared
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.rules import Rules
+from txstalecache.store.purges import Scope
+from txstalecache.store.relay import LIFE
+
+KEY = Key((b"k",))
+RELAYED = "hs"
+#: Fresh by heuristics only.
+MODIFIED = [(b"Last-Modified", b"Mon, 01 Jan 2024 00:00:00 GMT")]
+
+
+class Process:
+    """What one process of a fleet has, with an origin in the test's hands."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.store = backend.store
+        self.origin = HeldOrigin()
+        self.registry = Registry(installed, self.origin, backend.store, backend.leases)
+
+    def join(self, *fields: tuple[bytes, bytes], method: bytes = b"GET", **more: Any) -> Seat:
+        head = RequestHead(method, b"/x", Fields(((b"Host", b"h"), *fields)), b"http", b"h")
+        fetch = RequestHead(method, b"/x", shared(head, frozenset(more.get("names", ())), Fields()), b"http", b"h")
+        plan = Plan(key=KEY, request=head, fetch=fetch, rules=more.pop("rules", Rules()), **more)
+        return Seat(self.registry.join(plan)[0])
+
+    @property
+    def asked(self) -> int:
+        return len(self.origin.requests)
+
+
+@pytest.fixture
+def processes(make_store: MakeStore) -> Any:
+    async def pair(redis: RedisServer, count: int = 2) -> list[Process]:
+        return [Process(await make_store(redis.url)) for _ in range(count)]
+
+    return pair
+
+
+def names(redis: RedisServer, letters: str) -> list[bytes]:
+    found = redis.command("KEYS", "test:v1:{*")
+    return [name for name in found if name.split(b"}:")[1][:1].decode() in letters]
+
+
+async def watched(here: Process, there: Process, redis: RedisServer, *fields: tuple[bytes, bytes]) -> tuple[Seat, Seat]:
+    """A client in each process, the one ``there`` waiting for what the one ``here`` fetches."""
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    second = there.join(*fields)
+    await until(lambda: names(redis, "w"))
+    return first, second
+
+
+async def over(*all_of_them: Process) -> None:
+    await until(lambda: not any(one.registry.flights for one in all_of_them))
+
+
+@async_test
+async def test_each_chunk_is_passed_on_before_the_next_one_is_there(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    first, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 200, CACHEABLE, length=12)
+    await until(lambda: isinstance(second.landing, Attached))
+    assert second.landing.head == response.head and second.landing.length is None  # no Content-Length field said so
+    for number in range(1, 5):
+        response.send(b"%03d" % number)
+        await until(lambda: second.data == first.data)
+        assert len(first.data) == 3 * number
+    assert not second.ended
+    response.end()
+    await until(lambda: second.ended == "delivered")
+    await over(here, there)
+    assert there.asked == 0
+    assert not names(shared_redis, "h")  # nobody begins to read now: the entry is there
+
+
+@async_test
+async def test_who_comes_late_reads_from_the_start_and_a_crowd_reads_once(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    response = here.origin.answer(0, 200, CACHEABLE)
+    response.send(b"x" * 300_000)
+    await pause(0.05)
+    assert first.data and not names(shared_redis, RELAYED)  # nobody asked: nothing is written
+    late = [there.join() for _ in range(20)]
+    await until(lambda: all(len(seat.data) == 300_000 for seat in late))
+    later = there.join()
+    assert len(later.data) == 300_000  # its own process has it all
+    response.send(b"end")
+    response.end()
+    await until(lambda: all(seat.ended == "delivered" for seat in [*late, later]))
+    assert {seat.data for seat in [*late, later]} == {b"x" * 300_000 + b"end"}
+    assert there.asked == 0
+    await over(here, there)
+    found = await there.store.lookup(KEY, RequestHead(b"GET", b"/x", Fields()))
+    assert found.entry is not None and found.entry.length == 300_003
+
+
+@async_test
+async def test_what_is_cut_is_cut_everywhere(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    first, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 200, CACHEABLE)
+    response.send(b"some")
+    await until(lambda: second.data == b"some")
+    response.cut()
+    await until(lambda: second.ended == "cut")
+    assert first.ended == "cut"
+    await over(here, there)
+    assert there.asked == 0
+
+
+@async_test
+async def test_a_relay_that_falls_silent_is_cut(one_redis_server: RedisServer, processes: Any) -> None:
+    here, there = await processes(one_redis_server)
+    _, second = await watched(here, there, one_redis_server)
+    response = here.origin.answer(0, 200, CACHEABLE)
+    response.send(b"some")
+    await until(lambda: second.data == b"some")
+    for name in names(one_redis_server, "hs"):
+        assert 0 < one_redis_server.command("PTTL", name) <= LIFE * 1000  # gone by itself if its sender is
+        one_redis_server.command("DEL", name)
+    await until(lambda: second.ended == "cut")
+    response.end()
+    await over(here, there)
+
+
+@async_test
+async def test_a_relay_is_kept_while_its_sender_lives(one_redis_server: RedisServer, processes: Any) -> None:
+    here, there = await processes(one_redis_server)
+    _, second = await watched(here, there, one_redis_server)
+    response = here.origin.answer(0, 200, CACHEABLE)
+    response.send(b"some")
+    await until(lambda: second.data == b"some")
+    (stream,) = names(one_redis_server, "s")
+    one_redis_server.command("PEXPIRE", stream, 3000)
+    await until(lambda: one_redis_server.command("PTTL", stream) > 4000)  # told each third of 5 s
+    response.end()
+    await until(lambda: second.ended == "delivered")
+    await over(here, there)
+
+
+@pytest.mark.parametrize("record", [("99-0", "d", "later"), ("2-0", "d", "x", "y", "z"), ("2-1", "d", "x")])
+@async_test
+async def test_a_gap_or_rubbish_in_the_stream_is_not_passed_on(
+    shared_redis: RedisServer, processes: Any, record: tuple[str, ...]
+) -> None:
+    here, there = await processes(shared_redis)
+    _, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 200, CACHEABLE)
+    response.send(b"some")
+    await until(lambda: second.data == b"some")
+    (stream,) = names(shared_redis, "s")
+    shared_redis.command("XADD", stream, *record)
+    await until(lambda: second.ended == "cut")
+    assert second.data == b"some"
+    response.end()
+    await over(here, there)
+
+
+@async_test
+async def test_less_than_was_announced_is_cut(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    _, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 200, [*CACHEABLE, (b"Content-Length", b"8")], length=8)
+    response.send(b"some")
+    await until(lambda: second.data == b"some")
+    response.end()  # not what an origin's response does, but what a stream might
+    await until(lambda: second.ended == "cut")
+    await over(here, there)
+
+
+@pytest.mark.parametrize("fields", [PRIVATE, [*CACHEABLE, (b"Set-Cookie", b"a=b")], [(b"Cache-Control", b"no-store")]])
+@async_test
+async def test_what_is_private_never_leaves_the_process(shared_redis: RedisServer, processes: Any, fields: Any) -> None:
+    here, there = await processes(shared_redis)
+    _, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 200, fields)
+    response.send(b"secret")
+    await until(lambda: second.landing is not None)
+    assert isinstance(second.landing, Alone) and not names(shared_redis, RELAYED)
+    response.end()
+    await over(here, there)
+
+
+@pytest.mark.parametrize(("fields", "expected"), [(MODIFIED, Alone), (CACHEABLE, Attached)])
+@async_test
+async def test_a_cookie_takes_only_what_is_explicitly_for_everybody(
+    shared_redis: RedisServer, processes: Any, fields: Any, expected: Any
+) -> None:
+    cookie = (b"Cookie", b"session=1")
+    here, there = await processes(shared_redis)
+    _, second = await watched(here, there, shared_redis, cookie)
+    response = here.origin.answer(0, 200, fields)
+    response.send(b"body")
+    await until(lambda: second.landing is not None)
+    assert isinstance(second.landing, expected)
+    response.end()
+    await over(here, there)
+
+
+@async_test
+async def test_an_answer_chosen_by_a_field_goes_to_those_who_sent_the_same(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    accept = (b"Accept", b"text/html")
+    first = here.join(accept)
+    await until(lambda: here.asked == 1)
+    same, other = there.join(accept), there.join((b"Accept", b"text/plain"))
+    await until(lambda: names(shared_redis, "w"))
+    response = here.origin.answer(0, 200, [*CACHEABLE, (b"Vary", b"Accept")])
+    response.send(b"html")
+    await until(lambda: same.data == b"html")
+    assert other.landing == Regroup((b"accept",))
+    response.end()
+    await until(lambda: first.ended == same.ended == "delivered")
+    await over(here, there)
+
+
+@async_test
+async def test_for_those_who_wait_only_is_not_for_those_who_come_later(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there, elsewhere = await processes(shared_redis, 3)
+    _, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 200, [(b"Cache-Control", b"public, max-age=0")])
+    response.send(b"now")
+    await until(lambda: second.data == b"now")
+    late = elsewhere.join()
+    await pause(0.2)  # it looks, and does not take it
+    assert late.landing is None
+    response.end()
+    await until(lambda: second.ended == "delivered")
+    assert there.asked == 0
+    await until(lambda: elsewhere.asked == 1)
+    elsewhere.origin.answer(0, 200, CACHEABLE).end()
+    await over(here, there, elsewhere)
+
+
+@async_test
+async def test_what_was_purged_meanwhile_is_not_taken(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    response = here.origin.answer(0, 200, [*CACHEABLE, (b"Surrogate-Key", b"blue")])
+    response.send(b"old")
+    await there.store.purge(Scope.of_tag(b"blue"))
+    second = there.join()
+    await until(lambda: names(shared_redis, "w"))
+    await pause(0.2)
+    assert second.landing is None
+    response.end()
+    await until(lambda: first.ended == "delivered")
+    await until(lambda: there.asked == 1)  # the lease is free, and nothing was stored
+    there.origin.answer(0, 200, CACHEABLE).end()
+    await over(here, there)
+
+
+@async_test
+async def test_a_large_body_of_unknown_length_passes_by(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    rules = Rules(max_object=200_000)
+    first = here.join(rules=rules)
+    await until(lambda: here.asked == 1)
+    second = there.join(rules=rules)
+    await until(lambda: names(shared_redis, "w"))
+    response = here.origin.answer(0, 200, CACHEABLE)
+    for number in range(40):
+        response.send(bytes([number]) * 50_000)
+        await until(lambda: len(second.data) == len(first.data))
+    assert len(first.data) == 2_000_000
+    response.end()
+    await until(lambda: second.ended == "delivered")
+    assert second.data == first.data
+    await over(here, there)
+    known = here.join(rules=rules, names=(b"x",))
+    await until(lambda: here.asked == 2)
+    assert isinstance(here.origin.answer(1, 200, CACHEABLE, length=300_000), HeldResponse)
+    waits = there.join(rules=rules, names=(b"x",))
+    await pause(0.2)
+    assert waits.landing is None and known.landing is not None  # each fetches that on its own
+    here.registry.close()
+    await until(lambda: there.asked == 1)
+    there.registry.close()
+
+
+@async_test
+async def test_a_client_that_leaves_ends_the_reading_and_not_the_fetch(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    first, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 200, [(b"Cache-Control", b"public, max-age=0")])
+    response.send(b"some")
+    await until(lambda: second.data == b"some")
+    second.leave()
+    await over(there)
+    first.leave()
+    assert not response.aborted  # it cannot be known that nobody reads it elsewhere
+    response.send(b"more")
+    response.end()
+    await over(here)
+
+
+@async_test
+async def test_without_redis_the_readers_are_cut_and_the_holder_goes_on(
+    one_redis_server: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(one_redis_server)
+    first, second = await watched(here, there, one_redis_server)
+    response = here.origin.answer(0, 200, CACHEABLE)
+    response.send(b"some")
+    await until(lambda: second.data == b"some")
+    one_redis_server.kill()
+    await until(lambda: second.ended == "cut")
+    response.send(b" more")
+    response.end()
+    await until(lambda: first.ended == "delivered")
+    assert first.data == b"some more"
+    await over(here, there)
+
+
+@async_test
+async def test_a_finished_entry_still_serves_who_looked_too_late(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    _, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 200, CACHEABLE)
+    response.send(b"body")
+    response.end()  # in one turn: the head is gone before anybody has read it
+    await until(lambda: second.landing is not None)
+    assert isinstance(second.landing, Settled) or second.data == b"body"
+    await over(here, there)
+    assert there.asked == 0
