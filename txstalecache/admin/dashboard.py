@@ -6,59 +6,54 @@ Must not know: what the page asks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from twisted.web.http import Request
-
-__all__ = ["Dashboard"]
+__all__ = ["Page", "page"]
 
 _TYPES: Final = {
-    "html": b"text/html; charset=utf-8",
-    "css": b"text/css; charset=utf-8",
-    "js": b"text/javascript; charset=utf-8",
-    "svg": b"image/svg+xml",
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
 
-_POLICY: Final = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-    b"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-)
-
+#: Nothing but this interface's own files and answers, no markup made from text, in nobody's frame.
 _FIELDS: Final = {
-    b"Content-Security-Policy": _POLICY,
-    b"X-Content-Type-Options": b"nosniff",
-    b"X-Frame-Options": b"DENY",
-    b"Referrer-Policy": b"no-referrer",
-    b"Cross-Origin-Opener-Policy": b"same-origin",
-    b"Cross-Origin-Resource-Policy": b"same-origin",
-    b"Permissions-Policy": b"camera=(), geolocation=(), microphone=()",
-    b"Cache-Control": b"no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 
-class Dashboard:
-    """The files of the page: ``/``, and ``/dashboard.NAME`` for what it loads."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An answer that is not JSON."""
 
-    def __init__(self) -> None:
-        self._files: dict[bytes, tuple[bytes, bytes]] = {}
-        for file in (files("txstalecache.admin") / "dashboard").iterdir():
-            kind = _TYPES.get(file.name.rpartition(".")[2])
-            if kind is not None:
-                path = "/" if file.name == "index.html" else f"/dashboard.{file.name}"
-                self._files[path.encode("ascii")] = (kind, file.read_bytes())
+    kind: str
+    body: bytes
+    fields: Mapping[str, str] = field(default_factory=dict)
 
-    def __contains__(self, path: bytes) -> bool:
-        return path in self._files
 
-    def answer(self, path: bytes, request: Request) -> None:
-        """Answer ``request`` with the file at ``path``, which is one of ours, and finish it."""
-        kind, body = self._files[path]
-        request.setResponseCode(200)
-        for name, value in _FIELDS.items():
-            request.setHeader(name, value)
-        request.setHeader(b"Content-Type", kind)
-        request.setHeader(b"Content-Length", b"%d" % len(body))
-        if request.method != b"HEAD":
-            request.write(body)
-        request.finish()
+@cache
+def _pages() -> Mapping[bytes, Page]:
+    pages: dict[bytes, Page] = {}
+    for file in (files("txstalecache.admin") / "dashboard").iterdir():
+        kind = _TYPES.get(file.name.rpartition(".")[2])
+        if kind is not None:
+            path = "/" if file.name == "index.html" else f"/dashboard.{file.name}"
+            pages[path.encode("ascii")] = Page(kind, file.read_bytes(), _FIELDS)
+    return pages
+
+
+def page(path: bytes) -> Page | None:
+    """What is at ``path``: the page at ``/``, and ``/dashboard.NAME`` for what it loads; else None."""
+    return _pages().get(path)
