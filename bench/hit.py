@@ -21,6 +21,7 @@ from txstalecache import CacheResource, CacheSite, open_store
 from txstalecache.edge.asked import HeadReader
 from txstalecache.edge.heads import examine
 from txstalecache.edge.limits import EdgeLimits
+from txstalecache.edge.outlet import Outlet
 from txstalecache.http import policy
 from txstalecache.http.admission import make_entry
 from txstalecache.http.keys import DEFAULT_TEMPLATE
@@ -61,7 +62,8 @@ def main() -> int:
     # As for a connection of the reactor's: written to the socket itself.
     transport: Any = Server.__new__(Server)
     transport.socket, transport._tempDataLen, transport.dataBuffer, transport.disconnecting = near, 0, b"", 0
-    channel.transport, channel._direct = transport, near
+    channel.transport = transport
+    channel._outlet = Outlet(transport)
 
     def hit() -> None:
         channel.dataReceived(BARE)

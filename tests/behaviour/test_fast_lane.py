@@ -23,8 +23,8 @@ def lanes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     took: list[bool] = []
     serve = FastLane.serve
 
-    def watched(self: FastLane, channel: Any, data: bytes) -> bool:
-        took.append(serve(self, channel, data))
+    def watched(self: FastLane, channel: Any, asked: Any) -> bool:
+        took.append(serve(self, channel, asked))
         return took[-1]
 
     monkeypatch.setattr(FastLane, "serve", watched)

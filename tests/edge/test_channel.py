@@ -16,9 +16,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from txstalecache.edge.channel import CacheRequest, Phase
+from txstalecache.edge.channel import Phase
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.site import CacheSite
+from txstalecache.edge.twistedweb import CacheRequest
 from txstalecache.observe.accesslog import Record
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"

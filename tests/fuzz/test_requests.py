@@ -22,9 +22,10 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from tests.safety.payloads import OK, PAYLOADS
-from txstalecache.edge.channel import CacheRequest, Phase
+from txstalecache.edge.channel import Phase
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.site import CacheSite
+from txstalecache.edge.twistedweb import CacheRequest
 
 SEED = 20260101
 

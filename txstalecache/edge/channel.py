@@ -15,28 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, cast
+from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
-from twisted.web.http import NO_BODY_CODES, HTTPChannel, datetimeToString
+from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http_headers import Headers
-from twisted.web.resource import IResource
-from twisted.web.server import Request
 
-from txstalecache.edge.forwarded import peer_host
 from txstalecache.edge.framing import Chunked, Counted, framing
 from txstalecache.edge.heads import ReceivedRequest, Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
+from txstalecache.edge.outlet import Outlet
 from txstalecache.edge.reasons import reason
+from txstalecache.edge.reply import SERVER
+from txstalecache.edge.twistedweb import CacheRequest
 from txstalecache.edge.upload import StreamedUpload
 from txstalecache.observe.accesslog import Record
 
-__all__ = ["SERVER", "CacheChannel", "CacheRequest", "canned"]
-
-#: What we call ourselves. No version: it is of use to attackers only.
-SERVER = b"txstalecache"
+__all__ = ["CacheChannel", "Served", "canned"]
 
 
 class Phase(Enum):
@@ -70,34 +67,18 @@ def canned(status: int, why: str, *, retry_after: int | None = None) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + text
 
 
-class CacheRequest(Request):
-    """A request that is processed when its head is complete; ``upload`` is its body as it streams, None without one."""
+class Served(Protocol):
+    """A request of a channel, until it is answered; it then says so by ``requestDone``."""
 
-    upload: StreamedUpload | None = None
+    upload: StreamedUpload | None
+    startedWriting: Any
+    """Whether some of its answer has left."""
 
-    def render(self, resrc: IResource) -> None:
-        self.responseHeaders.setRawHeaders(b"Server", [SERVER])
-        super().render(resrc)
-
-    def finish(self) -> None:
-        """As Twisted's; but an answer of another length than announced cuts the connection, which is out of step."""
-        announced = self.responseHeaders.getRawHeaders(b"Content-Length") if self.startedWriting else None
-        if (
-            announced
-            and self.method != b"HEAD"
-            and self.code not in NO_BODY_CODES
-            and announced != [b"%d" % self.sentLength]
-            and not self._disconnected
-        ):
-            cast("CacheChannel", self.channel).cut()
-            return
-        super().finish()
+    def serve(self, received: ReceivedRequest) -> None:
+        """What was asked for is ``received``: have it answered."""
 
     def connectionLost(self, reason: Failure) -> None:
-        # First who answers learns that nobody listens any more; then the origin, that the body stays a part.
-        super().connectionLost(reason)
-        if self.upload is not None and not self.upload.ended:
-            self.upload.fail(ConnectionAborted())
+        """Nothing more can be said, nor will be heard."""
 
 
 class CacheChannel(HTTPChannel):
@@ -115,6 +96,11 @@ class CacheChannel(HTTPChannel):
         self._refused = refused
         self.phase = Phase.IDLE
         self.persistent = True
+        """Whether the connection outlives the answer in progress, or the next one."""
+        self.client: str | None = None
+        """The peer's address; None for a peer without one (a unix socket)."""
+        self.asked: ReceivedRequest | None = None
+        """What is being answered."""
         self._received = bytearray()
         """What has come and was not yet taken apart."""
         self._scanned = 0
@@ -139,6 +125,8 @@ class CacheChannel(HTTPChannel):
     def connectionMade(self) -> None:
         super().connectionMade()
         self._scheme = b"https" if self.isSecure() else b"http"
+        self.client = getattr(self._wire.getPeer(), "host", None)
+        self._outlet = Outlet(self.transport)
         self._wait(self._limits.idle)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -147,6 +135,7 @@ class CacheChannel(HTTPChannel):
             if call is not None and call.active():
                 call.cancel()
         self._received.clear()
+        self._outlet.close()
         super().connectionLost(reason)
 
     @property
@@ -163,9 +152,6 @@ class CacheChannel(HTTPChannel):
         """Close with the answer in progress, or with the next one: a request may be on its way to us. Without one,
         after ``linger``."""
         self.persistent = False
-        for request in self.requests:
-            if not request.startedWriting:
-                request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
         if self.phase is Phase.IDLE:
             self._wait(self._limits.linger)
 
@@ -180,6 +166,16 @@ class CacheChannel(HTTPChannel):
         self._wait(self._limits.idle)
 
     # -- the way in ----------------------------------------------------------------------------------------------
+
+    @property
+    def vacant(self) -> bool:
+        """Whether nothing is going on, and nothing has come that is not answered."""
+        return self.phase is Phase.IDLE and bool(self.persistent) and not (self._received or self._stalled)
+
+    def take(self, received: ReceivedRequest) -> None:
+        """A request, no less and no more, that was read from what came elsewhere, while the channel was vacant."""
+        self._began = self._clock.seconds()
+        self._begin(received)
 
     def dataReceived(self, data: bytes) -> None:
         if self.phase is Phase.CLOSED:
@@ -237,19 +233,19 @@ class CacheChannel(HTTPChannel):
         self._begin(head)
         return True
 
-    def _begin(self, head: ReceivedRequest) -> None:
-        """A request is here: process it, its body may still be coming."""
-        self.persistent = self.persistent and head.persistent
+    def opened(self, received: ReceivedRequest) -> Served:
+        """What is to stand for the request ``received``."""
         request: CacheRequest = self.requestFactory(self)
+        return request
+
+    def _begin(self, received: ReceivedRequest) -> None:
+        """A request is here: process it, its body may still be coming."""
+        self.persistent = self.persistent and received.persistent
+        self.asked = received
+        request = self.opened(received)
         self.requests.append(request)
-        for name, value in head.fields:
-            request.requestHeaders.addRawHeader(name, value)
-        if not self.persistent:
-            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
-        request.parseCookies()
-        request.gotLength(0)
         self._blank_lines = 1
-        self._body = framing(head, self._limits.body)
+        self._body = framing(received, self._limits.body)
         self._body_wanted = True
         if self._body is None:
             self.phase = Phase.ANSWER
@@ -257,11 +253,11 @@ class CacheChannel(HTTPChannel):
         else:
             self.phase = Phase.BODY
             self._body_length = 0
-            self._owes_continue = head.expects
-            length = head.length if isinstance(self._body, Counted) else None
+            self._owes_continue = received.expects
+            length = received.length if isinstance(self._body, Counted) else None
             request.upload = StreamedUpload(length, self._hold_body, self._want_body)
             self._wait_for_body()
-        request.requestReceived(head.method, head.target, head.version)
+        request.serve(received)
 
     def _take_body(self) -> bool:
         body, received = self._body, self._received
@@ -313,15 +309,16 @@ class CacheChannel(HTTPChannel):
 
     # -- the way out ---------------------------------------------------------------------------------------------
 
-    def requestDone(self, request: Request) -> None:
+    def requestDone(self, request: Served) -> None:
         """Called by a request when all of its answer is written."""
         if request is not self.requests[0]:
             raise ValueError("answered out of order")
         del self.requests[0]
+        self.asked = None
         if self.phase is Phase.ANSWER:
             self._next()
         elif self.phase is Phase.BODY:
-            upload = cast(CacheRequest, request).upload
+            upload = request.upload
             assert upload is not None
             upload.fail(ConnectionAborted())
             if self._owes_continue or not self.persistent:
@@ -351,9 +348,19 @@ class CacheChannel(HTTPChannel):
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         if not self._mute:
-            if self.phase is Phase.ANSWER and code[:1] != b"1":
-                self._wait(None)  # from here on, ``stall`` bounds it
+            if code[:1] != b"1":
+                if self.phase is Phase.ANSWER:
+                    self._wait(None)  # from here on, ``stall`` bounds it
+                if not self.persistent:
+                    headers.setRawHeaders(b"Connection", [b"close"])
             super().writeHeaders(version, code, reason, headers)
+
+    def answer(self, head: bytes, body: tuple[bytes, ...], length: int) -> None:
+        """Write the head of an answer and what there is of its body, of ``length`` bytes, without waiting for more."""
+        if not self._mute:
+            if self.phase is Phase.ANSWER:
+                self._wait(None)
+            self._outlet.put(head, body, length)
 
     def write(self, data: bytes) -> None:
         if not self._mute:
@@ -419,7 +426,7 @@ class CacheChannel(HTTPChannel):
         """Tell the client, as far as it can still be told, and have done with it."""
         self._log_refusal(rejected)
         if self.requests:
-            request = self.requests.pop()
+            request: Served = self.requests.pop()
             started = request.startedWriting
             self.phase = Phase.CLOSED  # whatever the request still says is not heard
             request.connectionLost(Failure(ConnectionAborted()))
@@ -456,15 +463,15 @@ class CacheChannel(HTTPChannel):
     def _log_refusal(self, rejected: Rejected) -> None:
         if self._refused is None:
             return
-        request = self.requests[0] if self.requests else None
+        asked = self.asked
         now = self._clock.seconds()
         self._refused(
             Record(
                 time=now,
-                client=peer_host(self._wire.getPeer()).decode("ascii"),
-                method=request.method if request else b"-",
-                target=request.uri if request else b"-",
-                version=request.clientproto if request else b"-",
+                client=self.client or "-",
+                method=asked.head.method if asked else b"-",
+                target=asked.head.target if asked else b"-",
+                version=asked.version if asked else b"-",
                 status=rejected.status,
                 sent=0,
                 verdict="refuse",

@@ -1,11 +1,14 @@
 """One client's request and its one answer, whatever becomes of the client meanwhile.
 
-Wraps a ``twisted.web`` request; after it has been finished or the client has left, nothing touches it.
+The seam between the cache and whatever speaks HTTP to the client: ``edge.direct`` for a channel of ours, and
+``edge.twistedweb`` for a request of any ``Site``. What both have in common is here; what they add only says how bytes
+come and go. After the answer is complete or the client has left, nothing touches either.
 Must not know: caching.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -13,22 +16,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, Request
-from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
 
-from txstalecache.edge.channel import CacheRequest
-from txstalecache.edge.reasons import reason
 from txstalecache.edge.reply import WHOLE, Reply, refusal
 from txstalecache.flight.body import Body, Reader, Segment
-from txstalecache.http.messages import Fields, ResponseHead
+from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 
-__all__ = ["Exchange", "headers_of"]
-
-
-_NONE = Headers()
+__all__ = ["Exchange"]
 
 
-class Exchange:
+def _nothing() -> None: ...
+
+
+class Exchange(ABC):
     """A client waiting for one answer (``flight.body.Consumer``).
 
     ``done`` is called once, when the answer is complete or the client has gone; whoever serves sets it. The exchange
@@ -37,9 +37,15 @@ class Exchange:
 
     _log = Logger()
 
-    def __init__(self, request: Request, clock: IReactorTime) -> None:
-        self.request = request
-        self.clock = clock
+    method: bytes
+    target: bytes
+    version: bytes
+    """``HTTP/1.0`` or ``HTTP/1.1``."""
+    scheme: bytes
+    client: str | None
+    """The peer's address; None for a peer without one (a unix socket)."""
+
+    def __init__(self, clock: IReactorTime) -> None:
         self.began = clock.seconds()
         self.status = 0
         self.sent = 0
@@ -48,34 +54,47 @@ class Exchange:
         """Whether something can still be written."""
         self.complete = False
         """Whether the whole answer was written."""
-        self.done: Callable[[], None] = lambda: None
+        self.done: Callable[[], None] = _nothing
         self._reader: Reader | None = None
         self._task: Deferred[None] | None = None
-        request.notifyFinish().addErrback(self._left)
 
     def run(self, serving: Coroutine[Deferred[Any], Any, None]) -> None:
         """Serve the request with ``serving``; whatever it raises becomes a 500 or an aborted connection."""
-        task = self._task = Deferred.fromCoroutine(serving)
+        task: Deferred[None] = Deferred.fromCoroutine(serving)
         task.addErrback(self._crashed)
+        if self.open:
+            self._task = task
 
+    # -- the request ---------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def fields(self) -> Fields:
+        """The fields as they came."""
+
+    @abstractmethod
+    def head(self) -> RequestHead:
+        """The head, validated. Raises Rejected."""
+
+    @abstractmethod
+    def body(self) -> IBodyProducer | None:
+        """The body that came, or is coming; None when there is none."""
+
+    @abstractmethod
     def lighten(self) -> None:
         """The request is about to wait among many: what has gone into its head is not held twice."""
-        if isinstance(self.request, CacheRequest):
-            self.request.requestHeaders = _NONE
 
-    # -- answering -----------------------------------------------------------------------------------------------
+    # -- the answer ----------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def inform(self, head: ResponseHead) -> None:
         """Pass an informational response on, if this client can take one (RFC 9110 §15.2)."""
-        request = self.request
-        channel = request.channel if self.open else None
-        if isinstance(channel, HTTPChannel) and request.clientproto == b"HTTP/1.1" and not request.startedWriting:
-            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), headers_of(head.fields))
 
     def answer(self, reply: Reply) -> None:
         """Send ``reply`` as far as the client is still there: at once when it is short, else as it is taken."""
         if not self.open:
             return
+        self.status = reply.status
         self._begin(reply.status, reply.fields)
         body, segments = reply.body, reply.segments
         if body is None or not segments:
@@ -86,46 +105,64 @@ class Exchange:
         else:
             self._stream(body, segments)
 
-    def _begin(self, status: int, fields: Fields) -> None:
-        request = self.request
-        self.status = status
-        request.setResponseCode(status, reason(status))
-        before = request.responseHeaders
-        headers = request.responseHeaders = headers_of(fields)
-        request.defaultContentType = None  # type: ignore[attr-defined]
-        connection, date = before.getRawHeaders(b"Connection"), before.getRawHeaders(b"Date")
-        if connection is not None:
-            headers.setRawHeaders(b"Connection", connection)
-        if date is not None and not headers.hasHeader(b"Date"):
-            headers.setRawHeaders(b"Date", date)  # RFC 9110 §6.6.1: an answer of our own
-
     def _stream(self, body: Body, segments: Sequence[Segment]) -> None:
-        # The head leaves now: the first byte of the body may be far off.
-        self.request.write(b"")
         reader = self._reader = Reader(body, self, segments)
-        self.request.registerProducer(reader, True)
+        self._register(reader)
         reader.start()
-
-    def abort(self) -> None:
-        """Cut the connection so that the client sees that something is missing."""
         if self.open:
-            transport: Any = self.request.transport
-            if transport is not None:
-                transport.abortConnection()
+            # The head leaves now: the first byte of the body may be far off.
+            self._flush()
 
     # -- Consumer ------------------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
         if self.open:
             self.sent += len(data)
-            self.request.write(data)
+            self._send(data)
 
     def delivered(self) -> None:
         if self.open:
             self._finish()
 
     def cut(self) -> None:
-        self.abort()
+        """Cut the connection so that the client sees that something is missing."""
+        if self.open:
+            self._abort()
+
+    # -- how bytes go --------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def started(self) -> bool:
+        """Whether some of the answer has left."""
+
+    @abstractmethod
+    def _begin(self, status: int, fields: Fields) -> None:
+        """The answer has this head. It may leave with the first of the body."""
+
+    @abstractmethod
+    def _send(self, data: bytes) -> None:
+        """More of the body."""
+
+    @abstractmethod
+    def _flush(self) -> None:
+        """What there is of the answer is to leave."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """That was all. Nothing more is called."""
+
+    @abstractmethod
+    def _abort(self) -> None:
+        """Cut the connection."""
+
+    @abstractmethod
+    def _register(self, reader: Reader) -> None:
+        """``reader`` is to pause while the client takes no more, until the end."""
+
+    @abstractmethod
+    def _unregister(self) -> None:
+        """The reader is through."""
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -134,11 +171,11 @@ class Exchange:
         self.complete = True
         if self._reader is not None:
             self._reader = None
-            self.request.unregisterProducer()
-        self.request.finish()
-        self.done()
+            self._unregister()
+        self._end()
+        self._over()
 
-    def _left(self, _: Failure) -> None:
+    def _left(self) -> None:
         """The client's connection is gone."""
         if not self.open:
             return
@@ -148,7 +185,11 @@ class Exchange:
             reader.stopProducing()
         if self._task is not None:
             self._task.cancel()
-        self.done()
+        self._over()
+
+    def _over(self) -> None:
+        done, self.done, self._task = self.done, _nothing, None
+        done()
 
     def _crashed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -156,15 +197,7 @@ class Exchange:
         self._log.failure("request failed", failure=failure)
         if not self.open:
             return
-        if self.request.startedWriting:
-            self.abort()
+        if self.started:
+            self.cut()
         else:
             self.answer(refusal(500, "internal error"))
-
-
-def headers_of(fields: Fields) -> Headers:
-    """``fields`` as Twisted writes them."""
-    headers = Headers()
-    for name, value in fields:
-        headers.addRawHeader(name, value)
-    return headers

@@ -3,8 +3,9 @@
 ::
 
     bytes ─ one whole plain request? ─ an answer that is ready, or can be made so? ─ written, logged; a refresh after it
-              no │                                no │
-                 └───────────────────────────────────┴──→ the ordinary channel, bytes and all, until it is idle again
+              │ no                               │ no
+              │                                  └──→ the straight line of the resource, with the head that was read
+              └──→ the channel takes it apart, as whatever comes until it is idle again
 
 What is not certain is never decided here. An answer is the ordinary path's own (``edge.ready``), and it is used only as
 long as nothing that it was made from has changed.
@@ -15,16 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.tcp import Server
-from twisted.python.failure import Failure
 
 from txstalecache.config.routes import Route, Routes
 from txstalecache.edge.asked import HeadReader, Shape, shape
-from txstalecache.edge.channel import CacheChannel, Phase
-from txstalecache.edge.forwarded import peer_host
+from txstalecache.edge.channel import CacheChannel, Served
+from txstalecache.edge.direct import DirectExchange
+from txstalecache.edge.exchange import Exchange
+from txstalecache.edge.heads import ReceivedRequest
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.ready import Answer, Ready, answer
 from txstalecache.http.entry import Entry
@@ -43,7 +44,7 @@ __all__ = ["FastLane", "LaneChannel"]
 Refresh = Callable[[RequestHead, Route, Key, Entry, tuple[bytes, ...]], None]
 
 
-class _Asked:
+class Asked:
     """A request head as it was last read, and what answered it: the same bytes ask for the same again."""
 
     __slots__ = ("answer", "changes", "head", "key", "purges", "route", "session", "shape", "shelf", "trusted")
@@ -93,8 +94,8 @@ class FastLane:
         self._now = store.now
         self._reader = HeadReader(limits, scheme)
         # Two generations: when the younger is full it becomes the older; what is asked for again is young again.
-        self._young: dict[bytes, _Asked] = {}
-        self._old: dict[bytes, _Asked] = {}
+        self._young: dict[bytes, Asked] = {}
+        self._old: dict[bytes, Asked] = {}
         self._weight = 0
         self._room = min(self.MOST, store.memory.limit * self.PART) / 2
         routes.watch(self._forget)
@@ -105,13 +106,12 @@ class FastLane:
 
     # -- one request ---------------------------------------------------------------------------------------------
 
-    def serve(self, channel: LaneChannel, data: bytes) -> bool:
-        """Answer the request that ``data`` is. False: nothing was done, it is for the ordinary way."""
-        asked = self._young.get(data)
-        if asked is None:
-            asked = self._asked(data)
-            if asked is None:
-                return False
+    def read(self, data: bytes) -> Asked | None:
+        """The request that ``data`` is, no less and no more; None when that is not certain."""
+        return self._young.get(data) or self._asked(data)
+
+    def serve(self, channel: LaneChannel, asked: Asked) -> bool:
+        """Answer what is ``asked``. False: nothing was done."""
         now = self._now()
         found, shelf = asked.answer, asked.shelf
         store = self._store
@@ -151,7 +151,7 @@ class FastLane:
             self._refresh(asked.head, asked.route, asked.key, found.entry, names)
         return True
 
-    def _asked(self, data: bytes) -> _Asked | None:
+    def _asked(self, data: bytes) -> Asked | None:
         """What ``data`` asks for, remembered or read; None when it is not certain."""
         asked = self._old.get(data)
         if asked is None:
@@ -161,7 +161,7 @@ class FastLane:
             route = self._routes.pick(head)
             if not route.plain:
                 return None
-            asked = _Asked(head, route)
+            asked = Asked(head, route)
         if len(data) <= self.HEAD:
             self._weight += self.EACH + 3 * len(data)
             if self._weight > self._room:
@@ -170,7 +170,7 @@ class FastLane:
             self._young[data] = asked
         return asked
 
-    def _find(self, asked: _Asked, now: float) -> Answer | None:
+    def _find(self, asked: Asked, now: float) -> Answer | None:
         """The answer to what was asked, from what is in memory now."""
         asked.answer = asked.shelf = None
         store = self._store
@@ -228,7 +228,7 @@ class FastLane:
         log(
             Record(
                 time=now,
-                client=channel.client,
+                client=channel.client or "-",
                 method=head.method,
                 target=head.target,
                 version=b"HTTP/1.1",
@@ -252,70 +252,28 @@ class LaneChannel(CacheChannel):
     """A channel that offers what comes to a lane first, while nothing else is going on."""
 
     lane: FastLane | None = None
-    _direct: Any = None
-    """The socket, where nothing stands between it and us."""
-    _peer: str | None = None
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        transport: Any = self.transport
-        # Exactly this class: what wraps a transport or encrypts must see every byte.
-        if type(transport) is Server and not transport.TLS and hasattr(transport, "_tempDataLen"):
-            self._direct = transport.getHandle()
-
-    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        self._direct = None
-        super().connectionLost(reason)
+    served: Callable[[Exchange], None] | None = None
+    """Who answers on the channel itself; None: requests become those of ``twisted.web``."""
 
     def dataReceived(self, data: bytes) -> None:
-        if (
-            self.phase is Phase.IDLE
-            and self.lane is not None
-            and not self._received
-            and self.persistent
-            and not self._stalled
-            and self.lane.serve(self, data)
-        ):
-            self._blank_lines = 1
-            self._wait(self._limits.idle)
-            return
+        lane = self.lane
+        if lane is not None and self.vacant:
+            asked = lane.read(data)
+            if asked is not None:
+                if lane.serve(self, asked):
+                    self._blank_lines = 1
+                    self._wait(self._limits.idle)
+                else:
+                    self.take(ReceivedRequest(asked.head))
+                return
         super().dataReceived(data)
 
-    @property
-    def client(self) -> str:
-        """The peer's address, for the log."""
-        peer = self._peer
-        if peer is None:
-            peer = self._peer = peer_host(self._wire.getPeer()).decode("ascii")
-        return peer
+    def opened(self, received: ReceivedRequest) -> Served:
+        # Twisted answers ``*`` by itself.
+        if self.served is None or received.head.target == b"*":
+            return super().opened(received)
+        return DirectExchange(self, self._clock, self.served)
 
     def put(self, head: bytes, body: tuple[bytes, ...], length: int) -> None:
-        """Write ``head`` and ``body``, of ``length`` bytes.
-
-        What the socket takes at once goes without a turn of the reactor; the rest, and everything behind it, takes the
-        transport's way, which tells of a client that takes nothing.
-        """
-        transport: Any = self.transport
-        direct = self._direct
-        # Never past what is waiting already.
-        if direct is None or transport._tempDataLen or transport.dataBuffer or transport.disconnecting:
-            transport.writeSequence([head, *body])
-            return
-        try:
-            if length <= JOINED:
-                data = b"".join((head, *body)) if body else head
-                sent = direct.send(data)
-                if sent < len(data):
-                    transport.write(data[sent:])
-                return
-            sent = direct.sendmsg((head, *body))
-        except OSError:
-            # Full, or gone: the transport finds out which.
-            transport.writeSequence([head, *body])
-            return
-        if sent < len(head) + length:
-            transport.write(b"".join((head, *body))[sent:])
-
-
-#: Up to this many bytes of body are cheaper copied behind the head than written by their places.
-JOINED: Final = 16 * 1024
+        """Write a whole answer, with a body of ``length`` bytes."""
+        self._outlet.put(head, body, length)

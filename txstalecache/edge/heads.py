@@ -13,6 +13,7 @@ from enum import Enum
 from ipaddress import AddressValueError, IPv6Address
 
 from txstalecache.edge.limits import EdgeLimits
+from txstalecache.http.messages import Fields, RequestHead
 
 __all__ = [
     "BodyKind",
@@ -25,8 +26,6 @@ __all__ = [
     "origin_form",
     "served",
 ]
-
-Pairs = list[tuple[bytes, bytes]]
 
 _TCHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _METHOD = re.compile(_TCHAR + rb"{1,32}+")
@@ -69,27 +68,23 @@ class BodyKind(Enum):
     CHUNKED = "chunked"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReceivedRequest:
     """A request head that may go further, and what it says about its connection."""
 
-    method: bytes
-    target: bytes
-    """In origin form, or ``*``."""
-    version: bytes
+    head: RequestHead
+    """Its target in origin form, or ``*``; its fields as they came, with at most one Host, whose value in lower case is
+    the authority; empty where HTTP/1.0 sent none."""
+    version: bytes = b"HTTP/1.1"
     """``HTTP/1.0`` or ``HTTP/1.1``."""
-    fields: Pairs
-    """As they came; at most one Host, whose value is a host."""
-    authority: bytes
-    """The value of Host in lower case; empty where HTTP/1.0 sent none."""
-    kind: BodyKind
-    length: int
+    kind: BodyKind = BodyKind.NONE
+    length: int = 0
     """Bytes of body to come; 0 unless ``kind`` is COUNTED."""
-    persistent: bool
+    persistent: bool = True
     """Whether the connection may carry another request (RFC 9112 §9.3). HTTP/1.0 is not asked."""
-    expects: bool
+    expects: bool = False
     """Whether the client waits for ``100 Continue``."""
-    end: int
+    end: int = 0
     """Where the head ends in what was examined."""
 
 
@@ -113,11 +108,11 @@ def examine(
     lines = block[first:-4].split(b"\r\n") if end - first > 2 else []
     if len(lines) > limits.fields:
         raise Rejected(431, "too many header fields")
-    fields: Pairs = []
+    pairs: list[tuple[bytes, bytes]] = []
     for line in lines:
         name, _, value = line.partition(b":")
-        fields.append((name, value.strip(b" \t")))
-    return _judge(method, target, version, fields, limits, scheme, end)
+        pairs.append((name, value.strip(b" \t")))
+    return _judge(method, target, version, Fields(pairs), limits, scheme, end)
 
 
 def _check_incomplete(data: bytes | bytearray, limits: EdgeLimits, start: int) -> None:
@@ -152,31 +147,25 @@ def _request_line(line: bytes, limits: EdgeLimits) -> tuple[bytes, bytes, bytes]
 
 
 def _judge(
-    method: bytes, target: bytes, version: bytes, fields: Pairs, limits: EdgeLimits, scheme: bytes, end: int
+    method: bytes, target: bytes, version: bytes, fields: Fields, limits: EdgeLimits, scheme: bytes, end: int
 ) -> ReceivedRequest:
-    named: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        name = name.lower()
+    for name in fields.names:
         if b"_" in name and is_decisive(name):
             raise Rejected(400, "ambiguous header field name")
-        named.setdefault(name, []).append(value)
-    host = authority(named.get(b"host", []), version)
+    host = authority(fields.get_all(b"host"), version)
     if limits.hosts is not None and not served(host, limits.hosts):
         raise Rejected(421, "no such host here")
     target = origin_form(method, target, scheme, host)
-    kind, length = body_kind(named.get(b"content-length", []), named.get(b"transfer-encoding", []), version)
+    kind, length = body_kind(fields.get_all(b"content-length"), fields.get_all(b"transfer-encoding"), version)
     if limits.body is not None and length > limits.body:
         raise Rejected(413, "body too large")
-    expects = b"expect" in named
-    if expects and [value.lower() for value in named[b"expect"]] != [b"100-continue"]:
+    expects = b"expect" in fields
+    if expects and [value.lower() for value in fields.get_all(b"expect")] != [b"100-continue"]:
         raise Rejected(417, "expectation not understood")
-    options = {option.strip(b" \t").lower() for value in named.get(b"connection", ()) for option in value.split(b",")}
+    options = {option.strip(b" \t").lower() for value in fields.get_all(b"connection") for option in value.split(b",")}
     return ReceivedRequest(
-        method,
-        target,
+        RequestHead(method, target, fields, scheme, host),
         version,
-        fields,
-        host,
         kind,
         length,
         version == b"HTTP/1.1" and b"close" not in options,

@@ -14,9 +14,7 @@ from typing import Final
 from txstalecache.config.routes import Route
 from txstalecache.edge import respond
 from txstalecache.edge.asked import Shape, shaped
-from txstalecache.edge.exchange import headers_of
-from txstalecache.edge.reasons import reason
-from txstalecache.edge.reply import Reply
+from txstalecache.edge.reply import Reply, head_bytes
 from txstalecache.edge.visit import NOBODY, Outcome, Visit
 from txstalecache.flight.body import Body
 from txstalecache.http import policy
@@ -168,11 +166,8 @@ def answer(
     elif sent:
         return None
     ends = [marker.until for marker in markers if marker is not None]
-    lines = [b"HTTP/1.1 %d %b\r\n" % (reply.status, reason(reply.status))]
-    for name, values in headers_of(reply.fields).getAllRawHeaders():
-        lines += [b"%b: %b\r\n" % (name, value) for value in values]
-    lines.append(b"\r\n")
-    made = Answer(entry, verdict, reply.status, b"".join(lines), pieces, now, until(entry, now, gone, *ends))
+    written = head_bytes(b"HTTP/1.1", reply.status, reply.fields)
+    made = Answer(entry, verdict, reply.status, written, pieces, now, until(entry, now, gone, *ends))
     made.sent = sent
     return made
 

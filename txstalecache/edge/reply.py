@@ -1,18 +1,21 @@
-"""An answer ready to be sent.
+"""An answer ready to be sent, and its head in bytes.
 
 Must not know: why it is the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from txstalecache.edge.reasons import reason
 from txstalecache.flight.body import Body, Segment
 from txstalecache.http.messages import Fields
 
-__all__ = ["WHOLE", "Reply", "refusal"]
+__all__ = ["SERVER", "WHOLE", "Reply", "head_bytes", "refusal"]
+
+#: What we call ourselves. No version: it is of use to attackers only.
+SERVER = b"txstalecache"
 
 WHOLE: tuple[Segment, ...] = ((0, None),)
 
@@ -38,3 +41,14 @@ def refusal(status: int, why: str) -> Reply:
         )
     )
     return Reply(status, fields, Body.of((text,)))
+
+
+def head_bytes(version: bytes, status: int, fields: Fields, more: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
+    """The head on the wire: ``fields`` in their order, then ``more``. Whatever is in them, no line ends early."""
+    pairs = (*fields.pairs, *more)
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+    if not lines.count(b"\n") == lines.count(b"\r") == len(pairs):
+        # Neither the origin's nor a stored field comes this far with a line end in it. If one did: RFC 9110 §5.5.
+        pairs = tuple((b" ".join(name.splitlines()), b" ".join(value.splitlines())) for name, value in pairs)
+        lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+    return b"%b %d %b\r\n%b\r\n" % (version, status, reason(status), lines)

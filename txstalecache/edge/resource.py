@@ -25,7 +25,6 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.http import Request
-from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
@@ -34,24 +33,23 @@ from txstalecache.config.routes import Networks, Route, Routes, within
 from txstalecache.edge import respond
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.fastlane import FastLane
-from txstalecache.edge.forwarded import forwarded, peer_host
+from txstalecache.edge.forwarded import forwarded
+from txstalecache.edge.heads import Rejected
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import addressed, early, meets, prepared
 from txstalecache.edge.reply import refusal
-from txstalecache.edge.upload import request_body
+from txstalecache.edge.twistedweb import TwistedExchange
 from txstalecache.edge.uses import Uses
-from txstalecache.edge.validate import Rejected, request_head
 from txstalecache.edge.visit import NOBODY, Outcome, Visit
 from txstalecache.edge.whole import KeptBody, whole
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.registry import Registry
-from txstalecache.http import conditional, forward, parts, policy, tags
-from txstalecache.http.entry import Entry, MarkerKind
+from txstalecache.http import conditional, forward, policy, tags
+from txstalecache.http.entry import Entry
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
@@ -73,7 +71,8 @@ class CacheResource(Resource):
 
     ``origin`` is an IOrigin, or a URL; ``store`` comes from ``open_store`` and is memory alone when left out. The
     caller owns what it passes in, starts the store, and closes both after the resource. ``log`` is called with one
-    ``Record`` per request; ``tally`` counts them, and is its own when left out. ``reactor`` is Twisted's own when left out. ValueError for a URL that cannot be an origin's.
+    ``Record`` per request; ``tally`` counts them, and is its own when left out. ``reactor`` is Twisted's own when left
+    out. ValueError for a URL that cannot be an origin's.
     """
 
     isLeaf = True
@@ -114,9 +113,17 @@ class CacheResource(Resource):
 
     def render(self, request: Request) -> int:
         """Any method; the answer comes later."""
-        exchange = Exchange(request, self._clock)
-        exchange.run(self._serve(exchange))
+        self.serve(TwistedExchange(request, self._clock))
         return NOT_DONE_YET
+
+    @property
+    def renders(self) -> bool:
+        """Whether ``serve`` is all that ``render`` does."""
+        return type(self).render is CacheResource.render
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer what ``exchange`` asks, now or later."""
+        exchange.run(self._serve(exchange))
 
     def close(self) -> Deferred[None]:
         """Land every flight; requests still waiting get 503. Fires when what the resource owns is closed."""
@@ -124,9 +131,9 @@ class CacheResource(Resource):
         return succeed(None) if self._own_origin is None else self._own_origin.close()
 
     def fast_lane(self, limits: EdgeLimits, scheme: bytes) -> FastLane | None:
-        """What answers hits for connections under ``limits`` before they become requests; None where that would pass
-        somebody's own ``render`` by, or where the store has no memory of its own kind to read from."""
-        if type(self).render is not CacheResource.render or not isinstance(self._store, TieredStore):
+        """What answers hits for connections under ``limits`` before they become exchanges; None where the store has no
+        memory of its own kind to read from."""
+        if not isinstance(self._store, TieredStore):
             return None
         return FastLane(self._store, self._routes, self._refresh, self._clock, self._log, self.tally, limits, scheme)
 
@@ -138,10 +145,9 @@ class CacheResource(Resource):
 
     async def _serve(self, exchange: Exchange) -> None:
         try:
-            head = request_head(exchange.request)
+            head = exchange.head()
         except Rejected as rejected:
-            outcome = Outcome(why=rejected.why)
-            sent = _lines(exchange.request.requestHeaders)
+            outcome, sent = Outcome(why=rejected.why), exchange.fields
             exchange.done = lambda: self._record(exchange, outcome, sent)
             exchange.answer(refusal(rejected.status, rejected.why))
             return
@@ -152,7 +158,7 @@ class CacheResource(Resource):
         if forward.looped(head):
             self._refuse(visit, 508, "loop")
             return
-        body = request_body(exchange.request)
+        body = exchange.body()
         if body is not None and not await self._read(visit, body):
             # What a body says is not in the key.
             await self._alone(visit, Pass("body" if head.method in route.rules.methods else "method"), body)
@@ -188,7 +194,7 @@ class CacheResource(Resource):
                 self._hook_failures.failure("the key hook of {route} failed", route=route.name)
                 await self._alone(visit, Pass("hook"), visit.body)
                 return True
-        trusted = within(getattr(visit.exchange.request.client, "host", None), route.trusted)
+        trusted = within(visit.exchange.client, route.trusted)
         if trusted and meets(head, route.bypass):
             await self._alone(visit, Pass("bypass"), visit.body)
             return True
@@ -204,8 +210,6 @@ class CacheResource(Resource):
     async def _act(self, visit: Visit, found: Found) -> None:
         now = self._store.now()
         verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now)
-        if isinstance(verdict, Miss | Pass) and parts.single(visit.head):
-            verdict = await self._part(visit, found, verdict)
         visit.outcome.verdict = type(verdict).__name__.lower()
         visit.outcome.why = verdict.why
         if isinstance(verdict, Miss) and found.entry is None and found.vary:
@@ -234,22 +238,6 @@ class CacheResource(Resource):
             case _:
                 assert_never(verdict)
 
-    async def _part(self, visit: Visit, whole: Found, verdict: Miss | Pass) -> Verdict:
-        """The whole is not here: ``Fresh`` when the part that is asked for is, else ``verdict``."""
-        head, rules, marker = visit.head, visit.route.rules, whole.marker
-        if isinstance(verdict, Pass) and not verdict.store:
-            return verdict
-        visit.part = rules.ranges is Ranges.PART or (marker is not None and marker.kind is MarkerKind.LONG)
-        place = parts.beside(visit.key)
-        found = self._store.peek(place, head)
-        if found is None:
-            found = await self._store.lookup(place, head)
-        entry = found.entry
-        if entry is None or parts.cut(head, entry.fields, entry.length) is None:
-            return verdict
-        there = policy.judge(head, entry, None, rules, self._store.now())
-        return there if isinstance(there, Fresh) else verdict
-
     async def _join(self, visit: Visit, plan: Plan, forced: bool) -> None:
         """Wait for a shared fetch, among those whom its answer suits."""
         if forced:
@@ -268,7 +256,6 @@ class CacheResource(Resource):
             visit.outcome.wait += self._clock.seconds() - since
             if not isinstance(landing, Regroup):
                 break
-            visit.part = visit.part or landing.part
             plans.append(replace(self._shared(visit, entry, conditions, landing.names), began_after=began_after))
         else:
             landing = Alone("vary")
@@ -288,10 +275,9 @@ class CacheResource(Resource):
         """Ask the origin for this client only, with all that it said."""
         visit.outcome.verdict, visit.outcome.why, visit.outcome.role = "pass", verdict.why, "alone"
         visit.outcome.collapsed = collapsed
-        head = visit.head
-        asking = visit.exchange.request
-        trusted = within(getattr(asking.client, "host", None), self._trusted_proxies)
-        fields = addressed(visit.route, forwarded(forward.alone(head), asking, trusted))
+        head, client = visit.head, visit.exchange.client
+        trusted = within(client, self._trusted_proxies)
+        fields = addressed(visit.route, forwarded(forward.alone(head), client, head.scheme, trusted))
         fields, visit.outcome.trace = passed_on(fields)
         fetch = replace(head, fields=fields)
         plan = Plan(
@@ -362,9 +348,6 @@ class CacheResource(Resource):
         """A fetch that anybody with the same key may share: it says nothing about who asks."""
         rules, head = visit.route.rules, visit.head
         keyed = rules.keyed_fields.union(names)
-        part = visit.part and entry is None
-        if part:
-            keyed |= {b"range"}
         if visit.body is not None:
             conditions = Fields()  # RFC 9110 §13.1: of another method they mean something else
         fields = addressed(visit.route, forward.shared(head, keyed, conditions))
@@ -384,7 +367,6 @@ class CacheResource(Resource):
             conditions=conditions,
             names=names,
             informational=visit.exchange.inform,
-            part=part,
         )
 
     def _origin_of(self, route: Route) -> IOrigin | None:
@@ -405,7 +387,6 @@ class CacheResource(Resource):
         template = self._routes.pick(asked).template
         key = template.key(asked)
         self._store.discard(key)
-        self._store.discard(parts.beside(key))
         self.registry.invalidate(key)
         if template.fields or template.cookies or template.needs_body:
             # Other clients' requests for the same target have other keys.
@@ -442,14 +423,14 @@ class CacheResource(Resource):
             self._log(record)
 
     def _record(self, exchange: Exchange, outcome: Outcome, fields: Fields) -> None:
-        request, duration = exchange.request, self._clock.seconds() - exchange.began
+        duration = self._clock.seconds() - exchange.began
         self.recorded(
             Record(
                 time=self._store.now() - duration,
-                client=peer_host(request.client).decode("ascii"),
-                method=request.method,
-                target=request.uri,
-                version=request.clientproto,
+                client=exchange.client or "-",
+                method=exchange.method,
+                target=exchange.target,
+                version=exchange.version,
                 host=_first(fields, b"host") or b"",
                 status=exchange.status,
                 sent=exchange.sent,
@@ -462,7 +443,7 @@ class CacheResource(Resource):
                 age=outcome.age,
                 wait=outcome.wait,
                 duration=duration,
-                scheme=b"https" if request.isSecure() else b"http",
+                scheme=exchange.scheme,
                 collapsed=outcome.collapsed,
                 trace=outcome.trace or TraceContext.read(fields.get_all(b"traceparent")),
             )
@@ -472,7 +453,3 @@ class CacheResource(Resource):
 def _first(fields: Fields, name: bytes) -> bytes | None:
     values = fields.get_all(name)
     return values[0] if values else None
-
-
-def _lines(headers: Headers) -> Fields:
-    return Fields((name, value) for name, values in headers.getAllRawHeaders() for value in values)

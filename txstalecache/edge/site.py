@@ -16,10 +16,12 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from txstalecache.edge.channel import CacheChannel, CacheRequest, canned
+from txstalecache.edge.channel import CacheChannel, canned
+from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.fastlane import FastLane, LaneChannel
 from txstalecache.edge.limits import EdgeLimits, connection_cap
 from txstalecache.edge.resource import CacheResource
+from txstalecache.edge.twistedweb import CacheRequest
 from txstalecache.observe.accesslog import Record
 
 __all__ = ["CacheSite"]
@@ -41,6 +43,7 @@ class _Channel(LaneChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self.served = self.site.served
         self.lane = self.site.lane(self._scheme)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -94,10 +97,19 @@ class CacheSite(Site):
             channel.persistent = False
         return channel  # type: ignore[no-any-return]
 
+    @property
+    def served(self) -> Callable[[Exchange], None] | None:
+        """Who answers requests without ``twisted.web`` in between; None where that would pass somebody's own
+        ``render`` or request class by."""
+        resource: object = self.resource
+        if not isinstance(resource, CacheResource) or not resource.renders or self.requestFactory is not CacheRequest:
+            return None
+        return resource.serve
+
     def lane(self, scheme: bytes) -> FastLane | None:
         """What answers hits for a connection that carries ``scheme``."""
         resource: object = self.resource
-        if not self._fast or not isinstance(resource, CacheResource) or self.requestFactory is not CacheRequest:
+        if not self._fast or self.served is None or not isinstance(resource, CacheResource):
             return None
         if scheme not in self._lanes:
             self._lanes[scheme] = resource.fast_lane(self.limits, scheme)

@@ -1,4 +1,4 @@
-"""A request body on its way to the origin, as it arrives or from where Twisted has put it.
+"""A request body on its way to the origin, as it arrives.
 
 Must not know: caching, HTTP semantics.
 """
@@ -6,16 +6,13 @@ Must not know: caching, HTTP semantics.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IConsumer, IPushProducer
-from twisted.web.client import FileBodyProducer
-from twisted.web.http import Request
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
-__all__ = ["StreamedUpload", "request_body"]
+__all__ = ["StreamedUpload"]
 
 
 @implementer(IBodyProducer, IPushProducer)
@@ -101,36 +98,3 @@ class StreamedUpload:
                 done.callback(None)
         else:
             self._resume()
-
-
-@implementer(IBodyProducer)
-class SpooledUpload(FileBodyProducer):
-    """A body that a foreign ``Site`` has already read whole. The file stays the request's, which closes it."""
-
-    def __init__(self, content: BinaryIO, length: int) -> None:
-        super().__init__(_Unclosed(content))
-        self.length = length
-
-
-class _Unclosed:
-    """A file as ``FileBodyProducer`` uses one, whose closing is somebody else's."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
-
-    def close(self) -> None:
-        pass
-
-
-def request_body(request: Request) -> IBodyProducer | None:
-    """The body that came, or is coming, with ``request``; None when there is none."""
-    upload: StreamedUpload | None = getattr(request, "upload", None)
-    if upload is not None:
-        return upload
-    content = request.content
-    if content is None:
-        return None
-    length = content.seek(0, 2)
-    content.seek(0)
-    announced = request.requestHeaders.hasHeader(b"Content-Length") and request.method not in (b"GET", b"HEAD")
-    return SpooledUpload(content, length) if length or announced else None
