@@ -5,14 +5,16 @@ Must not know: routes, the file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from txstalecache.config.schema import Policy
 from txstalecache.config.toml import UpstreamPlan
+from txstalecache.origin.address import Address as ServerAddress
 from txstalecache.origin.balance import Chooser, by_hash, least_connections, round_robin
 from txstalecache.origin.group import Address, Member, OriginGroup
 from txstalecache.origin.health import Health, HealthCheck
-from txstalecache.origin.http import HttpOrigin
+from txstalecache.origin.http import HttpOrigin, client_endpoint
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.origin.tls import TLS
 
@@ -34,49 +36,49 @@ def open_upstream(reactor: Any, plan: UpstreamPlan) -> IOrigin:
         client_certificate=values["client_certificate"],
     )
 
-    def server(url: str, connections: int, idle: float = 4.0) -> HttpOrigin:
+    def server(url: str) -> HttpOrigin:
         return HttpOrigin(
             reactor,
             url,
-            max_connections=connections,
+            max_connections=values["max_connections"],
             queue=values["queue"],
             queue_wait=values["queue_wait"],
-            idle=idle,
             tls=tls if url.startswith("https:") else None,
         )
 
-    host = None if values["host"] is None else values["host"].encode("idna")
     address = Address(
-        host=host,
+        host=None if values["host"] is None else values["host"].encode("idna"),
         strip_prefix=(values["strip_prefix"] or "").encode("latin-1", "replace"),
         add_prefix=(values["add_prefix"] or "").encode("latin-1", "replace"),
     )
-    path = values["health_path"]
-    if len(plan.servers) == 1 and address == Address() and path is None:
-        return server(plan.servers[0][0], values["max_connections"])
-    members, checks = [], []
+    if len(plan.servers) == 1 and address == Address() and values["health_path"] is None:
+        return server(plan.servers[0][0])
     # All are made before anything runs: a file that cannot be read leaves nothing behind.
-    origins = [(url, weight, server(url, values["max_connections"])) for url, weight in plan.servers]
-    for url, weight, origin in origins:
-        health = Health(reactor, url, values["max_fails"], values["fail_timeout"])
-        members.append(Member(url, origin, health, weight))
-        if path is not None:
-            asked = server(url, 1, idle=0.0)
-            checks.append(
-                HealthCheck(
-                    reactor,
-                    asked,
-                    path,
-                    host or asked.address.authority,
-                    health.checked,
-                    values["health_interval"],
-                    values["health_timeout"],
-                )
-            )
+    members = [
+        Member(url, server(url), Health(reactor, url, values["max_fails"], values["fail_timeout"]), weight)
+        for url, weight in plan.servers
+    ]
+    checks = [] if values["health_path"] is None else _checks(reactor, members, tls, address.host, values)
     return OriginGroup(
         members,
         choose=_CHOOSERS[plan.policy],
         retry=values["retry"],
+        fail_statuses=values["fail_statuses"],
         address=address,
         closing=[check.close for check in checks],
     )
+
+
+def _checks(
+    reactor: Any, members: Sequence[Member], tls: TLS, host: bytes | None, values: Mapping[str, Any]
+) -> list[HealthCheck]:
+    # Late: treq takes its time to load, and only who checks has use for it.
+    from txstalecache.origin.probe import Probe
+
+    checks = []
+    for member in members:
+        where = ServerAddress.parse(member.name)
+        probe = Probe(reactor, client_endpoint(reactor, where, tls), values["health_path"], host or where.authority)
+        interval, timeout = values["health_interval"], values["health_timeout"]
+        checks.append(HealthCheck(reactor, probe, member.health.checked, interval, timeout))
+    return checks

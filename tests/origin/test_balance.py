@@ -137,19 +137,61 @@ def test_when_none_is_well_all_are_tried() -> None:
     assert group.asked == [2, 2]
 
 
+def test_answers_that_count_as_failures_take_a_server_out_and_any_other_answer_starts_over() -> None:
+    group = Group(retry=False, fail_statuses=frozenset({503}))
+    bad, good = group.origins
+    for number, status in enumerate([503, 404, 503, 503]):
+        for _ in range(2):
+            group.fetch("GET", "/")
+        assert group.members[0].health.well
+        bad.answer(number, status)
+        good.answer(number)
+    assert not group.members[0].health.well
+    for _ in range(4):
+        group.fetch("GET", "/")
+    assert group.asked == [4, 8]
+
+
+def test_the_last_server_is_asked_however_it_fails() -> None:
+    group = Group(retry=False, fail_statuses=frozenset({503}))
+    for _ in range(10):
+        before = group.asked
+        group.fetch("GET", "/")
+        chosen = 0 if group.asked[0] > before[0] else 1
+        group.origins[chosen].answer(before[chosen], 503)
+    assert not any(member.health.well for member in group.members)
+    assert sum(group.asked) == 10 and min(group.asked) >= 4
+
+
+def test_what_is_idempotent_and_has_no_body_is_sent_again() -> None:
+    for method, times in (("OPTIONS", 2), ("DELETE", 2), ("POST", 1), ("PATCH", 1)):
+        group = Group()
+        group.fetch(method, "/")
+        group.origins[group.asked.index(1)].fail(0, Fault.RESET)
+        assert sum(group.asked) == times, method
+
+
 def test_a_health_check_takes_a_server_out_and_brings_it_back() -> None:
-    clock, origin, said = Clock(), HeldOrigin(), list[bool]()
-    check = HealthCheck(clock, origin, "/up", b"h", said.append, 5.0, 2.0)
-    origin.answer(0, 200)
-    for number, status in ((1, 500), (2, 503), (3, 204)):
+    clock, said, asked = Clock(), list[bool](), list[Deferred[bool]]()
+
+    async def ask() -> bool:
+        asked.append(Deferred())
+        return await asked[-1]
+
+    check = HealthCheck(clock, ask, said.append, 5.0, 2.0)
+    asked[0].callback(True)
+    for number, good in ((1, False), (2, False), (3, True)):
         clock.advance(5)
-        origin.answer(number, status)
+        asked[number].callback(good)
     assert said == [True, False, True]  # one bad answer alone says nothing
     clock.advance(5)
-    origin.fail(4, Fault.TIMEOUT)
+    asked[4].errback(OSError("refused"))
     clock.advance(5)
+    clock.advance(2)  # no answer in time
+    assert said == [True, False, True, False]
+    clock.advance(3)
     check.close()
-    assert origin.cancelled == [5]
+    assert len(asked) == 7 and said == [True, False, True, False]
     assert not clock.getDelayedCalls()
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "condition",
     "count",
     "each",
+    "failures",
     "field_name",
     "fields",
     "host_names",
@@ -232,6 +233,12 @@ def statuses(value: object) -> dict[int, float]:
         except ValueError as error:
             raise ValueError(f"{status}: {error}") from None
     return found
+
+
+def failures(value: object) -> frozenset[int]:
+    """A list of statuses from 500 to 599; may be empty."""
+    status = count(500, 599)
+    return frozenset(status(one) for one in (value if isinstance(value, list) else [value]))
 
 
 def upstream_url(value: object) -> str:

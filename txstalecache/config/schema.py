@@ -280,7 +280,7 @@ UPSTREAM = Table(
             "Answers that count as failures, beside none at all; ``[]`` for none.",
         ),
         Item("fail_timeout", read.positive, "10s", "For how long it is left alone."),
-        Item("retry", read.boolean, True, "Send an idempotent request without body that got no answer to one other server."),
+        Item("retry", read.boolean, True, "Send an idempotent request without body that got no answer to one other."),
         Item("health_path", _path, None, "Asked regularly; what is not 2xx or 3xx takes the server out.", "not asked"),
         Item("health_interval", read.positive, "5s", "How often."),
         Item("health_timeout", read.positive, "2s", "For how long an answer is waited for."),

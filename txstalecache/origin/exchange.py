@@ -26,7 +26,7 @@ __all__ = ["Exchange"]
 MAX_INFORMATIONAL = 32
 
 #: Requests that may be sent again when an idle connection turns out to be dead (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
 _EMPTY = ResponseHead(0, None)  # type: ignore[arg-type]
 
@@ -116,7 +116,7 @@ class Exchange:
             and not self._informational
             and not self._buffer
             and self.request.body is None
-            and self.request.head.method in _IDEMPOTENT
+            and self.request.head.method in IDEMPOTENT
         )
 
     def start(self, connection: Connection) -> None:

@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from txstalecache.http.messages import RequestHead
 from txstalecache.origin.balance import Balanced, Chooser, round_robin
+from txstalecache.origin.exchange import IDEMPOTENT
 from txstalecache.origin.health import Health
 from txstalecache.origin.http import HttpOrigin
 from txstalecache.origin.interfaces import Fault, IOrigin, IOriginResponse, OriginError, OriginRequest
@@ -74,9 +75,10 @@ class Member:
 
 @implementer(IOrigin)
 class OriginGroup:
-    """An IOrigin over ``members``, which it owns. A GET or HEAD without body that got no answer from one is sent to one
-    other, if there is one, unless ``retry`` is False; nothing else is ever sent twice. When no member is well, all are
-    tried: better a chance than none. ``closing`` are called when the group is closed."""
+    """An IOrigin over ``members``, which it owns. An idempotent request without body that got no answer from one is
+    sent to one other, if there is one, unless ``retry`` is False; nothing else is ever sent twice. No answer, and an
+    answer with one of ``fail_statuses``, counts against its member. When no member is well, all are tried: better a
+    chance than none. ``closing`` are called when the group is closed."""
 
     def __init__(
         self,
@@ -84,6 +86,7 @@ class OriginGroup:
         *,
         choose: Chooser = round_robin,
         retry: bool = True,
+        fail_statuses: frozenset[int] = frozenset(),
         address: Address = Address(),
         closing: Sequence[Callable[[], Any]] = (),
     ) -> None:
@@ -92,6 +95,7 @@ class OriginGroup:
         self.members = tuple(members)
         self._choose = choose
         self._retry = retry
+        self._fail_statuses = fail_statuses
         self._address = address
         self._plain = address == Address()
         self._closing = tuple(closing)
@@ -107,8 +111,8 @@ class OriginGroup:
         try:
             return await self._ask(first, request)
         except OriginError as error:
-            idempotent = request.head.method in (b"GET", b"HEAD") and request.body is None
-            if not (self._retry and idempotent and error.fault in _ELSEWHERE and len(self.members) > 1):
+            repeatable = request.head.method in IDEMPOTENT and request.body is None
+            if not (self._retry and repeatable and error.fault in _ELSEWHERE and len(self.members) > 1):
                 raise
         return await self._ask(self._next(request, (first,)), request)
 
@@ -119,7 +123,10 @@ class OriginGroup:
             if error.fault in _ITS_OWN:
                 member.health.failed()
             raise
-        member.health.succeeded()
+        if response.head.status in self._fail_statuses:
+            member.health.failed()
+        else:
+            member.health.succeeded()
         return response
 
     def _next(self, request: OriginRequest, tried: Sequence[Member]) -> Member:

@@ -5,16 +5,13 @@ Must not know: which server is asked next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-
-from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.origin.interfaces import Deadlines, IOrigin, IOriginResponse, OriginError, OriginRequest
 
 __all__ = ["Health", "HealthCheck"]
 
@@ -39,11 +36,11 @@ class Health:
         return self._checked and self._clock.seconds() >= self._until
 
     def succeeded(self) -> None:
-        """It gave an answer."""
+        """It gave an answer, and not one of those that count as failures."""
         self._fails = 0
 
     def failed(self) -> None:
-        """It gave none."""
+        """It gave none, or one that counts as a failure."""
         self._fails += 1
         if self._fails >= self._max_fails:
             if self.well:
@@ -60,25 +57,23 @@ class Health:
 
 
 class HealthCheck:
-    """Asks ``origin`` for ``path`` every ``interval`` seconds, and tells ``health``. Two bad answers in a row count."""
+    """Calls ``ask`` every ``interval`` seconds, and tells ``health`` what comes of it within ``timeout`` seconds. Two
+    bad answers in a row count."""
 
     _log = Logger()
 
     def __init__(
         self,
-        clock: Any,
-        origin: IOrigin,
-        path: str,
-        host: bytes,
+        clock: IReactorTime,
+        ask: Callable[[], Coroutine[Any, Any, bool]],
         health: Callable[[bool], None],
         interval: float,
         timeout: float,
     ) -> None:
-        self._origin = origin
-        head = RequestHead(b"GET", path.encode("latin-1", "replace"), Fields([(b"Host", host)]), b"http", host)
-        deadlines = Deadlines(connect=timeout, first_byte=timeout, between_bytes=timeout, total=timeout)
-        self._request = OriginRequest(head, deadlines=deadlines)
+        self._clock = clock
+        self._how = ask
         self._health = health
+        self._timeout = timeout
         self._bad = 0
         self._asking: Deferred[None] | None = None
         self._loop = LoopingCall(self._ask)
@@ -86,27 +81,21 @@ class HealthCheck:
         self._loop.start(interval, now=True).addErrback(lambda failure: self._log.failure("health check", failure))
 
     def _ask(self) -> Deferred[None]:
-        self._asking = Deferred.fromCoroutine(self._answered())
+        asked = Deferred.fromCoroutine(self._how()).addTimeout(self._timeout, self._clock)
+        # What goes wrong with the question is the answer.
+        self._asking = asked.addErrback(lambda failure: False).addCallback(self._answered)
         return self._asking
 
-    async def _answered(self) -> None:
-        try:
-            response: IOriginResponse = await self._origin.fetch(self._request)
-        except OriginError:
-            good = False
-        except CancelledError:
+    def _answered(self, good: bool) -> None:
+        if not self._loop.running:
             return
-        else:
-            good = 200 <= response.head.status < 400
-            response.abort()
         self._bad = 0 if good else self._bad + 1
         if good or self._bad > 1:
             self._health(good)
 
-    def close(self) -> Deferred[None]:
+    def close(self) -> None:
         """Ask no more."""
         if self._loop.running:
             self._loop.stop()
         if self._asking is not None:
             self._asking.cancel()
-        return self._origin.close()

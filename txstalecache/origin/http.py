@@ -119,7 +119,7 @@ class HttpOrigin(PooledOrigin):
             raise ValueError(f"origin {url!r}: TLS options need https://")
         super().__init__(
             reactor,
-            _endpoint(reactor, address, tls or TLS()),
+            client_endpoint(reactor, address, tls or TLS()),
             address.authority,
             secure=secure,
             max_connections=max_connections,
@@ -129,7 +129,8 @@ class HttpOrigin(PooledOrigin):
         )
 
 
-def _endpoint(reactor: Any, address: Address, tls: TLS) -> IStreamClientEndpoint:
+def client_endpoint(reactor: Any, address: Address, tls: TLS) -> IStreamClientEndpoint:
+    """The way to ``address``. ValueError, in one line, for a TLS file that cannot be used."""
     endpoint: IStreamClientEndpoint
     if address.scheme == "unix":
         return UNIXClientEndpoint(reactor, address.path, timeout=_ENDPOINT_TIMEOUT)

@@ -1,0 +1,63 @@
+"""Certificates made for one test: an authority, and what it signs for servers and clients."""
+
+from __future__ import annotations
+
+import datetime
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+__all__ = ["Authority"]
+
+
+class Authority:
+    """A private authority in ``directory``; ``path`` is the PEM of its certificate."""
+
+    def __init__(self, directory: Path, name: str = "authority") -> None:
+        self._directory = directory
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        made = (
+            self._builder(self._name, self._key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.path = directory / f"{name}.pem"
+        self.path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+
+    def issue(self, *names: str) -> tuple[Path, Path]:
+        """A certificate for ``names`` (host names or addresses): the paths of both it and its key in one PEM, and of
+        the key alone."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        alternatives: list[x509.GeneralName] = [
+            x509.IPAddress(ip_address(one)) if one[0].isdigit() else x509.DNSName(one) for one in names
+        ]
+        made = (
+            self._builder(subject, key)
+            .add_extension(x509.SubjectAlternativeName(alternatives), False)
+            .sign(self._key, hashes.SHA256())
+        )
+        secret = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        paths = self._directory / f"{names[0]}.both.pem", self._directory / f"{names[0]}.key.pem"
+        paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM) + secret)
+        paths[1].write_bytes(secret)
+        return paths
