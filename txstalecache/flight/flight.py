@@ -414,7 +414,7 @@ class Flight:
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         collapsed = not own or len(self.waiters) > 1
         seats = [(waiter, self._seat(waiter, collapsed)) for waiter in self.waiters]
-        if self._lease is not None and not withheld and status not in ERRORS and plan.fetch.method == b"GET":
+        if self._lease is not None and not withheld and plan.fetch.method == b"GET" and status not in {206, *ERRORS}:
             self._lease.when_watched(self._pass_on)
         wanted = self._storing or bool(self.body.readers) or any(isinstance(seat, Attached) for _, seat in seats)
         if wanted:
