@@ -134,7 +134,7 @@ def test_the_core_is_pure(path: Path) -> None:
 
 
 #: What imports txredisapi, and txredisapi the reactor: to be imported late.
-LATE = {"txstalecache.store.redis", "txstalecache.store.tracking"}
+LATE = {f"txstalecache.store.{name}" for name in ("connections", "redis", "tracking", "wire")}
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.support.redis import RedisServer
 from txstalecache.http.entry import Marker, MarkerKind
 from txstalecache.store import StoreService
 from txstalecache.store.interfaces import NOTHING, Found, Purpose
-from txstalecache.store.redis import Limits
+from txstalecache.store.limits import Limits
 
 #: What a machine that is busy with other things may add, in seconds.
 SLACK = 0.7
@@ -124,6 +125,23 @@ async def test_a_server_that_hangs_costs_one_read_time_limit_and_then_nothing(
     await hits_again(backend)
     assert (said.count("is not available"), said.count("is back")) == (1, 1)
     lease.release()
+
+
+@async_test
+async def test_a_process_that_was_busy_does_not_blame_the_server(
+    shared_redis: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    one.store.put(key(), entry(one.store.now()), 15)
+    await one.store.flush()
+    for _ in range(3):
+        # Asked and answered, and nobody had time to read it.
+        asked = [two.store.lookup(key(), get()) for _ in range(10)]
+        await pause(0)
+        time.sleep(0.6)
+        assert all(found.entry is not None for found in await gatherResults(asked))
+        two.memory.clear()
+    assert said.count("is not available") == 0
 
 
 @async_test

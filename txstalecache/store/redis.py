@@ -1,4 +1,4 @@
-"""The connections to Redis: txredisapi's factories and parser, with our time limits, handshake and circuit breaker.
+"""Redis, or the knowledge that it is not to be had: a circuit breaker, probes, and two kinds of connections.
 
 Commands of one batch go out in one write and answer one Deferred. Reads and writes have a connection each (reads as
 many as configured), so that a hit does not queue behind a large body on its way out; what is written stays in order.
@@ -8,251 +8,26 @@ Import this module late: txredisapi imports the reactor. Must not know: what is 
 
 from __future__ import annotations
 
-import random
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import cast
 
-import hiredis
-import txredisapi
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from txstalecache.observe.histogram import Histogram
 from txstalecache.store.address import Address
 from txstalecache.store.breaker import Breaker
 from txstalecache.store.clock import FleetClock
+from txstalecache.store.connections import Connections, Watched
 from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.layout import Layout
+from txstalecache.store.limits import Limits
 from txstalecache.store.remote import Command, Refused, Unavailable
 from txstalecache.store.scripts import ALL
+from txstalecache.store.wire import Wire
 
-__all__ = ["Connections", "Limits", "RedisClient", "Wire"]
-
-
-#: As hiredis spells it.
-_Words = tuple[str | int | float | bytes | memoryview]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Time limits in seconds, sizes in bytes."""
-
-    connect: float = 1.0
-    read: float = 0.25
-    write: float = 1.0
-    """Also how long a connection may leave anything unanswered before it is given up."""
-    probe: float = 1.0
-    """Between looks whether an unavailable Redis is back."""
-    clock: float = 30.0
-    """Between measurements of Redis' time."""
-    waiting: int = 64 * 1024 * 1024
-    """What may wait to be written; more is dropped."""
-    retry: float = 1.0
-    """The longest pause between attempts to connect."""
-
-
-class _Batch:
-    """Commands sent together and what came back so far."""
-
-    __slots__ = ("done", "replies", "sent", "want")
-
-    def __init__(self, want: int, done: Deferred[list[object]], sent: float) -> None:
-        self.want = want
-        self.done = done
-        self.replies: list[object] = []
-        self.sent = sent
-
-    @property
-    def answered(self) -> bool:
-        return self.want == len(self.replies)
-
-
-class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
-    """One connection. Usable (txredisapi's "connected") once the server has answered the handshake."""
-
-    def __init__(self, owner: Connections) -> None:
-        # The handshake is ours: a failed AUTH or SELECT in txredisapi's own ends reconnecting for ever (its #146).
-        super().__init__(charset=None, convertNumbers=False)
-        self.owner = owner
-        self.usable = False
-        self._refused = False
-        self._heard = owner.client.clock.seconds()
-        """When something last came from there."""
-        self._batches: deque[_Batch] = deque()
-
-    def connectionMade(self) -> None:
-        self.owner.live.add(self)
-        self.send(self.owner.handshake(), self.owner.client.limits.write).addCallbacks(self._greeted, self._dismissed)
-
-    def _greeted(self, replies: list[object]) -> None:
-        refused = next((reply for reply in replies if isinstance(reply, Refused)), None)
-        if refused is not None:
-            self._refuse(f"refused: {refused}")
-            return
-        if self.owner.client.address.sentinels and not _is_master(replies):
-            # What the Sentinels say is a moment old: it may have stepped down since.
-            self._refuse("not the master any longer")
-            return
-        txredisapi.RedisProtocol.connectionMade(self)
-        self.usable = True
-        self.owner.greeted(self, replies)
-
-    def _dismissed(self, failure: Failure) -> None:
-        if self in self.owner.live:  # else it is lost, and its loss says why
-            self._refuse("no answer to the handshake")
-
-    def _refuse(self, why: str) -> None:
-        self._refused = True
-        self.transport.abortConnection()
-        self.owner.unusable(why)
-
-    def connectionLost(self, why: Failure) -> None:
-        self.owner.live.discard(self)
-        if not self.usable and not self._refused:
-            # Most likely TLS: what is wrong with a certificate is known only after "connecting" has succeeded.
-            self.owner.unusable(f"connection lost at once: {why.getErrorMessage() or why.value!r}")
-        was, self.usable = self.usable, False
-        super().connectionLost(why)
-        if was:
-            self.owner.lost(self)
-        batches, self._batches = self._batches, deque()
-        for batch in batches:
-            if not batch.done.called:
-                batch.done.errback(Unavailable("connection lost"))
-
-    def send(self, commands: Sequence[Command], limit: float) -> Deferred[list[object]]:
-        """Write ``commands`` at once; fires with as many replies, or fails with Unavailable after ``limit`` seconds."""
-        client = self.owner.client
-        # Cancelled or late, a batch keeps its place in the queue: its replies still come.
-        batch = _Batch(len(commands), Deferred(), client.clock.seconds())
-        self._batches.append(batch)
-        self.transport.write(b"".join([hiredis.pack_command(cast("_Words", tuple(command))) for command in commands]))
-        client.deadlines.add(limit, lambda: self._late(batch, limit))
-        return batch.done
-
-    def _late(self, batch: _Batch, limit: float) -> None:
-        if batch.answered or batch not in self._batches:
-            return
-        client = self.owner.client
-        longest, now = client.limits.write, client.clock.seconds()
-        quiet = now - max(batch.sent, self._heard)
-        if limit < longest and not batch.done.called:
-            batch.done.errback(Unavailable("no answer in time"))
-            client.hangs()
-        if quiet < longest - Deadlines.TICK:
-            # What is large takes its time on a slow line: as long as answers come, it goes on.
-            client.deadlines.add(longest - quiet, lambda: self._late(batch, longest))
-            return
-        # Nothing for this long: what answers later is not worth having, and a hung connection is not a connection.
-        if not batch.done.called:
-            batch.done.errback(Unavailable("no answer in time"))
-        client.gives_up()
-        self.transport.abortConnection()
-
-    def dataReceived(self, data: bytes, unpause: bool = False) -> None:
-        reader = self._reader
-        self._heard = self.owner.client.clock.seconds()
-        try:
-            reader.feed(data)
-            reply = reader.gets()
-            while reply is not False:
-                self.replyReceived(reply)
-                reply = reader.gets()
-        except Exception as error:  # whatever the parser makes of rubbish, MemoryError included
-            self._refuse(f"not a Redis answer: {type(error).__name__}")
-
-    def replyReceived(self, reply: object) -> None:
-        if not self._batches:
-            raise txredisapi.InvalidResponse("a reply nobody asked for")
-        self.owner.client.answers()
-        batch = self._batches[0]
-        batch.replies.append(Refused(str(reply)) if isinstance(reply, Exception) else reply)
-        if batch.answered:
-            self._batches.popleft()
-            self.owner.client.latency.add(self._heard - batch.sent)
-            if not batch.done.called:
-                batch.done.callback(batch.replies)
-
-
-class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
-    """Keeps connections up, for ever: pauses between attempts stay short, and nothing but ``disconnect`` ends it."""
-
-    def __init__(self, client: RedisClient, size: int, protocol: Callable[[Connections], Wire] = Wire) -> None:
-        super().__init__(None, None, size, charset=None, convertNumbers=False)
-        self.client = client
-        self.live: set[Wire] = set()
-        self.usable: list[Wire] = []
-        self._protocol = protocol
-        self._turn = 0
-        # Nobody waits for the first complete pool, but its failure would be logged as unhandled.
-        self.deferred.addErrback(lambda failure: None)
-
-    def stopTrying(self) -> Deferred[None]:
-        return succeed(None)
-
-    def retryDelay(self, attempt: int) -> float:
-        return float(min(self.client.limits.retry, 0.05 * 2 ** min(attempt, 10)) * random.uniform(0.7, 1.0))
-
-    def buildProtocol(self, addr: object) -> Wire:
-        wire = self._protocol(self)
-        # txredisapi's own pool is not used: it keeps lost connections in its queue until somebody asks for one.
-        wire.factory = self
-        return wire
-
-    def handshake(self) -> list[Command]:
-        """What a new connection says first."""
-        return self.client.greeting()
-
-    def greeted(self, wire: Wire, replies: list[object]) -> None:
-        """``wire`` may be used."""
-        self.usable.append(wire)
-        self.client.came(self, wire)
-
-    def lost(self, wire: Wire) -> None:
-        """``wire`` may not be used any longer."""
-        if wire in self.usable:
-            self.usable.remove(wire)
-        self.client.went(self, wire)
-
-    def unusable(self, why: str) -> None:
-        """A connection was made and cannot be used."""
-        self.client.failed(why)
-
-    def pick(self) -> Wire | None:
-        """Any usable connection, in turn."""
-        if not self.usable:
-            return None
-        self._turn += 1
-        return self.usable[self._turn % len(self.usable)]
-
-    def close(self) -> Deferred[None]:
-        """Close all connections at once: a server that hangs would not let go of those with something unsent."""
-        for wire in list(self.live):
-            wire.transport.abortConnection()
-        done: Deferred[None] = self.disconnect()
-        return done
-
-
-@implementer(IStreamClientEndpoint)
-class _Watched:
-    """An endpoint that tells the client why a connection could not be made."""
-
-    def __init__(self, endpoint: IStreamClientEndpoint, client: RedisClient) -> None:
-        self._endpoint = endpoint
-        self._client = client
-
-    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        return self._endpoint.connect(factory).addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> Failure:
-        if not failure.check(CancelledError):
-            self._client.failed(f"cannot connect: {failure.getErrorMessage()}")
-        return failure
+__all__ = ["RedisClient"]
 
 
 class RedisClient:
@@ -313,7 +88,7 @@ class RedisClient:
     def start(self, address: Address) -> None:
         """Begin to connect to ``address``. ValueError when it cannot even be tried."""
         self.address = address
-        self._endpoint = _Watched(address.endpoint(self.clock, self.limits.connect), self)
+        self._endpoint = Watched(address.endpoint(self.clock, self.limits.connect), self)
         self._writer.startConnecting(self._endpoint)
         if self._readers is not self._writer:
             self._readers.startConnecting(self._endpoint)
@@ -598,10 +373,6 @@ class RedisClient:
 _READS_ON = frozenset({"WRONGTYPE", "CROSSSLOT", "OOM", "READONLY", "MISCONF", "NOREPLICAS"})
 #: The same for what only writes: a script that met something odd.
 _WRITES_ON = _READS_ON | {"ERR"}
-
-
-def _is_master(replies: list[object]) -> bool:
-    return any(isinstance(reply, list) and reply[:1] == [b"master"] for reply in replies)
 
 
 def _ignore(failure: Failure) -> None:

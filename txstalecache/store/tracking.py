@@ -17,9 +17,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txstalecache.store.connections import Connections
 from txstalecache.store.layout import Layout
-from txstalecache.store.redis import Connections, RedisClient, Wire
+from txstalecache.store.redis import RedisClient
 from txstalecache.store.remote import Command, Refused
+from txstalecache.store.wire import Wire
 
 __all__ = ["Tracking"]
 

@@ -1,0 +1,100 @@
+"""Connections to Redis that are kept up: txredisapi's factory, with pauses and endings of our own.
+
+Import this module late: txredisapi imports the reactor. Must not know: what is said over them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import txredisapi
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txstalecache.store.remote import Command
+from txstalecache.store.wire import Wire
+
+if TYPE_CHECKING:
+    from txstalecache.store.redis import RedisClient
+
+__all__ = ["Connections", "Watched"]
+
+
+class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
+    """Keeps connections up, for ever: pauses between attempts stay short, and nothing but ``disconnect`` ends it."""
+
+    def __init__(self, client: RedisClient, size: int, protocol: Callable[[Connections], Wire] = Wire) -> None:
+        super().__init__(None, None, size, charset=None, convertNumbers=False)
+        self.client = client
+        self.live: set[Wire] = set()
+        self.usable: list[Wire] = []
+        self._protocol = protocol
+        self._turn = 0
+        # Nobody waits for the first complete pool, but its failure would be logged as unhandled.
+        self.deferred.addErrback(lambda failure: None)
+
+    def stopTrying(self) -> Deferred[None]:
+        return succeed(None)
+
+    def retryDelay(self, attempt: int) -> float:
+        return float(min(self.client.limits.retry, 0.05 * 2 ** min(attempt, 10)) * random.uniform(0.7, 1.0))
+
+    def buildProtocol(self, addr: object) -> Wire:
+        wire = self._protocol(self)
+        # txredisapi's own pool is not used: it keeps lost connections in its queue until somebody asks for one.
+        wire.factory = self
+        return wire
+
+    def handshake(self) -> list[Command]:
+        """What a new connection says first."""
+        return self.client.greeting()
+
+    def greeted(self, wire: Wire, replies: list[object]) -> None:
+        """``wire`` may be used."""
+        self.usable.append(wire)
+        self.client.came(self, wire)
+
+    def lost(self, wire: Wire) -> None:
+        """``wire`` may not be used any longer."""
+        if wire in self.usable:
+            self.usable.remove(wire)
+        self.client.went(self, wire)
+
+    def unusable(self, why: str) -> None:
+        """A connection was made and cannot be used."""
+        self.client.failed(why)
+
+    def pick(self) -> Wire | None:
+        """Any usable connection, in turn."""
+        if not self.usable:
+            return None
+        self._turn += 1
+        return self.usable[self._turn % len(self.usable)]
+
+    def close(self) -> Deferred[None]:
+        """Close all connections at once: a server that hangs would not let go of those with something unsent."""
+        for wire in list(self.live):
+            wire.transport.abortConnection()
+        done: Deferred[None] = self.disconnect()
+        return done
+
+
+@implementer(IStreamClientEndpoint)
+class Watched:
+    """An endpoint that tells the client why a connection could not be made."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, client: RedisClient) -> None:
+        self._endpoint = endpoint
+        self._client = client
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self._endpoint.connect(factory).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        if not failure.check(CancelledError):
+            self._client.failed(f"cannot connect: {failure.getErrorMessage()}")
+        return failure
