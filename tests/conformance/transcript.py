@@ -125,11 +125,13 @@ class Case:
     steps: tuple[Step, ...]
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    under: str = ""
 
 
-def case(name: str, *steps: Step, required: str = "", optional: str = "") -> Case:
-    """A case; ``required`` and ``optional`` name ideas of the public suite, separated by spaces."""
-    return Case(name, steps, tuple(required.split()), tuple(optional.split()))
+def case(name: str, *steps: Step, required: str = "", optional: str = "", under: str = "") -> Case:
+    """A case; ``required`` and ``optional`` name ideas of the public suite, separated by spaces. ``under``: where its
+    path begins, for a route that is not the default one."""
+    return Case(name, steps, tuple(required.split()), tuple(optional.split()), under)
 
 
 def ask(method: str = "GET", *lines: str, at: str = "", body: bytes = b"") -> Ask:
@@ -236,7 +238,7 @@ class Stage:
     async def play(self, case: Case) -> None:
         """Raises AssertionError with what does not hold."""
         self._cases += 1
-        self._path = f"/case-{self._cases}"
+        self._path = f"{case.under}/case-{self._cases}"
         self._bodies = []
         for number, turn in enumerate(turns(case.steps), 1):
             await self._turn(turn, f"{case.name}, request {number} ({turn.ask.method})")

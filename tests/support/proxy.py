@@ -49,6 +49,7 @@ class Proxy:
         limits: Limits | None = None,
         edge: EdgeLimits | None = None,
         clock: IReactorTime | None = None,
+        before: tuple[Route, ...] = (),
         **route: Any,
     ) -> None:
         from twisted.internet import reactor
@@ -68,7 +69,7 @@ class Proxy:
             self.origin,
             self.backend,
             reactor=clock or reactor,
-            routes=Routes((Route(**route),)),
+            routes=Routes((*before, Route(**route))),
             limits=limits or Limits(),
             log=self.log.append,
         )

@@ -44,12 +44,13 @@ from txstalecache.edge.visit import NOBODY, Outcome, Visit
 from txstalecache.edge.whole import KeptBody, whole
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.limits import Limits
-from txstalecache.flight.plan import Plan, Sharing
+from txstalecache.flight.plan import PART, Plan, Sharing
 from txstalecache.flight.registry import Registry
-from txstalecache.http import conditional, forward, policy, tags
-from txstalecache.http.entry import Entry
+from txstalecache.http import conditional, forward, parts, policy, tags
+from txstalecache.http.entry import Entry, MarkerKind
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
@@ -210,6 +211,8 @@ class CacheResource(Resource):
     async def _act(self, visit: Visit, found: Found) -> None:
         now = self._store.now()
         verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now)
+        if isinstance(verdict, Miss | Pass | Refuse) and parts.single(visit.head):
+            verdict = await self._part(visit, found, verdict)
         visit.outcome.verdict = type(verdict).__name__.lower()
         visit.outcome.why = verdict.why
         if isinstance(verdict, Miss) and found.entry is None and found.vary:
@@ -238,6 +241,22 @@ class CacheResource(Resource):
             case _:
                 assert_never(verdict)
 
+    async def _part(self, visit: Visit, whole: Found, verdict: Miss | Pass | Refuse) -> Verdict:
+        """The whole is not here: ``Fresh`` when the part that is asked for is, else ``verdict``."""
+        head, rules, marker = visit.head, visit.route.rules, whole.marker
+        if isinstance(verdict, Pass) and not verdict.store:
+            return verdict
+        visit.part = rules.ranges is Ranges.PART or (marker is not None and marker.kind is MarkerKind.LONG)
+        place = parts.beside(visit.key)
+        found = self._store.peek(place, head)
+        if found is None:
+            found = await self._store.lookup(place, head)
+        entry = found.entry
+        if entry is None or parts.cut(head, entry.fields, entry.length) is None:
+            return verdict
+        there = policy.judge(head, entry, None, rules, self._store.now())
+        return there if isinstance(there, Fresh) else verdict
+
     async def _join(self, visit: Visit, plan: Plan, forced: bool) -> None:
         """Wait for a shared fetch, among those whom its answer suits."""
         if forced:
@@ -256,6 +275,7 @@ class CacheResource(Resource):
             visit.outcome.wait += self._clock.seconds() - since
             if not isinstance(landing, Regroup):
                 break
+            visit.part = visit.part or landing.part
             plans.append(replace(self._shared(visit, entry, conditions, landing.names), began_after=began_after))
         else:
             landing = Alone("vary")
@@ -348,6 +368,9 @@ class CacheResource(Resource):
         """A fetch that anybody with the same key may share: it says nothing about who asks."""
         rules, head = visit.route.rules, visit.head
         keyed = rules.keyed_fields.union(names)
+        part = visit.part and entry is None
+        if part:
+            keyed |= PART
         if visit.body is not None:
             conditions = Fields()  # RFC 9110 §13.1: of another method they mean something else
         fields = addressed(visit.route, forward.shared(head, keyed, conditions))
@@ -367,6 +390,7 @@ class CacheResource(Resource):
             conditions=conditions,
             names=names,
             informational=visit.exchange.inform,
+            part=part,
         )
 
     def _origin_of(self, route: Route) -> IOrigin | None:
@@ -387,6 +411,7 @@ class CacheResource(Resource):
         template = self._routes.pick(asked).template
         key = template.key(asked)
         self._store.discard(key)
+        self._store.discard(parts.beside(key))
         self.registry.invalidate(key)
         if template.fields or template.cookies or template.needs_body:
             # Other clients' requests for the same target have other keys.

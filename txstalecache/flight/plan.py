@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from twisted.web.iweb import IBodyProducer
 
@@ -21,7 +22,10 @@ from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.vary import selector
 from txstalecache.origin.interfaces import Deadlines, IOrigin
 
-__all__ = ["Group", "Plan", "Sharing"]
+__all__ = ["PART", "Group", "Plan", "Sharing"]
+
+#: What a request for a part says about which one.
+PART: Final = frozenset({b"range", b"if-range"})
 
 #: What flights are registered under: requests with an equal group may share an answer.
 Group = tuple[bytes, Key, Selector]
@@ -75,12 +79,12 @@ class Plan:
     stored: bool = True
     """False: not asked for often enough to be worth storing."""
     part: bool = False
-    """Only the range that ``request`` asks for is fetched: for those who ask for the same one."""
+    """Only the range that ``request`` asks for is fetched, under its If-Range: for those who ask for the same."""
 
     @property
     def group(self) -> Group:
         """Where the flight is registered."""
-        names = (*self.names, b"range") if self.part else self.names
+        names = {*self.names, *PART} if self.part else self.names
         return self.request.method, self.key, selector(names, self.request)
 
     @property
