@@ -19,7 +19,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-SUPPORT = tuple(f"tests.support.{name}" for name in ("origin", "client", "faultproxy", "redis", "proxy"))
+SUPPORT = tuple(f"tests.support.{name}" for name in ("origin", "client", "faultproxy", "redis", "proxy", "configured"))
 
 
 def _present(module: str) -> bool:
