@@ -5,7 +5,7 @@ const grouped = new Intl.NumberFormat("en", { useGrouping: true, maximumFraction
 
 export const count = (number) => (known(number) ? grouped.format(number).replaceAll(",", "\u202f") : UNKNOWN);
 
-export const rate = (number) => (!known(number) ? UNKNOWN : number < 100 ? number.toFixed(1) : count(number));
+export const rate = (number) => (!known(number) ? UNKNOWN : number === 0 ? "0" : number < 100 ? number.toFixed(1) : count(number));
 
 export const share = (number) => (known(number) ? `${(number * 100).toFixed(1)} %` : UNKNOWN);
 

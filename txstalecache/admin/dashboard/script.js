@@ -6,6 +6,7 @@ import { Admin, Refused } from "./dashboard.stream.js";
 const KEPT = "txstalecache-token";
 const VERDICTS = ["fresh", "stale", "validate", "miss", "pass", "refuse"];
 const PERCENTILES = ["p50", "p90", "p99"];
+const SHOWN = 8; // fetches in the list
 const LANDED = 4000; // ms that a fetch is still shown after it ended
 const $ = (id) => document.getElementById(id);
 
@@ -22,8 +23,8 @@ const put = (id, text) => {
   if ($(id).textContent !== text) $(id).textContent = text;
 };
 
-const requests = new Chart($("requests"), VERDICTS, { stacked: true, least: 5, seconds: 120, said: rate });
-const latency = new Chart($("latency"), PERCENTILES, { stacked: false, least: 0.001, seconds: 120, said: span });
+const requests = new Chart($("requests"), VERDICTS, { stacked: true, seconds: 120, said: rate });
+const latency = new Chart($("latency"), PERCENTILES, { stacked: false, seconds: 120, said: span });
 
 let admin = null;
 let leaving = new AbortController();
@@ -84,6 +85,7 @@ async function watch(admin, stop) {
 }
 
 function show(said) {
+  if (said.problem !== undefined) return link("lost", said.problem);
   $("board").hidden = false;
   link("on", "Live");
   const { host, pid, worker } = said.process ?? {};
@@ -176,7 +178,8 @@ function showFlights(all) {
     else draw(flight);
   }
   const order = [...flights.values()].sort((one, other) => (one.landed ?? Infinity) - (other.landed ?? Infinity)).reverse();
-  $("flights").replaceChildren(...order.map(({ row }) => row));
+  $("flights").replaceChildren(...order.slice(0, SHOWN).map(({ row }) => row));
+  put("more", order.length > SHOWN ? `and ${count(order.length - SHOWN)} more` : "");
   $("calm").hidden = flights.size > 0;
 }
 
