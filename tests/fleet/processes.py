@@ -6,7 +6,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -25,6 +25,8 @@ class Origin:
         self.delay = 0.0
         self.fields = {"Cache-Control": "max-age=60"}
         self.status = 200
+        self.chunks: Callable[[], Iterable[bytes]] | None = None
+        """The body in pieces, as they are to be sent; chunked."""
         origin = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,6 +41,14 @@ class Origin:
                 body = f"{number}\n".encode()
                 try:
                     self.send_response(status)
+                    if origin.chunks is not None:
+                        for name, value in {**fields, "Transfer-Encoding": "chunked"}.items():
+                            self.send_header(name, value)
+                        self.end_headers()
+                        for chunk in origin.chunks():
+                            self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+                        self.wfile.write(b"0\r\n\r\n")
+                        return
                     for name, value in {**fields, "Content-Length": str(len(body))}.items():
                         self.send_header(name, value)
                     self.end_headers()
