@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import Service
@@ -17,11 +17,13 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txstalecache import __version__
-from txstalecache.admin import AdminResource
+from txstalecache.admin.facts import Facts
+from txstalecache.administration import Administration
 from txstalecache.config.settings import Settings, SettingsError
 from txstalecache.demo import DemoOrigin, DemoSite, advice
 from txstalecache.edge.limits import EdgeLimits
@@ -102,7 +104,11 @@ class ProxyService(Service):
         self._fleet = fleet = settings.fleet
         self._endpoint = _endpoint(listening or reactor, settings.listen)
         self._admin_endpoint = None if fleet.admin is None else _endpoint(reactor, fleet.admin, "--admin")
-        self._admin_port: IListeningPort | None = None
+        self._administration: Administration | None = None
+        self._ticking = LoopingCall(lambda: self._facts.tick())
+        self._ticking.clock = reactor
+        self._settled = self._leaving = False
+        """Whether the store has answered, or has had time enough; whether the service is being stopped."""
         self._started = 0.0
         self._port: IListeningPort | None = None
         self._demo_port: IListeningPort | None = None
@@ -123,6 +129,11 @@ class ProxyService(Service):
         super().startService()
         self._started = self._reactor.seconds()
         self._store.startService()
+        self._ticking.start(1.0).addErrback(lambda failure: self._log.failure("counting failed", failure))
+        self._store.ready().addCallback(self._answered)
+
+    def _answered(self, _: object) -> None:
+        self._settled = True
 
     def _listen(self) -> None:
         if self._pending is not None:
@@ -141,15 +152,42 @@ class ProxyService(Service):
         """Listen for the operator; never on the public endpoint."""
         if self._admin_endpoint is None or self._problem:
             return
-        resource = AdminResource(self._resource, self._fleet.token, self.status)
-        site = CacheSite(resource, self._reactor, limits=EdgeLimits(body=64 * 1024, connections=64))
-        site.noisy = False
+        administration = self._administration = Administration(
+            self._reactor,
+            self._resource,
+            self._facts,
+            token=self._fleet.token,
+            hosts=self._fleet.admin_hosts,
+            ask=self.ask,
+            covers=self._covers,
+            ready=self.unready,
+            status=self.status,
+        )
 
         def listening(port: IListeningPort) -> None:
-            self._admin_port = port
             self._log.info("the admin interface listens on {where}", where=_where(port.getHost()))
 
-        self._admin_endpoint.listen(site).addCallbacks(listening, self._deaf, errbackArgs=(self._fleet.admin,))
+        started = administration.listen(self._admin_endpoint)
+        started.addCallbacks(listening, self._deaf, errbackArgs=(self._fleet.admin,))
+
+    _covers = "process"
+
+    def ask(self, what: str, seconds: float = 1.0, **said: object) -> Deferred[list[dict[str, Any]]]:
+        """What the processes that serve say (``admin.facts``), those that say something within ``seconds``: here, this
+        one."""
+        return maybeDeferred(self._facts.answers()[what], **said).addCallback(lambda told: [told])
+
+    def answers(self) -> Mapping[str, Callable[..., Any]]:
+        """What this process can be asked."""
+        return self._facts.answers()
+
+    def unready(self) -> str:
+        """Why requests had better go elsewhere; empty when they need not."""
+        if self._leaving:
+            return "draining"
+        if self._port is None:
+            return "not listening yet"
+        return "" if self._settled else "the store has not answered yet"
 
     def status(self) -> dict[str, object]:
         """What the admin interface tells: where entries are kept, what is in the air, since when."""
@@ -202,8 +240,18 @@ class ProxyService(Service):
             log=self._access_log,
         )
         limits = EdgeLimits(body=settings.max_upload, hosts=settings.hosts, **settings.of_clients)
-        self._site = CacheSite(self._resource, reactor, limits=limits, refused=self._access_log)
+        self._site = CacheSite(self._resource, reactor, limits=limits, refused=self._resource.recorded)
         self._site.noisy = False
+        self._facts = Facts(
+            self._resource.registry,
+            self._resource.tally,
+            self._store,
+            self._routes,
+            limits,
+            lambda: self._origins,
+            reactor,
+            __version__,
+        )
 
     def _open_log(self) -> AccessLog | None:
         path = self._settings.access_log
@@ -287,9 +335,12 @@ class ProxyService(Service):
         self._pending.cancel()
         if self._port is not None:
             await self._closing("listener", self._port.stopListening)
-        if self._admin_port is not None:
-            await self._closing("admin interface", self._admin_port.stopListening)
+        self._leaving = True
         await self._drain()
+        if self._administration is not None:
+            await self._closing("admin interface", self._administration.close)
+        if self._ticking.running:
+            self._ticking.stop()
         # Whoever is still here gets 503; then nothing asks the origin or the store any more.
         await self._closing("flights", self._resource.close)
         for name, origin in self._origins.items():

@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> None:
     service.privilegedStartService()
     service.startService()
     answers: Answers = {
-        "status": service.status,
+        **service.answers(),
         "reload": lambda text: {"reloaded": service.reload(text)},
     }
     StandardIO(Answerer(answers, leave), stdout=ANSWERS, reactor=reactor)  # type: ignore[call-arg]

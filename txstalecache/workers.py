@@ -217,6 +217,13 @@ class WorkersService(ProxyService):
         asked = [worker.ask(what, said, seconds) for worker in self._workers]
         return gatherResults(asked)
 
+    _covers = "workers"
+
+    def unready(self) -> str:
+        """As of the service of one process; and a worker has to run."""
+        why = super().unready()
+        return why or ("" if any(worker.pid is not None for worker in self._workers) else "no worker runs")
+
     def status(self) -> dict[str, object]:
         """With the processes of the workers."""
         return {**super().status(), "workers": [worker.pid for worker in self._workers]}

@@ -1,4 +1,4 @@
-"""What is to be purged and how, read from what a client says.
+"""What is to be done, read from what a client says: purges, lists to be warmed, requests to be explained.
 
 Must not know: sockets, stores' insides.
 """
@@ -6,14 +6,17 @@ Must not know: sockets, stores' insides.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from txstalecache.http.keys import DEFAULT_TEMPLATE, split_url
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.store.purges import Hardness, Scope
 
-__all__ = ["BadOrder", "Mode", "Order"]
+__all__ = ["BadOrder", "Mode", "Order", "Question", "WarmOrder", "reading", "url_said"]
 
 
 class BadOrder(ValueError):
@@ -26,7 +29,7 @@ class Mode(Enum):
     HARD = "hard"
     SOFT = "soft"
     REFRESH = "refresh"
-    """As SOFT; a single URL is fetched anew at once, anything else when it is asked for next."""
+    """As SOFT, and fetched anew: a single URL at once, of anything else the URLs that are known, in their turn."""
 
     @property
     def hardness(self) -> Hardness:
@@ -35,32 +38,65 @@ class Mode(Enum):
 
 
 _SCOPES = ("url", "prefix", "host", "tag", "all")
-_SAID = {"scope", "value", "mode"}
+_SAID = ("scope", "value", "mode", "dry")
+
+
+def reading(data: bytes) -> bytes:
+    """``data`` as it is to be read: UTF-8. BadOrder."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadOrder("expected UTF-8") from None
+    return data
+
+
+def _object(body: bytes, *names: str) -> dict[str, Any]:
+    """The JSON object that ``body`` is, with no other names than ``names``. BadOrder."""
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadOrder("expected JSON") from None
+    if not isinstance(said, dict):
+        raise BadOrder("expected a JSON object")
+    if unknown := sorted(set(said) - set(names)):
+        *most, last = names
+        raise BadOrder(f"unknown: {ascii(unknown[0])[:60]}; expected {', '.join(most)} and {last}")
+    return said
+
+
+def url_said(said: object, name: str = "url") -> str:
+    """A whole URL, as a request for it would have it. BadOrder."""
+    if not isinstance(said, str) or not said or len(said) > 8192:
+        raise BadOrder(f"{name}: expected a URL of 1 to 8192 characters")
+    try:
+        scheme, authority, target = split_url(said.encode("ascii"))
+        return (scheme + b"://" + authority + target).decode("ascii")
+    except UnicodeError:
+        raise BadOrder(f"{name}: expected ASCII, percent-encoded as in requests") from None
+    except ValueError as error:
+        raise BadOrder(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One purge. ``url`` is given where there is one URL to fetch anew."""
+    """One purge. ``url`` is given where there is one URL to fetch anew; ``dry``: only count what it would cover."""
 
     scope: Scope
     mode: Mode
     url: bytes | None = None
+    dry: bool = False
 
     @classmethod
     def read(cls, body: bytes) -> Order:
-        """From JSON: ``{"scope": …, "value": …, "mode": …}``. BadOrder."""
-        try:
-            said = json.loads(body)
-        except (ValueError, RecursionError):
-            raise BadOrder("expected JSON") from None
-        if not isinstance(said, dict):
-            raise BadOrder("expected a JSON object")
-        if unknown := sorted(set(said) - _SAID):
-            raise BadOrder(f"unknown: {ascii(unknown[0])[:60]}; expected scope, value and mode")
-        return cls.of(said.get("scope"), said.get("value"), said.get("mode", "hard"))
+        """From JSON: ``{"scope": …, "value": …, "mode": …, "dry": …}``. BadOrder."""
+        said = _object(body, *_SAID)
+        dry = said.get("dry", False)
+        if not isinstance(dry, bool):
+            raise BadOrder("dry: expected true or false")
+        return cls.of(said.get("scope"), said.get("value"), said.get("mode", "hard"), dry)
 
     @classmethod
-    def of(cls, kind: object, value: object, mode: object) -> Order:
+    def of(cls, kind: object, value: object, mode: object, dry: bool = False) -> Order:
         """From the words. BadOrder."""
         if kind not in _SCOPES:
             raise BadOrder(f"scope: expected one of {', '.join(_SCOPES)}")
@@ -71,7 +107,7 @@ class Order:
         if kind == "all":
             if value is not None:
                 raise BadOrder("value: all has none")
-            return cls(Scope.everything(), how)
+            return cls(Scope.everything(), how, dry=dry)
         if not isinstance(value, str) or not value or len(value) > 8192:
             raise BadOrder("value: expected a text of 1 to 8192 characters")
         try:
@@ -81,9 +117,9 @@ class Order:
         if any(one < 0x21 or one == 0x7F for one in written):
             raise BadOrder("value: no spaces or control characters")
         if kind == "tag":
-            return cls(Scope.of_tag(written), how)
+            return cls(Scope.of_tag(written), how, dry=dry)
         if kind == "host":
-            return cls(Scope.of_host(_host(b"http", written)), how)
+            return cls(Scope.of_host(_host(b"http", written)), how, dry=dry)
         host, target = b"", written
         if not written.startswith(b"/"):
             try:
@@ -92,12 +128,74 @@ class Order:
                 raise BadOrder(f"value: {error}, or a path") from None
             host = _host(scheme, authority)
         if kind == "prefix":
-            return cls(Scope.of_prefix(target, host), how)
+            return cls(Scope.of_prefix(target, host), how, dry=dry)
         if how is Mode.REFRESH and not host:
             raise BadOrder("value: to refresh, expected a whole URL (like http://example.org/path)")
-        return cls(Scope.of_url(target, host), how, written if host else None)
+        return cls(Scope.of_url(target, host), how, written if host else None, dry)
 
 
 def _host(scheme: bytes, authority: bytes) -> bytes:
     """As keys have it: without the port that the scheme implies."""
     return DEFAULT_TEMPLATE.key(RequestHead(b"GET", b"/", Fields(), scheme, authority)).host
+
+
+@dataclass(frozen=True, slots=True)
+class WarmOrder:
+    """What is to be warmed: URLs, or those that a sitemap lists; how many a second, and at a time."""
+
+    urls: Sequence[str]
+    sitemap: str | None
+    rate: float
+    concurrency: int
+
+    MOST = 10_000
+    FASTEST, WIDEST = 1000.0, 64
+
+    @classmethod
+    def read(cls, body: bytes) -> WarmOrder:
+        """From JSON: ``{"urls": […]}`` or ``{"sitemap": …}``, with ``rate`` and ``concurrency``. BadOrder."""
+        said = _object(body, "urls", "sitemap", "rate", "concurrency")
+        if ("urls" in said) == ("sitemap" in said):
+            raise BadOrder("expected either urls or sitemap")
+        rate, concurrency = said.get("rate", 20), said.get("concurrency", 4)
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.01 <= rate <= cls.FASTEST:
+            raise BadOrder(f"rate: expected a number from 0.01 to {cls.FASTEST:g}")
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= cls.WIDEST:
+            raise BadOrder(f"concurrency: expected a whole number from 1 to {cls.WIDEST}")
+        if "sitemap" in said:
+            return cls((), url_said(said["sitemap"], "sitemap"), float(rate), concurrency)
+        urls = said["urls"]
+        if not isinstance(urls, list) or not 1 <= len(urls) <= cls.MOST:
+            raise BadOrder(f"urls: expected a list of 1 to {cls.MOST} URLs")
+        read = [url_said(url, f"urls[{place}]") for place, url in enumerate(urls)]
+        return cls(read, None, float(rate), concurrency)
+
+
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,8192}")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request that is to be explained."""
+
+    url: str
+    method: str
+    fields: list[list[str]]
+
+    @classmethod
+    def read(cls, body: bytes) -> Question:
+        """From JSON: ``{"url": …, "method": …, "fields": {name: value}}``. BadOrder."""
+        said = _object(body, "url", "method", "fields")
+        method, fields = said.get("method", "GET"), said.get("fields", {})
+        if not isinstance(method, str) or not _METHOD.fullmatch(method):
+            raise BadOrder("method: expected a token")
+        if not isinstance(fields, dict) or len(fields) > 100:
+            raise BadOrder("fields: expected an object of at most 100 names with their values")
+        for name, value in fields.items():
+            if not _NAME.fullmatch(name):
+                raise BadOrder("fields: a name is a token")
+            if not isinstance(value, str) or not _VALUE.fullmatch(value):
+                raise BadOrder(f"fields: {name[:60]}: expected a text without control characters")
+        return cls(url_said(said.get("url")), method, [[name, value] for name, value in fields.items()])

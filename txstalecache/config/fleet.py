@@ -28,6 +28,8 @@ class Fleet:
     """A Twisted server endpoint description for the admin interface; None: there is none."""
     token: bytes = b""
     """What whoever uses it must know: not for logs."""
+    admin_hosts: frozenset[str] = frozenset()
+    """Names (lower case) by which it may be asked, beside loopback ones and its address."""
     redis_down: str = "local"
     """``local`` or ``protect``, as ``store.open_store``'s mode."""
 

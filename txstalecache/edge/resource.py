@@ -41,6 +41,7 @@ from txstalecache.edge.reply import refusal
 from txstalecache.edge.twistedweb import TwistedExchange
 from txstalecache.edge.uses import Uses
 from txstalecache.edge.visit import NOBODY, Outcome, Visit
+from txstalecache.edge.warming import Warmed, warm
 from txstalecache.edge.whole import KeptBody, whole
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.limits import Limits
@@ -428,18 +429,29 @@ class CacheResource(Resource):
     def refresh(self, url: bytes) -> Deferred[None]:
         """Purge ``url`` (``http://host/target``) softly, and fetch it anew behind everybody's back: as a client would
         that sends nothing about itself. Fires once the fetch is under way. ValueError when it is no such URL."""
+        visit = self.visiting(url)
+        self._store.purge(Scope.of_url(visit.head.target, visit.key.host), Hardness.SOFT)
+        looked = self._store.lookup(visit.key, visit.head)
+        return looked.addCallback(lambda found: self.registry.refresh(self.plan(visit, found)))
+
+    def warm(self, url: bytes, most: int = 0) -> Deferred[Warmed]:
+        """Have what ``url`` answers stored, as for a client that sends nothing about itself, together with all who ask
+        for it meanwhile. Fires when all of it is here, with the first ``most`` bytes of its body. ValueError when it is
+        no such URL. Cancelling it only lets go of the fetch."""
+        return Deferred.fromCoroutine(warm(self, self._store, self.visiting(url), most))
+
+    def visiting(self, url: bytes) -> Visit:
+        """A visit of somebody who sends nothing about himself. ValueError."""
         scheme, host, target = split_url(url)
         head = RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
         route = self._routes.pick(head)
-        visit = Visit(NOBODY, head, route, route.template.key(head), self._store.now())
-        self._store.purge(Scope.of_url(target, visit.key.host), Hardness.SOFT)
-        return self._store.lookup(visit.key, head).addCallback(lambda found: self._renew(visit, found))
+        return Visit(NOBODY, head, route, route.template.key(head), self._store.now())
 
-    def _renew(self, visit: Visit, found: Found) -> None:
+    def plan(self, visit: Visit, found: Found) -> Plan:
+        """The shared fetch that ``visit`` needs, after what was ``found``."""
         if found.entry is not None:
-            self.registry.refresh(self._renewing(visit, found.entry, found.vary))
-        else:
-            self.registry.refresh(self._shared(visit, None, Fields(), found.vary))
+            return self._renewing(visit, found.entry, found.vary)
+        return self._shared(visit, None, Fields(), found.vary)
 
     def recorded(self, record: Record) -> None:
         """A request was answered, here or (``CacheSite.refused``) at the door."""

@@ -1,0 +1,323 @@
+"""What one process can be asked about itself: each answer is an object that JSON can hold.
+
+The process that listens for the operator asks itself, or its workers over their pipes; ``admin.inquiry`` puts the
+answers together. Nothing here changes anything, and nothing asks the origin.
+Must not know: HTTP of the admin interface, tokens, other processes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from txstalecache.config.routes import Routes
+from txstalecache.edge.explain import Explainer, key_of
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.edge.prepare import prepared
+from txstalecache.flight.flight import Flight
+from txstalecache.flight.registry import Registry
+from txstalecache.http.entry import Entry
+from txstalecache.http.keys import Key, split_url
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.observe.metrics import Upstream
+from txstalecache.observe.tally import Tally
+from txstalecache.origin.group import OriginGroup
+from txstalecache.origin.http import HttpOrigin
+from txstalecache.origin.interfaces import IOrigin
+from txstalecache.store import Hardness, Scope, StoreService
+from txstalecache.store.memory import Shelf
+from txstalecache.store.purges import Kind, Purges, Record
+
+__all__ = ["Facts", "flight_told", "upstreams"]
+
+#: Flights and known URLs that are told at most.
+MOST_FLIGHTS = 1000
+MOST_URLS = 10_000
+
+
+def text(data: bytes) -> str:
+    """What came from outside, for JSON."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+class Facts:
+    """The facts about one process. ``origins`` says which upstreams there are now."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        tally: Tally,
+        store: StoreService,
+        routes: Routes,
+        limits: EdgeLimits,
+        origins: Callable[[], Mapping[str, IOrigin]],
+        clock: IReactorTime,
+        version: str,
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._routes = routes
+        self._explainer = Explainer(routes, store.store, registry, limits)
+        self._origins = origins
+        self._clock = clock
+        self._version = version
+        self._began = clock.seconds()
+        self._host = socket.gethostname()
+        self.tally = tally
+
+    def answers(self) -> Mapping[str, Callable[..., Any]]:
+        """Every question by its name."""
+        return {
+            "status": self.status,
+            "flights": self.flights,
+            "top": self.top,
+            "entry": self.entry,
+            "explain": self.explain,
+            "known": self.known,
+            "metrics": self.metrics,
+        }
+
+    def tick(self) -> None:
+        """Once a second: what rates and percentiles are made from."""
+        self.tally.tick(self._clock.seconds())
+
+    def identity(self) -> dict[str, Any]:
+        """Who answers."""
+        return {"host": self._host, "pid": os.getpid(), "worker": None}
+
+    # -- how it does ---------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """How things stand."""
+        registry, store, tally = self._registry, self._store, self.tally
+        totals, figures = tally.totals(), store.figures()
+        return {
+            "process": self.identity(),
+            "version": self._version,
+            "uptime": round(self._clock.seconds() - self._began, 3),
+            "flights": len(registry.flights),
+            "waiting": registry.waiting,
+            "bytes_in_flight": registry.held,
+            "store": {
+                "describe": store.describe(),
+                "degraded": store.degraded,
+                "redis": figures.get("redis_available"),
+                "breaker_open": figures.get("redis_breaker_open"),
+                "tracking": figures.get("redis_tracking"),
+                "figures": figures,
+            },
+            "memory": {
+                "bytes": figures["memory_bytes"],
+                "limit": figures["memory_limit_bytes"],
+                "entries": figures["memory_keys"],
+            },
+            "upstreams": upstreams(self._origins()),
+            "requests": dict(totals["verdicts"]),
+            "origin_requests": registry.figures.fetches,
+            "origin_saved": totals["saved"],
+            "sent_bytes": tally.sent,
+            "recent": tally.recent(self._clock.seconds()),
+        }
+
+    def metrics(self) -> dict[str, Any]:
+        """Everything that is counted, for ``observe.metrics``."""
+        registry, store, tally = self._registry, self._store, self.tally
+        figures, latency = registry.figures, store.redis_latency
+        states: dict[str, int] = {}
+        for flight in registry.flights:
+            states[flight.state.value] = states.get(flight.state.value, 0) + 1
+        return {
+            "process": self.identity(),
+            "version": self._version,
+            "uptime": self._clock.seconds() - self._began,
+            "requests": tally.requests(),
+            "sent": tally.sent,
+            "cut": tally.cut,
+            "alone": dict(tally.alone),
+            "saved": tally.totals()["saved"],
+            "durations": {verdict: _told(one) for verdict, one in tally.durations.items()},
+            "waits": _told(tally.waits),
+            "flights": states,
+            "waiting": registry.waiting,
+            "held": registry.held,
+            "ended": [[*name, count] for name, count in figures.ended.items()],
+            "back_offs": figures.back_offs,
+            "fetches": figures.fetches,
+            "answers": dict(figures.answers),
+            "faults": dict(figures.faults),
+            "origin_latency": _told(figures.latency),
+            "store": store.figures(),
+            "redis_latency": None if latency is None else _told(latency),
+            "upstreams": upstreams(self._origins()),
+        }
+
+    def flights(self) -> dict[str, Any]:
+        """The fetches in the air, the oldest first."""
+        now = self._store.store.now()
+        flights = sorted(self._registry.flights, key=lambda flight: flight.began)
+        return {
+            "process": self.identity(),
+            "flights": [{**flight_told(flight, now), "leader": self.identity()} for flight in flights[:MOST_FLIGHTS]],
+            "total": len(flights),
+        }
+
+    def top(self, by: str, limit: int) -> dict[str, Any]:
+        """The keys asked for most. ``by`` is one of ``observe.top.RANKINGS``."""
+        return {"process": self.identity(), "top": self.tally.top.top(by, limit)}
+
+    # -- one URL -------------------------------------------------------------------------------------------------
+
+    def entry(self, url: str, body: bool = False) -> Deferred[dict[str, Any]]:
+        """What is stored for ``url``: each variant that memory holds, or Redis."""
+        return Deferred.fromCoroutine(self._entry(url, body))
+
+    async def _entry(self, url: str, body: bool) -> dict[str, Any]:
+        head = _asking(url)
+        route = self._routes.pick(head)
+        key = key_of(route, prepared(route, head))
+        stored = await self._store.store.stored(key)
+        now = self._store.store.now()
+        return {
+            "process": self.identity(),
+            "key": shown(key),
+            "digest": key.digest,
+            "variants": [_variant(entry, until, where, now, body) for entry, until, where in stored],
+        }
+
+    def explain(self, url: str, method: str, fields: list[list[str]]) -> Deferred[dict[str, Any]]:
+        """The whole decision about a request, step by step. It asks the store, never the origin."""
+        given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+        explaining = self._explainer.explain(url.encode("ascii"), method.encode("ascii"), given)
+        return Deferred.fromCoroutine(explaining).addCallback(lambda told: {"process": self.identity(), **told})
+
+    # -- what is known of a scope --------------------------------------------------------------------------------
+
+    def known(self, kind: str, value: str, host: str, urls: bool = False) -> dict[str, Any]:
+        """How many answers in this process' memory a purge of this scope would cover; with ``urls`` also which URLs
+        they are for."""
+        scope = Scope(Kind(kind), value.encode("latin-1"), host.encode("latin-1"))
+        found: dict[str, None] = {}
+        count = 0
+        for shelf, covered in self._covered(scope):
+            count += covered
+            if urls and len(found) < MOST_URLS:
+                found[_url_of(shelf.key)] = None
+        return {"process": self.identity(), "count": count, "urls": list(found)}
+
+    def _covered(self, scope: Scope) -> Iterator[tuple[Shelf, int]]:
+        """The shelves with something that ``scope`` covers, and how much of that is on each."""
+        now = self._store.store.now()
+        purge = Purges()
+        purge.add([Record(scope, Hardness.HARD, now)])
+        for shelf in self._store.memory:
+            entries = [one.entry for one in shelf.variants.values() if one.entry is not None and one.until > now]
+            covered = sum(1 for entry in entries if purge.apply(shelf.key, entry) is None)
+            if covered:
+                yield shelf, covered
+
+
+def shown(key: Key) -> str:
+    """A key for people: where it is, without what else a template took from the request, which may be secret."""
+    return text(key.host + key.target)
+
+
+def flight_told(flight: Flight, now: float) -> dict[str, Any]:
+    """One flight."""
+    key = flight.plan.key
+    return {
+        "key": shown(key),
+        "digest": key.digest,
+        "url": _url_of(key, flight.plan.fetch.scheme),
+        "method": text(flight.plan.fetch.method),
+        "age": round(max(0.0, now - flight.began), 3),
+        "state": flight.state.value,
+        "waiters": len(flight.waiters),
+        "readers": len(flight.body.readers),
+        "bytes": flight.body.length,
+        "refresh": flight.purpose.value == "refresh",
+        "shared": flight.plan.sharing.shared,
+    }
+
+
+def upstreams(origins: Mapping[str, IOrigin]) -> list[Upstream]:
+    """Each upstream with its servers, as the configuration calls them."""
+    return [{"name": name, "servers": _servers(name, origin)} for name, origin in origins.items()]
+
+
+def _servers(name: str, origin: IOrigin) -> list[dict[str, Any]]:
+    if isinstance(origin, OriginGroup):
+        return [
+            {
+                **_connections(member.origin),
+                "address": _address(member.origin) or member.name,
+                "healthy": member.health.well,
+            }
+            for member in origin.members
+        ]
+    return [{**_connections(origin), "address": _address(origin) or name, "healthy": True}]
+
+
+def _connections(origin: IOrigin) -> dict[str, int]:
+    if not isinstance(origin, HttpOrigin):
+        return {"open": 0, "idle": 0, "waiting": 0}
+    return {"open": origin.connections, "idle": origin.idle_connections, "waiting": origin.waiting}
+
+
+def _address(origin: IOrigin) -> str:
+    if not isinstance(origin, HttpOrigin):
+        return ""
+    address = origin.address
+    return f"unix:{address.path}" if address.scheme == "unix" else f"{address.host}:{address.port}"
+
+
+def _asking(url: str) -> RequestHead:
+    scheme, host, target = split_url(url.encode("ascii"))
+    return RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
+
+
+def _url_of(key: Key, scheme: bytes = b"") -> str:
+    scheme = scheme or (b"https" if key.parts[:1] == (b"https",) else b"http")
+    return text(b"%b://%b%b" % (scheme, key.host, key.target))
+
+
+def _told(histogram: Any) -> dict[str, Any]:
+    return {"counts": histogram.sparse(), "total": histogram.total}
+
+
+def _variant(entry: Entry, until: float, where: str, now: float, body: bool) -> dict[str, Any]:
+    freshness, age = entry.freshness, entry.age(now)
+    fresh_until = now + freshness.lifetime - age
+
+    def window(seconds: float) -> float:
+        return round(fresh_until + seconds, 3)
+
+    told: dict[str, Any] = {
+        "selector": [[text(name), None if value is None else text(value)] for name, value in entry.selector],
+        "status": entry.status,
+        "fields": [[text(name), text(value)] for name, value in entry.fields],
+        "times": {
+            "now": round(now, 3),
+            "requested": round(entry.request_time, 3),
+            "stored": round(entry.response_time, 3),
+            "age": round(age, 3),
+            "fresh_until": round(fresh_until, 3),
+            "stale_until": window(freshness.while_revalidate),
+            "stale_if_error_until": window(freshness.if_error),
+            "stale_if_unreachable_until": window(freshness.if_unreachable),
+            "gone_at": round(until, 3),
+        },
+        "must_revalidate": freshness.must_revalidate,
+        "no_cache": freshness.no_cache,
+        "tags": sorted(text(tag) for tag in entry.tags),
+        "size": entry.length,
+        "where": where,
+    }
+    if body:
+        told["body"] = b64encode(b"".join(entry.body)).decode("ascii")
+    return told

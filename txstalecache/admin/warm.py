@@ -1,0 +1,247 @@
+"""Jobs that have URLs stored before anybody asks for them: so many a second, so many at a time.
+
+A job asks the way clients' requests go, so that nothing is fetched twice. Jobs are kept a while after they have ended,
+so many and no more.
+Must not know: HTTP of the admin interface, how a URL is fetched.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txstalecache.admin.gate import Refused
+from txstalecache.admin.sitemap import MOST_BYTES, MOST_URLS, BadSitemap, read
+from txstalecache.observe.reasons import reason
+
+__all__ = ["Jobs", "WarmJob"]
+
+
+class IWarmed(Protocol):
+    """What became of one URL (``edge.warming.Warmed``)."""
+
+    status: int
+    stored: bool
+    why: str
+    body: bytes
+
+
+#: Has a URL stored, and gives the beginning of its body; ValueError for what is no URL.
+Warm = Callable[[bytes, int], Deferred[Any]]
+
+
+class WarmJob:
+    """One list of URLs. ``state``: running, done, cancelled, or failed (a sitemap that is none)."""
+
+    _log = Logger()
+
+    #: Problems that are told.
+    ERRORS: Final = 20
+
+    def __init__(self, name: str, clock: IReactorTime, warm: Warm, rate: float, concurrency: int) -> None:
+        self.id = name
+        self._clock = clock
+        self._warm = warm
+        self._rate = rate
+        self._concurrency = concurrency
+        self.state = "running"
+        self.total = 0
+        self.stored = self.failed = 0
+        self.errors: list[dict[str, str]] = []
+        self._began = clock.seconds()
+        self._ended: float | None = None
+        self._left: deque[str] = deque()
+        self._sitemaps: deque[str] = deque()
+        self._under_way: set[Deferred[Any]] = set()
+        self._next = clock.seconds()
+        """When the next one may be asked for."""
+        self._timer: IDelayedCall | None = None
+
+    def start(self, urls: Sequence[str], sitemap: str | None) -> None:
+        """Begin. ``sitemap`` is read first."""
+        self._left.extend(urls)
+        self.total = len(urls)
+        if sitemap is not None:
+            self._sitemaps.append(sitemap)
+            self._read_one()
+        else:
+            self._more()
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return self.state == "running"
+
+    def cancel(self) -> None:
+        """Ask for no more, and let go of what is under way. Idempotent."""
+        if self.running:
+            self._end("cancelled")
+
+    def told(self) -> dict[str, Any]:
+        """How far it is."""
+        now = self._clock.seconds() if self._ended is None else self._ended
+        return {
+            "job": self.id,
+            "state": self.state,
+            "done": self.stored,
+            "failed": self.failed,
+            "total": self.total,
+            "seconds": round(now - self._began, 3),
+            "rate": self._rate,
+            "concurrency": self._concurrency,
+            "errors": list(self.errors),
+        }
+
+    # -- sitemaps ------------------------------------------------------------------------------------------------
+
+    def _read_one(self) -> None:
+        """Read the next sitemap; then the URLs have their turn."""
+        if not self.running:
+            return
+        if not self._sitemaps:
+            self._more()
+            return
+        url = self._sitemaps.popleft()
+        self._ask(url, MOST_BYTES, self._sitemap)
+
+    def _sitemap(self, url: str, result: IWarmed | Failure) -> None:
+        try:
+            if isinstance(result, Failure):
+                raise BadSitemap(result.getErrorMessage())
+            if result.status != 200:
+                raise BadSitemap(f"status {result.status}" if result.status else result.why)
+            found = read(result.body, url)
+        except BadSitemap as error:
+            self._problem(url, f"no sitemap: {error}")
+            self._end("failed")
+            return
+        # An index lists sitemaps, and those list URLs: no deeper than that.
+        self._sitemaps.extend(found.sitemaps if self.total == 0 and not self._left else ())
+        room = MOST_URLS - self.total
+        self._left.extend(found.urls[:room])
+        self.total += min(room, len(found.urls))
+        for other in found.others:
+            self.total += 1
+            self._failed(other, "another host than the sitemap's")
+        self._read_one()
+
+    # -- URLs ----------------------------------------------------------------------------------------------------
+
+    def _more(self) -> None:
+        """Ask for as many as may be asked for now."""
+        self._timer = None
+        while self.running and self._left and len(self._under_way) < self._concurrency:
+            wait = self._next - self._clock.seconds()
+            if wait > 0:
+                self._timer = self._clock.callLater(wait, self._more)
+                return
+            self._next = max(self._next, self._clock.seconds() - 1.0) + 1.0 / self._rate
+            self._ask(self._left.popleft(), 0, self._warmed)
+        if self.running and not self._left and not self._under_way:
+            self._end("done")
+
+    def _warmed(self, url: str, result: IWarmed | Failure) -> None:
+        if isinstance(result, Failure):
+            self._failed(url, result.getErrorMessage())
+        elif result.stored:
+            self.stored += 1
+        else:
+            answered = f"status {result.status}, " if result.status else ""
+            rule = reason(result.why).rule
+            self._failed(url, f"{answered}not stored: {result.why}" + (f" ({rule})" if rule else ""))
+        if self._timer is None:
+            self._more()
+
+    def _ask(self, url: str, most: int, then: Callable[[str, IWarmed | Failure], None]) -> None:
+        try:
+            asked = self._warm(url.encode("ascii"), most)
+        except ValueError:
+            asked = Deferred()
+            asked.errback(ValueError("no URL that can be asked for"))
+        self._under_way.add(asked)
+
+        def ended(result: Any) -> None:
+            self._under_way.discard(asked)
+            if isinstance(result, Failure):
+                if result.check(CancelledError) and not self.running:
+                    return
+                if not result.check(ValueError):
+                    self._log.failure("a URL could not be warmed", result)
+            if self.running:
+                then(url, result)
+
+        # Not before the loop that asked goes on: an answer that is there already would come in the middle of it.
+        self._clock.callLater(0, asked.addBoth, ended)
+
+    def _failed(self, url: str, problem: str) -> None:
+        self.failed += 1
+        self._problem(url, problem)
+
+    def _problem(self, url: str, problem: str) -> None:
+        if len(self.errors) < self.ERRORS:
+            self.errors.append({"url": url, "problem": problem})
+
+    def _end(self, state: str) -> None:
+        self.state = state
+        self._ended = self._clock.seconds()
+        self._left.clear()
+        self._sitemaps.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for asked in list(self._under_way):
+            asked.cancel()
+
+
+class Jobs:
+    """The jobs of one process, the youngest last."""
+
+    #: Under way at a time, and remembered.
+    RUNNING: Final = 4
+    REMEMBERED: Final = 32
+    RATE, CONCURRENCY = 20.0, 4
+
+    def __init__(self, clock: IReactorTime, warm: Warm) -> None:
+        self._clock = clock
+        self._warm = warm
+        self._jobs: dict[str, WarmJob] = {}
+        self._numbers = count(1)
+
+    def __iter__(self) -> Iterator[WarmJob]:
+        return iter(list(self._jobs.values()))
+
+    def get(self, name: str) -> WarmJob | None:
+        """The job called so; None when there is none, or it is forgotten."""
+        return self._jobs.get(name)
+
+    def start(
+        self,
+        urls: Sequence[str],
+        sitemap: str | None = None,
+        rate: float = RATE,
+        concurrency: int = CONCURRENCY,
+    ) -> WarmJob:
+        """A new job. Refused when enough are under way."""
+        if sum(1 for job in self if job.running) >= self.RUNNING:
+            raise Refused(503, f"{self.RUNNING} jobs are under way already", **{"Retry-After": "10"})
+        for job in self:
+            if len(self._jobs) < self.REMEMBERED:
+                break
+            if not job.running:
+                del self._jobs[job.id]
+        job = WarmJob(str(next(self._numbers)), self._clock, self._warm, rate, concurrency)
+        self._jobs[job.id] = job
+        job.start(urls, sitemap)
+        return job
+
+    def close(self) -> None:
+        """Cancel what is under way."""
+        for job in self:
+            job.cancel()
