@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from tests.support.async_test import async_test
-from tests.support.client import NoReply, fetch
+from tests.support.client import NoReply, fetch, open_exchange
 from tests.support.faultproxy import FaultProxy
-from tests.support.origin import Answer, Request, ScriptedOrigin
+from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin
 from tests.support.proxy import later, settled, until
 from txstalecache.http.rules import Rules
 from txstalecache.origin.interfaces import Deadlines
 
 STALE = ("Cache-Control", "max-age=1, stale-while-revalidate=60, stale-if-error=60")
+KEPT = ("Cache-Control", "max-age=60")
+CHUNKED = ("Transfer-Encoding", "chunked")
 SOON = Deadlines(connect=0.5, first_byte=0.5, between_bytes=0.5, total=3)
 #: What "at once" may take on a machine with other things to do; measured on an idle one it is a few milliseconds.
 AT_ONCE = 0.5
@@ -171,3 +173,28 @@ async def test_a_hook_that_raises_costs_its_own_request_alone(
     assert (await fetch(proxy.port, "GET", "/x")).body == b"fine"
     assert not proxy.flights and not proxy.resource.registry.waiting
     logged_failures.flush(RuntimeError)
+
+
+@pytest.mark.parametrize("why", ["invalidated", "too large"])
+@async_test
+async def test_what_is_no_longer_to_be_stored_is_fetched_for_nobody(
+    origin: ScriptedOrigin, make_proxy: Any, why: str
+) -> None:
+    """All clients have left; the fetch went on because its answer was to be stored."""
+    begun = [Head(200, [KEPT, CHUNKED]), Chunk(b"x" * 1000), Gate("go")]
+    origin.handler = lambda request: (
+        Answer(204) if request.method == b"DELETE" else [*begun, *[Chunk(b"x" * 100_000)] * 30]
+    )
+    proxy = await make_proxy(origin.url, rules=Rules(max_object=2_000_000))
+    exchange = open_exchange(proxy.port, "GET", "/x")
+    exchange.done.addErrback(lambda failure: failure.trap(NoReply) and None)
+    await exchange.received(1000)
+    exchange.abort()
+    await exchange.done
+    assert proxy.flights == 1
+    if why == "invalidated":
+        await fetch(proxy.port, "DELETE", "/x")
+    origin.release("go")
+    await until(lambda: not proxy.flights)
+    assert (await fetch(proxy.port, "HEAD", "/x")).status == 200
+    assert origin.hits("/x") > 1

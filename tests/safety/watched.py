@@ -44,7 +44,7 @@ class Watched(Child):
             if not left:
                 return now
             await later(0.1)
-        raise AssertionError(f"still held after {seconds} s: {left}")
+        raise AssertionError(f"still held after {seconds} s: {left}, {now['air']}")
 
 
 def excess(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

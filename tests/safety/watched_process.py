@@ -4,7 +4,8 @@
 (``{"AS": bytes, "NOFILE": count}``), and by how much this host's clock is wrong (``{"wall": seconds}``). Says
 ``ports N M``, M being the admin interface's or 0; then each line on standard input is answered by one of JSON: what is
 in the air, descriptors, delayed calls, resident bytes. ``wall SECONDS`` moves the host's clock, as this process sees
-it, and answers the same. Leaves as the proxy does on SIGTERM, and so it does when its standard input ends.
+it, ``limit NAME VALUE`` sets a limit; both are answered the same. Leaves as the proxy does on SIGTERM, and so it does
+when its standard input ends.
 """
 
 from __future__ import annotations
@@ -31,6 +32,19 @@ def resident() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def address_space() -> int:
+    """Bytes of addresses in use."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _told(flight: Any) -> str:
+    plan, body = flight.plan, flight.body
+    asked = f"{plan.request.method.decode()} {plan.request.target.decode()}"
+    many = f"{len(flight.waiters)} waiters, {len(body.readers)} readers, {flight.attempts} attempts"
+    return f"{asked}: {flight.state}, {plan.sharing}, {flight.purpose}, {many}, {body.length} bytes, ended {body.ended}"
+
+
 def held(reactor: Any, service: Any) -> dict[str, Any]:
     """What the process has open, in the air and due."""
     gc.collect()
@@ -38,6 +52,7 @@ def held(reactor: Any, service: Any) -> dict[str, Any]:
     calls = Counter(getattr(call.func, "__qualname__", repr(call.func)) for call in reactor.getDelayedCalls())
     return {
         "flights": len(registry.flights),
+        "air": [_told(flight) for flight in registry.flights],
         "waiting": registry.waiting,
         "held": registry.held,
         "connections": len(service._site.channels),
@@ -70,6 +85,9 @@ def main() -> None:
         textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)]
     )
     globalLogBeginner.beginLoggingTo([loud], redirectStandardIO=False)
+    for name, value in CEILINGS.items():
+        # Below 0: so much more than there is now.
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (address_space() - value if value < 0 else value,) * 2)
     options = Options()
     options.parseOptions(["--listen", "tcp:0:interface=127.0.0.1", "--access-log", "none", *sys.argv[2:]])
     service: Any = makeService(options)
@@ -81,6 +99,9 @@ def main() -> None:
             global _moved
             if line.startswith(b"wall "):
                 _moved = float(line[5:])
+            if line.startswith(b"limit "):
+                _, name, value = line.decode().split()
+                resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (int(value),) * 2)
             self.sendLine(json.dumps(held(reactor, service)).encode())
 
         def connectionLost(self, reason: object = None) -> None:
@@ -92,9 +113,6 @@ def main() -> None:
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
 
     def ready(_: object) -> None:
-        # What is loaded by the first request is not what a ceiling is about.
-        for name, value in CEILINGS.items():
-            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
         StandardIO(Questions())
         ports = [0 if port is None else port.getHost().port for port in (service._port, service._admin_port)]
         print("ports", *ports)

@@ -149,7 +149,8 @@ class Flight:
     def outdated(self) -> bool:
         """Whether a purge or an invalidation, of this process or another, has passed it: nobody joins, nothing is
         stored."""
-        return self._passed or self._registry.store.outdated(self.plan.key, self._asked, self._tags)
+        plan, store = self.plan, self._registry.store
+        return self._passed or store.outdated(plan.key, self._asked, self._tags, plan.fetch)
 
     def passed(self) -> None:
         """An invalidation has passed it. Whoever comes next fetches anew, and is not to wait for its lease."""
@@ -292,10 +293,10 @@ class Flight:
         reception: Reception | None = await self._registry.leases.receive(self.plan.key, self._holder[0])
         if reception is None or self.state is not State.PENDING:
             return False
-        told = reception.told
-        if self._registry.store.outdated(
-            self.plan.key, told.request_time, tags.of(self.plan.fetch, told.head.fields)
-        ) or not (told.late or self.began < told.response_time):
+        told, plan, store = reception.told, self.plan, self._registry.store
+        if not (told.late or self.began < told.response_time):
+            return False
+        if store.outdated(plan.key, told.request_time, tags.of(plan.fetch, told.head.fields), plan.fetch):
             return False
         self._chosen = told.selector
         self._asked = self._request_time = told.request_time
@@ -616,6 +617,10 @@ class Flight:
                     # Else some are still to be let in, at the first byte.
                     body.release()
                     self._schedule()
+                    # It may have gone on for the sake of the store alone.
+                    self._if_abandoned()
+                    if self.state is State.DONE:
+                        return
             else:
                 self._count(self._counted + len(data))
         body.append(data)

@@ -33,6 +33,9 @@ def affordable(limits: Limits) -> Limits:
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY:
         return limits
-    with open("/proc/self/statm") as statm:
-        taken = int(statm.read().split()[0]) * resource.getpagesize()
+    try:
+        with open("/proc/self/statm") as statm:
+            taken = int(statm.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        taken = 0
     return replace(limits, bytes_in_flight=min(limits.bytes_in_flight, max(0, soft - taken) // 4))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorCore, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -188,11 +188,14 @@ class StoreService(Service):
         super().startService()
         (self.log.warn if self._trouble else self.log.info)("store: {what}", what=self.describe())
         if self._server is not None:
-            self._server.start().addCallback(self._connect).addErrback(self._broken)
+            maybeDeferred(self._server.start).addCallback(self._connect).addErrback(self._broken)
         elif self._address is not None:
             self._connect(None)
 
     def _broken(self, failure: Failure) -> None:
+        if failure.check(OSError):  # nowhere to put its socket, for one
+            self.log.error("the embedded Redis does not start: {error}; going on without it", error=failure.value)
+            return
         self.log.failure("the embedded Redis does not start; going on without it", failure)
 
     def _connect(self, _: object) -> None:
