@@ -102,7 +102,7 @@ class Origin:
         if path == b"/hinted" and request.informational is not None:
             request.informational(ResponseHead(103, Fields([(b"Link", b"</style.css>; rel=preload")])))
         if path.startswith(b"/slow"):
-            return deferLater(self.clock, 0.3, lambda: self._respond(head))  # type: ignore[arg-type]
+            return deferLater(self.clock, 0.3, lambda: self._respond(head))
         if path == b"/dead":
             return fail(OriginError(Fault.UNREACHABLE))
         if path == b"/broken" and self.fetches.count((head.method, head.target)) % 3:
@@ -197,7 +197,7 @@ class Side:
         """Let ``store`` answer as one does that asks Redis each time."""
         peek = store.peek
         store.peek = store.held = lambda *_: None
-        store.lookup = lambda *asked: deferLater(self.clock, far, peek, *asked)  # type: ignore[arg-type]
+        store.lookup = lambda *asked: deferLater(self.clock, far, peek, *asked)
 
     def connect(self) -> None:
         """A client comes; one that was here leaves."""

@@ -35,6 +35,15 @@ class Turns:
     def removeWriter(self, writer: object) -> None:
         self.writers.discard(writer)
 
+    def getReaders(self) -> list[Any]:
+        return []
+
+    def getWriters(self) -> list[Any]:
+        return list(self.writers)
+
+    def removeAll(self) -> list[Any]:
+        return []
+
     def turn(self) -> None:
         for writer in list(self.writers):
             writer.doWrite()
