@@ -66,7 +66,13 @@ class Fields:
 
     def adding(self, name: bytes, value: bytes) -> Fields:
         """A copy with one more line at the end."""
-        return Fields((*self.pairs, (name, value)))
+        added = Fields((*self.pairs, (name, value)))
+        if self._index is not None:
+            # What was looked up here will be there: an answer grows line by line.
+            lower = name.lower()
+            index = added._index = self._index.copy()
+            index[lower] = [*index.get(lower, ()), value]
+        return added
 
     def replacing(self, name: bytes, value: bytes) -> Fields:
         """A copy in which ``name`` has exactly one line, at the end when it was absent, else where it first stood."""
