@@ -15,7 +15,7 @@ from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
-__all__ = ["DemoOrigin", "DemoSite", "advice"]
+__all__ = ["DemoOrigin", "DemoSite", "advice", "invitation"]
 
 
 class DemoOrigin(Resource):
@@ -75,9 +75,18 @@ def advice(url: str) -> str:
         (f"curl -i {url}/", "at once: fresh for 5 s"),
         (f"sleep 6; curl -i {url}/", "at once all the same: stale, refreshed behind you"),
         (f"curl -i {url}/", "at once: the answer of that refresh"),
-        (f"for i in $(seq 20); do curl -s {url}/new & done; wait", "20 clients, one fetch, one answer"),
+        (f"for i in $(seq 60); do curl -s {url}/new-$$ & sleep .01; done; wait", "60 clients wait, one fetch for all"),
+        (
+            f"for i in $(seq 300); do curl -s {url}/ -o /dev/null; sleep .05; done",
+            "none waits, though it is renewed thrice",
+        ),
         (f"curl -i {url}/private", "1 s each time: for you alone"),
     ]
     width = max(len(command) for command, _ in lines)
     tries = "".join(f"  {command:{width}}  # {comment}\n" for command, comment in lines)
     return f"\nThe proxy is on {url}, in front of an origin that takes 1 s. Try:\n\n{tries}\nCtrl-C ends it.\n\n"
+
+
+def invitation(url: str, token: bytes) -> str:
+    """Where to watch it. What follows # is for the page alone: no browser sends it anywhere."""
+    return f"See the dashboard meanwhile:\n\n  {url}/#token={token.decode('ascii')}\n\n"

@@ -25,7 +25,7 @@ from txstalecache import __version__
 from txstalecache.admin.facts import Facts
 from txstalecache.administration import Administration
 from txstalecache.config.settings import Settings, SettingsError
-from txstalecache.demo import DemoOrigin, DemoSite, advice
+from txstalecache.demo import DemoOrigin, DemoSite, advice, invitation
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
@@ -165,7 +165,9 @@ class ProxyService(Service):
         )
 
         def listening(port: IListeningPort) -> None:
-            self._log.info("the admin interface listens on {where}", where=_where(port.getHost()))
+            where = _where(port.getHost())
+            self._log.info("the admin interface listens on {where}", where=where)
+            self._say(invitation(where, self._fleet.token))
 
         started = administration.listen(self._admin_endpoint)
         started.addCallbacks(listening, self._deaf, errbackArgs=(self._fleet.admin,))
@@ -268,9 +270,13 @@ class ProxyService(Service):
         self._log.info(
             "txstalecache {v} listens on {where}, in front of {origin}", v=__version__, where=where, origin=origin
         )
+        self._say(advice(where))
+
+    def _say(self, text: str) -> None:
+        """Tell whoever started the demo."""
         # Not sys.stdout: twistd makes that write to its log, a time before each line.
         if self._settings.demo and sys.__stdout__ is not None:
-            sys.__stdout__.write(advice(where))
+            sys.__stdout__.write(text)
             sys.__stdout__.flush()
 
     def _deaf(self, failure: Failure, where: str | None = None) -> None:

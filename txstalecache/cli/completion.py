@@ -18,7 +18,7 @@ __all__ = ["add"]
 def add(subcommands: Any, whole: Callable[[], argparse.ArgumentParser]) -> None:
     """Add the subcommand; ``whole`` makes the parser that is to be completed."""
     parser = subcommands.add_parser("completion", help="print a completion script for a shell", description=__doc__)
-    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="one of bash, zsh and fish")
     parser.set_defaults(run=lambda arguments: _run(arguments, whole()))
 
 

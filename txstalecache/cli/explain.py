@@ -27,7 +27,7 @@ def add(subcommands: Any) -> None:
         default=[],
         help="a field of the request; more than once for several",
     )
-    parser.add_argument("-X", "--method", metavar="METHOD", default="GET", help="[default: GET]")
+    parser.add_argument("-X", "--method", metavar="METHOD", default="GET", help="its method [default: GET]")
 
 
 def field(text: str) -> tuple[str, str]:

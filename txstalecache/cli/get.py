@@ -50,7 +50,9 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
 
 
 def _show(page: Page, number: int, variant: Mapping[str, Any]) -> None:
-    times = variant.get("times") or {}
+    times = dict(variant.get("times") or {})
+    # The proxy's, which may not be this host's.
+    now = times.pop("now", time.time())
     selector = variant.get("selector")
     chosen = ", ".join(f"{name}: {value}" for name, value in _pairs(selector)) or "any request"
     page.facts(
@@ -60,7 +62,7 @@ def _show(page: Page, number: int, variant: Mapping[str, Any]) -> None:
             ("size", size(variant.get("size"))),
             ("where", variant.get("where")),
             ("tags", " ".join(variant.get("tags") or ()) or "–"),
-            *((name.replace("_", " "), _time(name, value)) for name, value in times.items() if value is not None),
+            *((name.replace("_", " "), _time(name, value, now)) for name, value in times.items()),
         ]
     )
     page.line()
@@ -73,11 +75,11 @@ def _pairs(selector: Any) -> list[tuple[str, str]]:
     return [(str(pair[0]), str(pair[1])) for pair in selector or () if len(pair) == 2]
 
 
-def _time(name: str, value: Any) -> str:
+def _time(name: str, value: Any, now: float) -> str:
     if not isinstance(value, int | float):
         return str(value)
-    if value < 1e9:  # a length of time, not a date
+    if name == "age":
         return span(value)
-    away = value - time.time()
+    away = value - now
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(value))
     return f"{when} ({f'in {span(away)}' if away > 0 else f'{span(-away)} ago'})"

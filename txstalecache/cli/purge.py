@@ -13,13 +13,13 @@ from txstalecache.cli.page import Page
 
 __all__ = ["add"]
 
-SCOPES = ("url", "variant", "tag", "prefix", "host", "all")
+SCOPES = ("url", "tag", "prefix", "host", "all")
 
 
 def add(subcommands: Any) -> None:
     """Add the subcommand."""
     parser = asking(subcommands, "purge", "make what is stored unusable, or stale", __doc__, _ask)
-    parser.add_argument("scope", metavar="SCOPE", choices=SCOPES, help=", ".join(SCOPES))
+    parser.add_argument("scope", metavar="SCOPE", choices=SCOPES, help=f"one of {', '.join(SCOPES)}")
     parser.add_argument(
         "values",
         metavar="VALUE",

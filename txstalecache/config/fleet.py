@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 __all__ = ["OF_FLEET", "Fleet"]
@@ -59,6 +60,9 @@ class Fleet:
                 token = _token(file)
             except ValueError as error:
                 problems.append(f"{called('admin-token-file')}: {error}")
+        elif demo:
+            # Something to look at: on a free port, for whoever is told its token.
+            admin, token = "tcp:0:interface=127.0.0.1", token_urlsafe(24).encode("ascii")
         return cls(workers=workers, admin=admin, token=token, redis_down=down)
 
 

@@ -1,0 +1,78 @@
+"""The command line as reStructuredText, from its parser: ``python -m txstalecache.cli.document FILE`` puts it between
+the marks in FILE, and a test holds ``docs/commandline.rst`` to it.
+
+Must not know: anything that the parser does not say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from txstalecache.cli.connection import options
+from txstalecache.cli.exits import Exit
+from txstalecache.cli.main import parser
+
+__all__ = ["BEGIN", "END", "document", "replaced"]
+
+BEGIN = ".. begin of what is made from txstalecache.cli; do not edit"
+END = ".. end of what is made"
+
+
+def document() -> str:
+    """Every subcommand with its options, what is common to those that ask a proxy, and the exit statuses."""
+    lines = [*_title("Which proxy"), ""]
+    lines += ["Of every command that asks a running proxy; before the subcommand or after it.", ""]
+    common = options()
+    lines += _options(common)
+    known = {tuple(action.option_strings) for action in common._actions}
+    for name, one in _subcommands().items():
+        lines += [*_title(f"``txstalecache {name}``"), ""]
+        _, _, said = (one.description or "").partition(": ")
+        lines += [said[:1].upper() + said[1:], ""]
+        lines += _options(one, known)
+    lines += [*_title("Exit status"), "", ".. list-table::", "   :widths: 10 90", ""]
+    for status in Exit:
+        lines += [f"   * - {status.value}", f"     - {status.meaning}"]
+    return "\n".join(lines) + "\n"
+
+
+def _title(text: str) -> list[str]:
+    return ["", text, "-" * len(text)]
+
+
+def _subcommands() -> dict[str, argparse.ArgumentParser]:
+    for action in parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    raise AssertionError
+
+
+def _options(one: argparse.ArgumentParser, known: Collection[tuple[str, ...]] = ()) -> Iterator[str]:
+    for action in one._actions:
+        if isinstance(action, argparse._HelpAction) or (
+            action.option_strings and tuple(action.option_strings) in known
+        ):
+            continue
+        choices = "|".join(map(str, action.choices)) if action.choices else ""
+        value = "" if action.nargs == 0 else str(action.metavar or choices)
+        yield ", ".join(f"``{f'{name} {value}'.strip()}``" for name in action.option_strings or [""])
+        said = action.help or ""
+        yield f"    {said[:1].upper()}{said[1:]}."
+        yield ""
+
+
+def replaced(text: str) -> str:
+    """``text`` with what is between the marks made anew. ValueError when it has no marks."""
+    before, begun, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not begun or not ended:
+        raise ValueError("no marks to put the commands between")
+    return f"{before}{BEGIN}\n{document()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    file = Path(sys.argv[1])
+    file.write_text(replaced(file.read_text()))
