@@ -42,6 +42,48 @@ async def test_a_post_is_cached_by_its_body(origin: ScriptedOrigin, make_proxy: 
     assert (await fetch(proxy.port, "POST", "/q", body=long)).field("x-cache") == b"BYPASS"
 
 
+async def chunked(port: int, *pieces: bytes) -> Any:
+    """The answer to a POST of these chunks."""
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    return await fetch(port, "POST", "/q", [("Transfer-Encoding", "chunked")], framed)
+
+
+@async_test
+async def test_a_post_in_chunks_has_the_key_of_the_same_body_with_a_length(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    echo(origin)
+    proxy = await make_proxy(origin.url, **route_of("methods = ['GET', 'HEAD', 'POST']\nmax_key_body = 10"))
+    assert (await chunked(proxy.port, b"a", b"bc")).body == b"1:abc"
+    for again in (await fetch(proxy.port, "POST", "/q", body=b"abc"), await chunked(proxy.port, b"ab", b"c")):
+        assert (again.body, again.field("x-cache")) == (b"1:abc", b"HIT")
+    assert (await chunked(proxy.port, b"abd")).body == b"2:abd"
+    assert (await chunked(proxy.port, b"x" * 10)).field("x-cache") == b"MISS"
+    # Too long for a key: passed whole, as it came, however the limit falls among the chunks and however much follows.
+    for pieces in ([b"x" * 11], [b"x" * 10, b"y"], [b"x"] * 11, [b"x" * 9, b"y" * 700_000, b"z" * 700_000, b"!"]):
+        reply = await chunked(proxy.port, *pieces)
+        assert reply.field("x-cache") == b"BYPASS"
+        assert reply.body.partition(b":")[2] == b"".join(pieces)
+
+
+@async_test
+async def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    import socket
+
+    from tests.support.proxy import until
+
+    echo(origin)
+    proxy = await make_proxy(origin.url, **route_of("methods = ['GET', 'HEAD', 'POST']\nmax_key_body = 10"))
+    for part in (b"3\r\nabc\r\n", b"f\r\n" + b"x" * 15 + b"\r\n"):
+        with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+            client.sendall(b"POST /q HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + part)
+            await until(lambda: len(proxy.site.channels) == 1)
+        await until(lambda: not proxy.site.channels and not proxy.flights)
+    assert (await chunked(proxy.port, b"abc")).body == b"1:abc"
+
+
 @async_test
 async def test_single_statuses_have_lifetimes_of_their_own(origin: ScriptedOrigin, make_proxy: Any) -> None:
     echo(origin, [], 404)

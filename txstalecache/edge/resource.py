@@ -161,9 +161,10 @@ class CacheResource(Resource):
             self._refuse(visit, 508, "loop")
             return
         body = exchange.body()
-        if body is not None and not await self._read(visit, body):
+        left = None if body is None else await self._read(visit, body)
+        if left is not None:
             # What a body says is not in the key.
-            await self._alone(visit, Pass("body" if head.method in route.rules.methods else "method"), body)
+            await self._alone(visit, Pass("body" if head.method in route.rules.methods else "method"), left)
             return
         if not route.plain and await self._excepted(visit):
             return
@@ -172,17 +173,18 @@ class CacheResource(Resource):
             found = await self._store.lookup(visit.key, head)
         await self._act(visit, found)
 
-    async def _read(self, visit: Visit, body: IBodyProducer) -> bool:
-        """Take ``body`` into the key, where the route caches such requests and it is not too long."""
+    async def _read(self, visit: Visit, body: IBodyProducer) -> IBodyProducer | None:
+        """Take ``body`` into the key, where the route caches such requests and it is not too long; else what to send of
+        it."""
         route, head = visit.route, visit.head
         if head.method not in route.rules.methods or head.method in (b"GET", b"HEAD"):
-            return False
+            return body
         data = await whole(body, route.max_key_body)
-        if data is None:
-            return False
+        if not isinstance(data, bytes):
+            return data
         visit.body = KeptBody(data)
         visit.key = route.template.key(head, blake2b(data, digest_size=20).digest())
-        return True
+        return None
 
     async def _excepted(self, visit: Visit) -> bool:
         """Do what the route says of this very request; whether it has been answered by that."""

@@ -7,21 +7,31 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer
+from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 __all__ = ["KeptBody", "whole"]
 
 
-@implementer(IConsumer)
-class _Collector:
-    """Keeps what is written."""
+@implementer(IConsumer, IBodyProducer)
+class _Beginning:
+    """Keeps what ``body`` brings until all has come, or more than ``limit`` bytes; then it is that body, from its
+    beginning, for whoever wants it."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, body: IBodyProducer, limit: int) -> None:
+        self.length = body.length
         self.pieces: list[bytes] = []
+        self.settled: Deferred[bool] = Deferred(lambda _: body.stopProducing())
+        """Fires with whether all has come; fails when that cannot be any more."""
+        self._body = body
         self._left = limit
+        self._consumer: IConsumer | None = None
+        self._failure: Failure | None = None
+        self._done: Deferred[None] = Deferred(lambda _: body.stopProducing())
+        body.startProducing(cast(IConsumer, self)).addCallbacks(self._ended, self._failed)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Producers start by themselves here."""
@@ -30,21 +40,54 @@ class _Collector:
         """Nothing to forget."""
 
     def write(self, data: bytes) -> None:
-        self._left -= len(data)
-        if self._left < 0:
-            raise ValueError("more than was announced")
+        if self._consumer is not None:
+            self._consumer.write(data)
+            return
         self.pieces.append(data)
+        self._left -= len(data)
+        if self._left < 0 and not self.settled.called:
+            self._body.pauseProducing()
+            self.settled.callback(False)
+
+    def _ended(self, _: object) -> None:
+        if not self.settled.called:
+            self.settled.callback(True)
+        elif not self._done.called:
+            self._done.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        if not self.settled.called:
+            self.settled.errback(failure)
+        elif self._consumer is None:
+            self._failure = failure
+        elif not self._done.called:
+            self._done.errback(failure)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        if self._failure is not None:
+            return fail(self._failure)
+        pieces, self.pieces, self._consumer = self.pieces, [], consumer
+        for data in pieces:
+            consumer.write(data)
+        self._body.resumeProducing()
+        return self._done
+
+    def pauseProducing(self) -> None:
+        self._body.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._body.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._body.stopProducing()
 
 
-async def whole(body: IBodyProducer, limit: int) -> bytes | None:
-    """What ``body`` brings; None, and nothing is read, when its length is not known to be within ``limit`` bytes."""
-    length: object = body.length
-    if not isinstance(length, int) or length > limit:
-        return None
-    collector = _Collector(length)
-    reading: Deferred[None] = body.startProducing(cast(IConsumer, collector))
-    await reading
-    return b"".join(collector.pieces)
+async def whole(body: IBodyProducer, limit: int) -> bytes | IBodyProducer:
+    """What ``body`` brings, when that is at most ``limit`` bytes; else the body to go on with in its place."""
+    if isinstance(body.length, int) and body.length > limit:
+        return body
+    beginning = _Beginning(body, limit)
+    return b"".join(beginning.pieces) if await beginning.settled else beginning
 
 
 @implementer(IBodyProducer)
