@@ -71,20 +71,16 @@ class DemoSite(Site):
 def advice(url: str) -> str:
     """What to try with curl on the proxy at ``url``."""
     lines = [
-        (f"curl -i {url}/", "1 s: fetched from the origin, and stored"),
-        (f"curl -i {url}/", "at once: fresh for 5 s"),
-        (f"sleep 6; curl -i {url}/", "at once all the same: stale, refreshed behind you"),
-        (f"curl -i {url}/", "at once: the answer of that refresh"),
-        (f"for i in $(seq 60); do curl -s {url}/new-$$ & sleep .01; done; wait", "60 clients wait, one fetch for all"),
-        (
-            f"for i in $(seq 300); do curl -s {url}/ -o /dev/null; sleep .05; done",
-            "none waits, though it is renewed thrice",
-        ),
-        (f"curl -i {url}/private", "1 s each time: for you alone"),
+        ("1 s: fetched from the origin, and stored", f"curl -i {url}/"),
+        ("at once: fresh for 5 s", f"curl -i {url}/"),
+        ("at once all the same: stale, refreshed behind you", f"sleep 6; curl -i {url}/"),
+        ("at once: the answer of that refresh", f"curl -i {url}/"),
+        ("1 s each time: for you alone", f"curl -i {url}/private"),
+        ("60 clients pile up on one fetch", f"for i in $(seq 60); do curl -s {url}/new & sleep .01; done; wait"),
+        ("nobody waits, though it goes stale meanwhile", f"for i in $(seq 600); do curl -s {url}/ >/dev/null; done"),
     ]
-    width = max(len(command) for command, _ in lines)
-    tries = "".join(f"  {command:{width}}  # {comment}\n" for command, comment in lines)
-    return f"\nThe proxy is on {url}, in front of an origin that takes 1 s. Try:\n\n{tries}\nCtrl-C ends it.\n\n"
+    tries = "".join(f"  # {comment}\n  {command}\n\n" for comment, command in lines)
+    return f"\nThe proxy is on {url}, in front of an origin that takes 1 s. Try:\n\n{tries}Ctrl-C ends it.\n\n"
 
 
 def invitation(url: str, token: bytes) -> str:
