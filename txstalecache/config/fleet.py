@@ -5,6 +5,7 @@ Must not know: option parsers, files of settings, the reactor, how any of it is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import Any
 __all__ = ["OF_FLEET", "Fleet"]
 
 #: What ``Fleet.of`` looks at, by the names of the options.
-OF_FLEET = ("workers", "redis", "memory", "redis-down", "admin", "admin-token-file")
+OF_FLEET = ("workers", "redis", "memory", "redis-down", "admin", "admin-token-file", "admin-hosts")
+
+#: Where the token may be instead of in a file.
+VARIABLE = "TXSTALECACHE_ADMIN_TOKEN"
 
 #: Characters of a token that cannot be guessed.
 SHORTEST, LONGEST = 16, 1024
@@ -50,20 +54,23 @@ class Fleet:
         if said["redis"] == "memory" and said["memory"] == 0:
             problems.append(f"{called('memory')}: without a Redis there is no other place: expected more than 0")
         admin, file, token = said["admin"], said["admin-token-file"], b""
-        if admin is not None and file is None:
-            needed = called("admin-token-file")
+        for name in ("admin-token-file", "admin-hosts"):
+            if admin is None and said[name] is not None:
+                problems.append(f"{called(name)}: is for {called('admin')}, which is not given")
+        given = os.environ.get(VARIABLE)
+        if admin is not None and file is None and given is None:
+            needed = f"{called('admin-token-file')} (or ${VARIABLE})"
             problems.append(f"{called('admin')}: needs {needed}, whoever reaches it must know the token")
-        elif admin is None and file is not None:
-            problems.append(f"{called('admin-token-file')}: is for {called('admin')}, which is not given")
-        elif file is not None:
+        elif admin is not None:
             try:
-                token = _token(file)
+                token = _checked(os.fsencode(given or ""), f"${VARIABLE}") if file is None else _token(file)
             except ValueError as error:
-                problems.append(f"{called('admin-token-file')}: {error}")
+                problems.append(f"{called('admin' if file is None else 'admin-token-file')}: {error}")
         elif demo:
             # Something to look at: on a free port, for whoever is told its token.
             admin, token = "tcp:0:interface=127.0.0.1", token_urlsafe(24).encode("ascii")
-        return cls(workers=workers, admin=admin, token=token, redis_down=down)
+        hosts = frozenset(one.decode("ascii") for one in said["admin-hosts"] or ())
+        return cls(workers=workers, admin=admin, token=token, admin_hosts=hosts, redis_down=down)
 
 
 def _token(path: str) -> bytes:
@@ -74,6 +81,10 @@ def _token(path: str) -> bytes:
         raise ValueError(f"{error.strerror}: {path}") from None
     except ValueError:
         raise ValueError("not a path") from None
+    return _checked(token, path)
+
+
+def _checked(token: bytes, where: str) -> bytes:
     if not SHORTEST <= len(token) <= LONGEST or not all(0x21 <= one <= 0x7E for one in token):
-        raise ValueError(f"expected one token of {SHORTEST} to {LONGEST} visible ASCII characters in {path}")
+        raise ValueError(f"expected one token of {SHORTEST} to {LONGEST} visible ASCII characters in {where}")
     return token

@@ -98,8 +98,19 @@ class Options(usage.Options):
             "What to do without Redis: local (each process caches and fetches for itself) or protect (503 for what "
             "would have to be fetched).",
         ],
-        ["admin", None, None, "ENDPOINT to take purges on, for those who know the token; not the public one."],
-        ["admin-token-file", None, None, "FILE with that token: 16 visible characters or more."],
+        [
+            "admin",
+            None,
+            None,
+            "ENDPOINT of the admin interface and its dashboard, for those who know the token; not the public one.",
+        ],
+        [
+            "admin-token-file",
+            None,
+            None,
+            "FILE with that token: 16 visible characters or more. [default: $TXSTALECACHE_ADMIN_TOKEN is the token]",
+        ],
+        ["admin-hosts", None, None, "NAMES the admin interface may be asked by, beside localhost and its address."],
         ["config", "c", None, "FILE (TOML) that says routes, upstreams and the rest; read again at SIGHUP."],
     ]
 

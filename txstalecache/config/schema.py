@@ -216,7 +216,20 @@ ADMIN = Table(
     "Where purges and questions are taken, for those who know the token. Changes need a restart.",
     (
         Item("listen", _endpoint, None, "A Twisted server endpoint; never the public one.", "there is none"),
-        Item("token_file", read.text, None, "The file with the token; required with ``listen``.", "none"),
+        Item(
+            "token_file",
+            read.text,
+            None,
+            "The file with the token; required with ``listen``, unless ``$TXSTALECACHE_ADMIN_TOKEN`` has it.",
+            "none",
+        ),
+        Item(
+            "hosts",
+            read.host_names,
+            None,
+            "Names it may be asked by, beside ``localhost`` and its address; others get 421.",
+            "none",
+        ),
     ),
 )
 
@@ -330,7 +343,8 @@ ROUTE = Table(
         Item("stale", read.seconds, None, "For this long past it, sent at once while one request refreshes.", _ORIGIN),
         Item("stale_if_error", read.seconds, None, "For this long past it, stands in for a failing origin.", _ORIGIN),
         Item("grace", read.seconds, "5m", "How long what has no stale window is kept to be validated."),
-        Item("persist", read.seconds, "0", "Keep entries at least this long past their lifetime (the seed's persist)."),
+        Item("persist", read.boolean, False, "A stale entry that is being refreshed does not expire, nor its window."),
+        Item("keep", read.seconds, "24h", "For how long past its lifetime, at most, ``persist`` keeps an entry."),
         Item("methods", read.methods, "GET,HEAD", "Answered from the cache. POST: its body is part of the key."),
         Item("max_key_body", read.size, "64K", "Larger bodies of a cached POST pass through."),
         Item("statuses", read.statuses, None, 'Lifetimes of single statuses: ``{ 404 = "10s" }``.', _ORIGIN),

@@ -57,13 +57,14 @@ SAME: Mapping[str, Item] = {
     "redis-down": _ITEMS["redis", "when_down"],
     "admin": _ITEMS["admin", "listen"],
     "admin-token-file": _ITEMS["admin", "token_file"],
+    "admin-hosts": _ITEMS["admin", "hosts"],
 }
 
 #: Options that a file says for each route or upstream.
 _OF_ROUTES = [name for name, item in SAME.items() if item in ROUTE.items or item in UPSTREAM.items]
 #: Those that may be given beside a file, and come first.
 _OF_PROCESS = [name for name in SAME if name not in _OF_ROUTES]
-_IN_FLEET = ("workers", "redis-down", "admin", "admin-token-file")
+_IN_FLEET = ("workers", "redis-down", "admin", "admin-token-file", "admin-hosts")
 
 _UNSAID = read_table(LIMITS, {}, "limits", [])
 

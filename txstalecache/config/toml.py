@@ -68,6 +68,7 @@ _PLACES = {
     "redis-down": "redis.when_down",
     "admin": "admin.listen",
     "admin-token-file": "admin.token_file",
+    "admin-hosts": "admin.hosts",
 }
 
 
@@ -291,6 +292,7 @@ def make_route(values: Mapping[str, Any], match: Match = _ANY, hooks: Hooks | No
             stale_if_error=values["stale_if_error"],
             grace=values["grace"],
             persist=values["persist"],
+            keep=values["keep"],
             methods=values["methods"],
             statuses=MappingProxyType(values["statuses"] or {}),
             cookies=cookies,
