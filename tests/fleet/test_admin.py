@@ -66,7 +66,9 @@ def test_a_purge_holds_in_every_process_and_after_a_restart(
     for said in orders:
         old = ask(one.port)[2]
         assert ask(two.port)[2] == old
-        assert order(one, **said) == (200, {"purged": True, "everywhere": True, "refreshing": False})
+        status, answer = order(one, **said)
+        assert (status, answer.pop("count") >= 0) == (200, True)
+        assert answer == {"purged": True, "everywhere": True, "refreshing": False}
         # 100 ms are promised; a busy machine is given more. The one that was told knows at once.
         assert changed_within(two.port, old) < 1.0
         assert ask(one.port)[2] != old
@@ -88,7 +90,7 @@ def test_a_soft_purge_leaves_stale_and_a_refresh_fetches_at_once(
     assert changed_within(one.port, "1\n") < 5
     assert threaded_origin.hits == ["/x"] * 2
     said = order(one, scope="url", value="http://localhost/x", mode="refresh")
-    assert said == (200, {"purged": True, "everywhere": True, "refreshing": True})
+    assert said == (200, {"purged": True, "everywhere": True, "refreshing": True, "count": 1})
     deadline = time.monotonic() + 5
     while len(threaded_origin.hits) < 3:
         assert time.monotonic() < deadline

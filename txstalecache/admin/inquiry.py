@@ -161,8 +161,12 @@ class Inquiry:
 
     # -- what is known of a scope --------------------------------------------------------------------------------
 
-    async def count(self, scope: Scope) -> int:
-        """How many answers in memory ``scope`` covers; of several processes the one that has most of them."""
+    async def count(self, scope: Scope, url: str | None) -> int:
+        """How many stored answers ``scope`` covers: all there are for one ``url``, else those in memory, of the process
+        that has most of them there."""
+        if url is not None:
+            found = await self.entry(url, False)
+            return 0 if found is None else len(found["variants"])
         return max(int(one["count"]) for one in await self._known(scope, False))
 
     async def urls(self, scope: Scope) -> list[str]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from txstalecache.http.fields import is_token
 from txstalecache.http.keys import DEFAULT_TEMPLATE, split_url
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.vary import MOST_NAMES
 from txstalecache.store.purges import Hardness, Scope
 
 __all__ = ["BadOrder", "Mode", "Order", "Question", "WarmOrder", "reading", "url_said"]
@@ -37,8 +39,8 @@ class Mode(Enum):
         return Hardness.HARD if self is Mode.HARD else Hardness.SOFT
 
 
-_SCOPES = ("url", "prefix", "host", "tag", "all")
-_SAID = ("scope", "value", "mode", "dry")
+_SCOPES = ("url", "variant", "prefix", "host", "tag", "all")
+_SAID = ("scope", "value", "fields", "mode", "dry")
 
 
 def reading(data: bytes) -> bytes:
@@ -88,15 +90,15 @@ class Order:
 
     @classmethod
     def read(cls, body: bytes) -> Order:
-        """From JSON: ``{"scope": …, "value": …, "mode": …, "dry": …}``. BadOrder."""
+        """From JSON: ``{"scope": …, "value": …, "mode": …, "dry": …}``; for a variant ``fields`` as well. BadOrder."""
         said = _object(body, *_SAID)
         dry = said.get("dry", False)
         if not isinstance(dry, bool):
             raise BadOrder("dry: expected true or false")
-        return cls.of(said.get("scope"), said.get("value"), said.get("mode", "hard"), dry)
+        return cls.of(said.get("scope"), said.get("value"), said.get("mode", "hard"), dry, said.get("fields"))
 
     @classmethod
-    def of(cls, kind: object, value: object, mode: object, dry: bool = False) -> Order:
+    def of(cls, kind: object, value: object, mode: object, dry: bool = False, fields: object = None) -> Order:
         """From the words. BadOrder."""
         if kind not in _SCOPES:
             raise BadOrder(f"scope: expected one of {', '.join(_SCOPES)}")
@@ -104,6 +106,8 @@ class Order:
             how = Mode(mode)
         except ValueError:
             raise BadOrder("mode: expected hard, soft or refresh") from None
+        if fields is not None and kind != "variant":
+            raise BadOrder("fields: is for the scope variant")
         if kind == "all":
             if value is not None:
                 raise BadOrder("value: all has none")
@@ -129,9 +133,26 @@ class Order:
             host = _host(scheme, authority)
         if kind == "prefix":
             return cls(Scope.of_prefix(target, host), how, dry=dry)
+        if kind == "variant":
+            return cls(Scope.of_variant(target, _fields(fields), host), how, dry=dry)
         if how is Mode.REFRESH and not host:
             raise BadOrder("value: to refresh, expected a whole URL (like http://example.org/path)")
         return cls(Scope.of_url(target, host), how, written if host else None, dry)
+
+
+def _fields(said: object) -> dict[bytes, bytes | None]:
+    """What requests say, by the names of their fields; null: they are without it."""
+    if not isinstance(said, dict) or not 0 < len(said) <= MOST_NAMES:
+        raise BadOrder('fields: expected request fields, like {"Accept-Language": "de"}; null: without it')
+    found: dict[bytes, bytes | None] = {}
+    for name, value in said.items():
+        written = name.encode("utf-8", "replace")
+        if not is_token(written) or not (value is None or isinstance(value, str)):
+            raise BadOrder("fields: expected names of fields, and a text or null for each")
+        if value is not None and (len(value) > 8192 or not value.isascii() or not value.isprintable()):
+            raise BadOrder("fields: expected values of printable ASCII")
+        found[written.lower()] = None if value is None else value.strip().encode("ascii")
+    return found
 
 
 def _host(scheme: bytes, authority: bytes) -> bytes:

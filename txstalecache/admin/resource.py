@@ -241,7 +241,7 @@ class AdminResource(Resource):
         return await self._obey(Order.of("url", url.decode("latin-1"), mode.decode("latin-1").lower()))
 
     async def _obey(self, order: Order) -> Told:
-        count = await self._count(order.scope)
+        count = await self._count(order)
         if order.dry:
             return 200, {"purged": False, "everywhere": False, "refreshing": False, "count": count}
         job: dict[str, object] = {}
@@ -260,9 +260,9 @@ class AdminResource(Resource):
         # Accepted: it holds here, and is told to Redis when that is back.
         return (200 if known else 202), said
 
-    async def _count(self, scope: Scope) -> int | None:
+    async def _count(self, order: Order) -> int | None:
         try:
-            return await self._inquiry.count(scope)
+            return await self._inquiry.count(order.scope, None if order.url is None else order.url.decode("ascii"))
         except Silent:
             return None
 
