@@ -68,6 +68,43 @@ def test_an_answer_to_what_was_never_asked_is_withheld(status: int, why: str) ->
     assert admitted("Cache-Control: public, max-age=60", status=status) == Withhold(why)
 
 
+PART = "Content-Range: bytes 0-4/10\nContent-Length: 5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "lifetime"),
+    [
+        ("Cache-Control: max-age=60", 60.0),
+        ("Last-Modified: @-1000", 100.0),  # 206 has a heuristic lifetime (RFC 9110 §15.1)
+        ("Cache-Control: no-store, must-understand, max-age=60", 60.0),
+    ],
+)
+def test_a_part_whose_numbers_agree_is_stored_as_a_whole_would_be(text: str, lifetime: float) -> None:
+    found = admitted(f"{PART}{text}", status=206)
+    assert isinstance(found, Store)
+    assert found.freshness.lifetime == lifetime
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        "Content-Range: bytes 4-9/10\nContent-Length: 5",
+        "Content-Range: bytes 0-4/*\nContent-Length: 5",
+        "Content-Range: bytes 0-4/10",
+        "Content-Length: 5",
+        "Content-Range: bytes 0-4/10\nContent-Length: 5\nContent-Length: 5",
+        "Content-Type: multipart/byteranges; boundary=x\nContent-Length: 5",
+    ],
+)
+def test_a_part_whose_numbers_contradict_one_another_is_withheld(numbers: str) -> None:
+    assert admitted(f"{numbers}\nCache-Control: public, max-age=60", status=206) == Withhold("partial")
+
+
+@pytest.mark.parametrize("text", ["Cache-Control: private", "Cache-Control: no-store", "Vary: *", "Set-Cookie: a=1"])
+def test_a_part_for_one_client_is_withheld_as_a_whole_would_be(text: str) -> None:
+    assert isinstance(admitted(f"{PART}{text}\nExpires: @60", status=206), Withhold)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "FOO"])
 def test_methods_that_are_not_cached_are_withheld(method: str) -> None:
     assert admitted("Cache-Control: max-age=60", method=method) == Withhold("method")

@@ -91,7 +91,12 @@ CASES = (
         "a date later than the Date of what has no Last-Modified",
         ("Date: {-10}",),
         "If-Modified-Since: {-5}",
-        optional="conditional-lm-fresh-no-lm",
+    ),
+    has(
+        "a date earlier than the Date of what has no Last-Modified",
+        ("Date: {-10}",),
+        "If-Modified-Since: {-3000}",
+        yes=False,
     ),
     has("what is no date", MODIFIED, "If-Modified-Since: yesterday", yes=False),
     case(
