@@ -25,6 +25,7 @@ from txstalecache.origin.interfaces import Fault, Framing
 from txstalecache.store.clock import FleetClock
 from txstalecache.store.lease import LocalLeases
 from txstalecache.store.memory import MemoryTier
+from txstalecache.store.purges import Hardness, Scope
 from txstalecache.store.tiered import TieredStore
 
 KEY = Key((b"k",))
@@ -546,6 +547,53 @@ def test_nobody_joins_an_invalidated_flight_and_it_stores_nothing() -> None:
     assert old.data == b"old" and tower.stored is None
     finish(tower.origin.answer(1, 200, CACHEABLE), b"new")
     assert new.data == b"new" and tower.stored is not None
+
+
+CARRIED = {"error": 503, "unreachable": None, "wait": None, "deadline": None}
+
+
+@pytest.mark.parametrize("how", CARRIED)
+@pytest.mark.parametrize("hardness", list(Hardness))
+def test_an_entry_that_a_flight_carries_is_purged_as_any_other(how: str, hardness: Hardness) -> None:
+    tower = Tower()
+    entry = tower.entry()
+    clocks = Clocks(wait_stale=1.0 if how == "wait" else 60.0, wait_deadline=5.0, leader_age=60.0)
+    seat = tower.join(entry=entry, clocks=clocks)
+    tower.store.purge(Scope.everything(), hardness)
+    if how == "error":
+        finish(tower.origin.answer(0, 503, ()))
+    elif how == "unreachable":
+        tower.origin.fail(0, Fault.UNREACHABLE)
+    else:
+        tower.clock.advance(1.1 if how == "wait" else 5.1)
+    given = isinstance(seat.landing, Settled)
+    assert given is (hardness is Hardness.SOFT), seat.landing
+    tower.registry.close()
+
+
+def test_what_was_purged_while_it_was_validated_is_fetched_anew() -> None:
+    tower = Tower()
+    seat = tower.join(entry=tower.entry())
+    tower.store.purge(Scope.everything(), Hardness.HARD)
+    tower.origin.answer(0, 304, CACHEABLE)
+    assert seat.landing is None
+    assert b"if-none-match" not in tower.origin.requests[1].head.fields
+    finish(tower.origin.answer(1, 200, CACHEABLE), b"new")
+    assert seat.data == b"new"
+    assert tower.at_rest()
+
+
+def test_a_purge_of_a_variant_passes_only_the_flights_for_it() -> None:
+    tower = Tower()
+    german = (b"Accept-Language", b"de")
+    for fields in ((german,), ()):
+        tower.join(*fields, names=(b"accept-language",))
+    tower.store.purge(Scope.of_variant(b"", {b"Accept-Language": b"de"}), Hardness.HARD)
+    tower.clock.advance(0.001)
+    for fields in ((german,), ()):
+        tower.join(*fields, names=(b"accept-language",))
+    assert [request.head.fields.get(b"accept-language") for request in tower.origin.requests] == [b"de", None, b"de"]
+    tower.registry.close()
 
 
 def test_beyond_the_caps_it_is_stale_or_503() -> None:

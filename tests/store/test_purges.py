@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.store.samples import entry
+from tests.store.samples import entry, get
 from txstalecache.http.keys import Key
 from txstalecache.store.purges import Hardness, Purges, Record, Scope
 
@@ -30,6 +30,9 @@ COVERS = [
     Scope.of_url(b"/shop/a?x=1"),
     Scope.of_url(b"/shop/a?x=1", b"Example.ORG"),
     Scope.of_tag(b"blue"),
+    Scope.of_variant(b"/shop/a?x=1", {b"Accept-Language": b"de"}),
+    Scope.of_variant(b"/shop/a?x=1", {b"Accept-Language": b"de", b"Cookie": None}, b"EXAMPLE.org"),
+    Scope.of_variant(b"/shop/a?x=1", {b"X-No-Matter": b"what"}),
 ]
 LEAVES = [
     Scope.of_host(b"example.com"),
@@ -42,7 +45,14 @@ LEAVES = [
     Scope.of_url(b"/shop/a?x=1", b"example.com"),
     Scope.of_tag(b"Blue"),
     Scope.of_tag(b""),
+    Scope.of_variant(b"/shop/a?x=1", {b"Accept-Language": b"en"}),
+    Scope.of_variant(b"/shop/a?x=1", {b"Accept-Language": None}),
+    Scope.of_variant(b"/shop/a?x=1", {b"Accept-Language": b"de"}, b"example.com"),
+    Scope.of_variant(b"/shop/a", {b"Accept-Language": b"de"}),
+    Scope.of_variant(b"/shop/a?x=1", {b"Accept-Language": b"de", b"Cookie": b"a=b"}),
 ]
+#: What was chosen by these is looked at.
+CHOSEN = ((b"accept-language", b"de"), (b"cookie", None))
 
 
 @pytest.mark.parametrize("scope", COVERS)
@@ -50,7 +60,7 @@ def test_what_it_covers_is_gone_if_its_fetch_began_no_later(scope: Scope) -> Non
     purges = Purges()
     purges.add([hard(scope, 100.0)])
     for began, left in ((99.0, False), (100.0, False), (100.000001, True)):
-        stored = entry(began, tags=frozenset({b"blue", b"green"}))
+        stored = entry(began, tags=frozenset({b"blue", b"green"}), selector=CHOSEN)
         assert purges.apply(HERE, stored) is (stored if left else None)
 
 
@@ -58,7 +68,7 @@ def test_what_it_covers_is_gone_if_its_fetch_began_no_later(scope: Scope) -> Non
 def test_what_it_does_not_cover_stays_as_it_is(scope: Scope) -> None:
     purges = Purges()
     purges.add([hard(scope, 100.0), soft(scope, 100.0)])
-    stored = entry(50.0, tags=frozenset({b"blue", b"green"}))
+    stored = entry(50.0, tags=frozenset({b"blue", b"green"}), selector=CHOSEN)
     assert purges.apply(HERE, stored) is stored
 
 
@@ -110,10 +120,30 @@ def test_a_foreign_name_is_no_record() -> None:
         b"!h9:short",
         b"!h-1:x",
         b"!h" + b"9" * 99 + b":",
+        b"!v0:",
+        b"!v0:./x",
+        b"!v0:1:a./x",
+        b"!v0:1:a9:b./x",
     ]:
         assert Record.read(junk, 1.0) is None
     for _ in range(2000):
         Record.read(chance.randbytes(chance.randrange(20)), 1.0)
+
+
+def test_values_are_compared_as_variants_are_and_secrets_are_not_written() -> None:
+    one = Scope.of_variant(b"/", {b"ACCEPT-ENCODING": b"gzip;q=1,  br", b"Cookie": b"session=secret"})
+    other = Scope.of_variant(b"/", {b"cookie": b"session=secret", b"accept-encoding": b"br, GZIP"})
+    assert one == other
+    assert b"secret" not in hard(one, 1.0).name()
+    with pytest.raises(ValueError, match="one field"):
+        Scope.of_variant(b"/", {})
+
+
+def test_a_fetch_is_covered_by_what_it_says() -> None:
+    scope = Scope.of_variant(b"/", {b"Accept-Language": b"de", b"Cookie": None})
+    assert scope.meant(get("/", accept_language="de"))
+    assert not scope.meant(get("/", accept_language="de", cookie="a=b"))
+    assert not scope.meant(get("/"))
 
 
 def test_trimmed_are_those_from_before_anything_that_lives() -> None:
@@ -121,8 +151,9 @@ def test_trimmed_are_those_from_before_anything_that_lives() -> None:
     purges.add([hard(Scope.of_prefix(b"/old"), 10.0), hard(Scope.of_prefix(b"/new"), 20.0)])
     purges.trim(15.0)
     assert len(purges) == 1 and list(purges._lengths) == [4]
+    purges.add([hard(Scope.of_variant(b"/", {b"a": b"b"}), 20.0)])
     purges.trim(25.0)
-    assert len(purges) == 0 and not purges._lengths
+    assert len(purges) == 0 and not purges._lengths and not purges._variants
 
 
 def test_too_many_scopes_purge_more_never_less() -> None:

@@ -71,6 +71,30 @@ async def test_it_beats_fetches_in_the_air(shared_redis: RedisServer, make_store
 
 
 @async_test
+async def test_one_variant_goes_and_the_others_stay(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    now = one.store.now()
+    german, english = get(accept_language="de"), get(accept_language="en")
+    for language in (b"de", b"en"):
+        one.store.put(key(), entry(now, language, selector=((b"accept-language", language),)), 600)
+    await one.store.flush()
+    assert (await two.store.lookup(key(), german)).entry is not None
+    assert await two.store.purge(Scope.of_variant(b"/a", {b"Accept-Language": b"de"})) is True
+    await until(lambda: one.store.outdated(key(), now, (), german))
+    for backend in (one, two):
+        assert not backend.store.outdated(key(), now, (), english)
+        assert not backend.store.outdated(key(), now)
+        assert backend.store.epoch(key(), german) > now > backend.store.epoch(key(), english)
+        backend.memory.clear()
+        assert (await backend.store.lookup(key(), german)).entry is None
+        found = await backend.store.lookup(key(), english)
+        assert found.entry is not None and found.entry.body == (b"en",)
+    late = entry(now, b"de", selector=((b"accept-language", b"de"),))
+    one.store.put(key(), late, 600)  # a fetch that was in the air
+    assert (await one.store.lookup(key(), german)).entry is None
+
+
+@async_test
 async def test_a_soft_one_makes_stale(shared_redis: RedisServer, make_store: MakeStore) -> None:
     one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
     await stored(one)

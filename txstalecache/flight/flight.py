@@ -310,9 +310,7 @@ class Flight:
         """Whether the origin has just failed, is left alone for a while, and everybody here has an entry that may stand
         in for its error; they have it then, and the flight has ended."""
         registry, plan = self._registry, self.plan
-        if plan.entry is None or self.purpose is not Purpose.FETCH:
-            return False
-        if not policy.stands_in(plan.entry, plan.request, 503, registry.store.now()):
+        if self.purpose is not Purpose.FETCH or self._instead(plan.entry, plan.request, 503) is None:
             return False
         if not await registry.leases.resting(registry.lease_name(plan)):
             return False
@@ -378,14 +376,16 @@ class Flight:
 
     def _validated(self, entry: Entry, response: IOriginResponse) -> None:
         """RFC 9111 §4.3.4: the origin says the entry still holds."""
-        plan = self.plan
+        plan, store = self.plan, self._registry.store
         fresh = conditional.freshen(
             entry, plan.fetch, response.head, plan.rules, self._request_time, self._response_time
         )
         response.deliver(Discard())
-        if fresh is None:
-            # It is about another representation, or this one may no longer be shared: ask for what holds now.
-            self._registry.store.discard(plan.key)
+        purged = store.left(plan.key, entry) is None
+        if purged or fresh is None:
+            # It is gone since, is about another representation, or may no longer be shared: ask for what holds now.
+            if not purged:
+                store.discard(plan.key)
             fields = plan.fetch.fields.without(*(name.lower() for name, _ in plan.conditions))
             self.plan = replace(plan, entry=None, conditions=Fields(), fetch=replace(plan.fetch, fields=fields))
             self._response = None
@@ -593,13 +593,20 @@ class Flight:
 
     def _stand_in(self, status: int | None, why: str) -> bool:
         """Give everybody the entry that may stand in for the origin's ``status``. Whether anybody was given one."""
-        now, collapsed = self._registry.store.now(), len(self.waiters) > 1
-        before = len(self.waiters)
+        collapsed, before = len(self.waiters) > 1, len(self.waiters)
         told = None if self._response is None else self._response.head.status
         for waiter in self.waiters:
-            if waiter.entry is not None and policy.stands_in(waiter.entry, waiter.request, status, now):
-                self.waiters.land(waiter, Settled(waiter.entry, collapsed=collapsed, stale=why, status=told))
+            entry = self._instead(waiter.entry, waiter.request, status)
+            if entry is not None:
+                self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
         return len(self.waiters) < before
+
+    def _instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
+        """What may stand in for the origin's ``status`` (None: it gave no answer): ``entry``, as purges said since it
+        was found have left it."""
+        store = self._registry.store
+        left: Entry | None = None if entry is None else store.left(self.plan.key, entry)
+        return left if left is not None and policy.stands_in(left, request, status, store.now()) else None
 
     # -- the body (Sink) -----------------------------------------------------------------------------------------
 
@@ -759,12 +766,13 @@ class Flight:
             self._schedule()
 
     def _look_at_clocks(self) -> None:
-        clocks, now, time = self.plan.clocks, self._registry.clock.seconds(), self._registry.store.now()
+        clocks, now = self.plan.clocks, self._registry.clock.seconds()
         for waiter in self.waiters.impatient(now):
-            if waiter.entry is not None and policy.stands_in(waiter.entry, waiter.request, None, time):
-                self.waiters.land(waiter, Settled(waiter.entry, collapsed=True, stale="wait"))
+            entry = self._instead(waiter.entry, waiter.request, None)
+            if entry is not None:
+                self.waiters.land(waiter, Settled(entry, collapsed=True, stale="wait"))
         for waiter in self.waiters.overdue(now):
-            self.waiters.land(waiter, self._late(waiter, time))
+            self.waiters.land(waiter, self._late(waiter))
         if self.state is not State.PENDING:
             return
         if self._stalled() >= clocks.leader_age and len(self.waiters) > 1 and self.attempts < ATTEMPTS:
@@ -772,9 +780,10 @@ class Flight:
             self._attempt(self._fetch())
         self._if_abandoned()
 
-    def _late(self, waiter: Waiter, time: float) -> Landing:
-        if waiter.entry is not None and policy.stands_in(waiter.entry, waiter.request, None, time):
-            return Settled(waiter.entry, collapsed=True, stale="wait")
+    def _late(self, waiter: Waiter) -> Landing:
+        entry = self._instead(waiter.entry, waiter.request, None)
+        if entry is not None:
+            return Settled(entry, collapsed=True, stale="wait")
         if self.plan.clocks.late is Late.PASS and self._registry.may_pass_late(self.plan.key):
             return Alone("late", Sharing.LATE)
         return Failed(504, "wait-deadline", self._registry.limits.retry_after)

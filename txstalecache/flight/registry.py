@@ -70,6 +70,7 @@ class Registry:
     def refresh(self, plan: Plan) -> None:
         """Fetch behind everybody's back, unless a flight for it is in the air already. Nobody waits."""
         if not self._closed and self._joinable(plan) is None:
+            self._persist(plan)
             self._take_off(plan, Purpose.REFRESH).start()
 
     def solo(self, plan: Plan) -> Deferred[Landing]:
@@ -119,7 +120,7 @@ class Registry:
         """What the lease of ``plan`` is called: one per variant, and another one after each purge, so that nobody waits
         for the holder of what is out of date."""
         method, key, chosen = plan.group
-        epoch = self.store.epoch(key)
+        epoch = self.store.epoch(key, plan.fetch)
         if epoch > 0:
             chosen = (*chosen, (b"", b"%d" % round(epoch * 1_000_000)))
         if method == b"GET" and not chosen:
@@ -159,6 +160,15 @@ class Registry:
         for watcher in self.watchers:
             watcher(flight)
         return flight
+
+    def _persist(self, plan: Plan) -> None:
+        """What is being refreshed does not expire meanwhile, where its rules say so."""
+        entry, now = plan.entry, self.store.now()
+        if entry is None or not plan.rules.persist or entry.age(now) < entry.freshness.lifetime:
+            return
+        kept = entry.persisting(plan.rules.keep)
+        if kept is not entry:
+            self.store.put(plan.key, kept, kept.expiry(now))
 
     def _take_off(self, plan: Plan, purpose: Purpose) -> Flight:
         flight = self._new(plan, purpose)

@@ -68,11 +68,16 @@ class IStore(Interface):
         """Let nothing of ``scope`` be used whose fetch began before now: at once in this process, elsewhere once Redis
         has heard of it. Fires with whether it has; if not, it is told when it is back. Never fails."""
 
-    def outdated(key: Key, began: float, tags: Iterable[bytes] = ()) -> bool:
-        """Whether ``key``, or what has ``tags``, was purged or discarded after a fetch that ``began`` then."""
+    def outdated(key: Key, began: float, tags: Iterable[bytes] = (), request: RequestHead | None = None) -> bool:
+        """Whether ``key``, or what has ``tags``, was purged or discarded after a fetch that ``began`` then. ``request``
+        is what is fetched: by it purges of variants count."""
 
-    def epoch(key: Key) -> float:
-        """When ``key`` was last purged, tags apart, in the fleet's time; before all time when never."""
+    def epoch(key: Key, request: RequestHead | None = None) -> float:
+        """When ``key`` was last purged, tags apart, in the fleet's time; before all time when never. ``request`` as
+        above."""
+
+    def left(key: Key, entry: Entry) -> Entry | None:
+        """What purges and discards have left of ``entry``, wherever it comes from: itself, stale, or nothing."""
 
     def now() -> float:
         """The fleet's time in seconds since the epoch: Redis ``TIME`` once known, else the host's."""

@@ -8,12 +8,14 @@ Must not know: Redis, the reactor; who purges and why.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from txstalecache.http.entry import Entry
+from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.keys import Key
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.vary import selector
 
 __all__ = ["Hardness", "Kind", "Purges", "Record", "Scope"]
 
@@ -25,6 +27,7 @@ class Kind(Enum):
     HOST = "h"
     PREFIX = "p"
     URL = "u"
+    VARIANT = "v"
     TAG = "t"
 
 
@@ -45,6 +48,8 @@ class Scope:
     value: bytes = b""
     host: bytes = b""
     """In lower case; empty for every host."""
+    chosen: Selector = ()
+    """For a variant: what requests say in the fields that were named."""
 
     @classmethod
     def everything(cls) -> Scope:
@@ -67,9 +72,28 @@ class Scope:
         return cls(Kind.URL, target, host.lower())
 
     @classmethod
+    def of_variant(cls, target: bytes, fields: Mapping[bytes, bytes | None], host: bytes = b"") -> Scope:
+        """What a request for one target could be answered that says this in these ``fields`` (None: is without them),
+        whatever it says in others. ValueError without any."""
+        if not fields:
+            raise ValueError("a variant is chosen by one field at least")
+        said = Fields([(name, value) for name, value in fields.items() if value is not None])
+        names = {name.lower() for name in fields}
+        return cls(Kind.VARIANT, target, host.lower(), selector(names, RequestHead(b"GET", target, said)))
+
+    @classmethod
     def of_tag(cls, tag: bytes) -> Scope:
         """What carries ``tag``."""
         return cls(Kind.TAG, tag)
+
+    def covers(self, selector: Selector) -> bool:
+        """Whether what was chosen by ``selector`` could answer such a request: nothing in it says otherwise."""
+        said = dict(selector)
+        return all(said.get(name, value) == value for name, value in self.chosen)
+
+    def meant(self, request: RequestHead) -> bool:
+        """Whether ``request`` is such a one."""
+        return selector((name for name, _ in self.chosen), request) == self.chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +107,45 @@ class Record:
     def name(self) -> bytes:
         """Scope and hardness as bytes; the newest record of a name is the one that counts."""
         scope = self.scope
-        letters = (self.hardness.value + scope.kind.value).encode()
-        return b"%b%d:%b%b" % (letters, len(scope.host), scope.host, scope.value)
+        parts = [self.hardness.value.encode() + scope.kind.value.encode() + _sized(scope.host)]
+        if scope.chosen:
+            for name, value in scope.chosen:
+                parts += [_sized(name), b"-" if value is None else _sized(value)]
+            parts.append(b".")
+        return b"".join((*parts, scope.value))
 
     @classmethod
     def read(cls, name: object, when: float) -> Record | None:
         """The record called ``name``; None when it is none of ours."""
         if not isinstance(name, bytes):
             return None
-        head, colon, rest = name.partition(b":")
-        length = head[2:]
-        if not colon or not length.isdigit() or len(length) > 5 or int(length) > len(rest):
-            return None
         try:
-            hardness, kind = Hardness(chr(head[0])), Kind(chr(head[1]))
-        except ValueError:
+            hardness, kind = Hardness(chr(name[0])), Kind(chr(name[1]))
+            host, rest = _unsized(name[2:])
+            chosen: list[tuple[bytes, bytes | None]] = []
+            while kind is Kind.VARIANT and rest[:1] != b".":
+                field, rest = _unsized(rest)
+                value, rest = (None, rest[1:]) if rest[:1] == b"-" else _unsized(rest)
+                chosen.append((field, value))
+        except (ValueError, IndexError):
             return None
-        return cls(Scope(kind, rest[int(length) :], rest[: int(length)]), hardness, when)
+        if kind is Kind.VARIANT:
+            rest = rest[1:]
+            if not chosen:
+                return None
+        return cls(Scope(kind, rest, host, tuple(chosen)), hardness, when)
+
+
+def _sized(text: bytes) -> bytes:
+    return b"%d:%b" % (len(text), text)
+
+
+def _unsized(data: bytes) -> tuple[bytes, bytes]:
+    """What ``_sized`` wrote at the front of ``data``, and the rest. ValueError."""
+    length, colon, rest = data.partition(b":")
+    if not colon or not length.isdigit() or len(length) > 5 or int(length) > len(rest):
+        raise ValueError("not a text with its length")
+    return rest[: int(length)], rest[int(length) :]
 
 
 _NEVER = (-1.0, -1.0)
@@ -116,6 +162,8 @@ class Purges:
         """Changes whenever an answer may: what was found usable at one version need not be looked at again in it."""
         self._times: dict[Scope, tuple[float, float]] = {}
         self._lengths: dict[int, int] = {}
+        self._variants: dict[tuple[bytes, bytes], list[Scope]] = {}
+        """Scopes of variants by host and target."""
 
     def __len__(self) -> int:
         return len(self._times)
@@ -131,16 +179,18 @@ class Purges:
                 soft = max(soft, record.when)
             if (hard, soft) == had:
                 continue
-            if had is _NEVER and record.scope.kind is Kind.PREFIX:
-                length = len(record.scope.value)
-                self._lengths[length] = self._lengths.get(length, 0) + 1
+            if had is _NEVER:
+                self._know(record.scope)
             times[record.scope] = (hard, soft)
             self.version += 1
         if len(times) > self.MOST:
             self._merge()
 
-    def newest(self, key: Key, tags: Iterable[bytes] = ()) -> tuple[float, float]:
-        """When what is stored under ``key`` with ``tags`` was last purged: hard, soft. Before all time: never."""
+    def newest(
+        self, key: Key, tags: Iterable[bytes] = (), covered: Callable[[Scope], bool] | None = None
+    ) -> tuple[float, float]:
+        """When what is stored under ``key`` with ``tags`` was last purged: hard, soft. Before all time: never.
+        ``covered`` says which purges of variants count; None: none of them."""
         times = self._times
         if not times:
             return _NEVER
@@ -154,6 +204,8 @@ class Purges:
         for length in self._lengths:
             if length <= len(target):
                 scopes += [Scope(Kind.PREFIX, target[:length], one) for one in hosts]
+        if self._variants and covered is not None:
+            scopes += [scope for one in hosts for scope in self._variants.get((one, target), ()) if covered(scope)]
         for scope in scopes:
             found = times.get(scope)
             if found is not None:
@@ -164,7 +216,7 @@ class Purges:
         """``entry`` as the purges leave it: as it is, stale, or None."""
         if not self._times:
             return entry
-        hard, soft = self.newest(key, entry.tags)
+        hard, soft = self.newest(key, entry.tags, lambda scope: scope.covers(entry.selector))
         if entry.request_time <= hard:
             return None
         if entry.request_time > soft:
@@ -186,6 +238,13 @@ class Purges:
             self._forget(scope)
         self.add([Record(_EVERYTHING, Hardness.HARD, until)])
 
+    def _know(self, scope: Scope) -> None:
+        if scope.kind is Kind.PREFIX:
+            length = len(scope.value)
+            self._lengths[length] = self._lengths.get(length, 0) + 1
+        elif scope.kind is Kind.VARIANT:
+            self._variants.setdefault((scope.host, scope.value), []).append(scope)
+
     def _forget(self, scope: Scope) -> None:
         del self._times[scope]
         if scope.kind is Kind.PREFIX:
@@ -193,6 +252,11 @@ class Purges:
             self._lengths[length] -= 1
             if not self._lengths[length]:
                 del self._lengths[length]
+        elif scope.kind is Kind.VARIANT:
+            scopes = self._variants[scope.host, scope.value]
+            scopes.remove(scope)
+            if not scopes:
+                del self._variants[scope.host, scope.value]
 
 
 _EVERYTHING = Scope.everything()
