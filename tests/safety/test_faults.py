@@ -155,26 +155,6 @@ async def test_bytes_too_many_reach_no_other_request(
         assert reply.status == 502 or reply.body == b"/%d" % number
 
 
-@async_test
-async def test_a_hook_that_raises_costs_its_own_request_alone(
-    origin: ScriptedOrigin, make_proxy: Any, logged_failures: Any
-) -> None:
-    origin.handler = Answer(200, [("Cache-Control", "max-age=60")], b"fine")
-    proxy = await make_proxy(origin.url, rules=Rules())
-
-    def broken(record: Any) -> None:
-        raise RuntimeError("a log that cannot be written")
-
-    proxy.resource._log, log = broken, proxy.resource._log
-    for _ in range(3):
-        reply = await fetch(proxy.port, "GET", "/x")
-        assert (reply.status, reply.body) == (200, b"fine")
-    proxy.resource._log = log
-    assert (await fetch(proxy.port, "GET", "/x")).body == b"fine"
-    assert not proxy.flights and not proxy.resource.registry.waiting
-    logged_failures.flush(RuntimeError)
-
-
 @pytest.mark.parametrize("why", ["invalidated", "too large"])
 @async_test
 async def test_what_is_no_longer_to_be_stored_is_fetched_for_nobody(

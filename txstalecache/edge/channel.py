@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from time import time
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionAborted
@@ -464,10 +465,9 @@ class CacheChannel(HTTPChannel):
         if self._refused is None:
             return
         asked = self.asked
-        now = self._clock.seconds()
         self._refused(
             Record(
-                time=now,
+                time=time(),
                 client=self.client or "-",
                 method=asked.head.method if asked else b"-",
                 target=asked.head.target if asked else b"-",
@@ -476,7 +476,7 @@ class CacheChannel(HTTPChannel):
                 sent=0,
                 verdict="refuse",
                 why=rejected.why,
-                duration=now - self._began if self._began else 0.0,
+                duration=self._clock.seconds() - self._began if self._began else 0.0,
             )
         )
 

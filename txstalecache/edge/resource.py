@@ -31,6 +31,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from txstalecache.config.routes import Networks, Route, Routes, within
 from txstalecache.edge import respond
+from txstalecache.edge.contained import contained
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.fastlane import FastLane
 from txstalecache.edge.forwarded import forwarded
@@ -109,7 +110,7 @@ class CacheResource(Resource):
         """The upstreams that routes name; may be replaced at any time."""
         self._trusted_proxies = trusted_proxies
         self._uses = Uses()
-        self._log = log
+        self._log = contained(log)
         self.tally = Tally() if tally is None else tally
         self.registry = Registry(reactor, origin, backend.store, backend.leases, limits)
 

@@ -17,6 +17,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Site
 
 from txstalecache.edge.channel import CacheChannel, canned
+from txstalecache.edge.contained import contained
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.fastlane import FastLane, LaneChannel
 from txstalecache.edge.limits import EdgeLimits, connection_cap
@@ -73,7 +74,7 @@ class CacheSite(Site):
         self.limits = limits
         self.channels: set[CacheChannel] = set()
         """The connections that stand."""
-        self._refused = refused
+        self._refused = contained(refused)
         self._fast = fast_lane
         self._lanes: dict[bytes, FastLane | None] = {}
         self._cap = connection_cap(limits)

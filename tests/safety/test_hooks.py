@@ -1,0 +1,95 @@
+"""What a route's own code raises, or gives that makes no sense, costs its requests their place in the cache, no more:
+each is answered, nobody waits for ever, no lease is left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.safety.test_chaos import leases
+from tests.support.async_test import async_test
+from tests.support.client import connect, fetch
+from tests.support.origin import Answer, Gate, Head, ScriptedOrigin
+from tests.support.proxy import settled, until
+from tests.support.redis import RedisServer
+from txstalecache import CacheResource, CacheSite
+from txstalecache.flight.hooks import Hooks
+
+KEPT = ("Cache-Control", "max-age=60")
+
+
+class Broken(Exception):
+    """What a hook may raise."""
+
+
+def raises(*_: object) -> Any:
+    raise Broken
+
+
+def interrupts(*_: object) -> Any:
+    raise TimeoutError
+
+
+HOOKS: dict[str, Hooks] = {
+    "key": Hooks(key=raises),
+    "key is no bytes": Hooks(key=lambda request: "text"),  # type: ignore[arg-type,return-value]
+    "storable": Hooks(storable=raises),
+    "ttl": Hooks(ttl=raises),
+    "ttl is no number": Hooks(ttl=lambda request, response: "soon"),  # type: ignore[arg-type,return-value]
+    "tags": Hooks(tags=raises),
+    "tags are none": Hooks(tags=lambda request, response: 5),  # type: ignore[arg-type,return-value]
+    "before_store": Hooks(before_store=raises),
+    "another kind of exception": Hooks(storable=interrupts),
+}
+
+
+@pytest.mark.parametrize("hooks", HOOKS.values(), ids=HOOKS)
+@async_test
+async def test_a_hook_that_fails_leaves_everybody_answered_and_nothing_stored(
+    hooks: Hooks, origin: ScriptedOrigin, make_proxy: Any, one_redis_server: RedisServer, logged_failures: Any
+) -> None:
+    origin.on("/x", [Gate("go"), Head(200, [KEPT, ("Content-Length", "0")])])
+    origin.on("/other", Answer(200, [KEPT], b"fine"))
+    proxy = await make_proxy(origin.url, redis=one_redis_server.url, hooks=hooks)
+    crowd = [fetch(proxy.port, "GET", "/x") for _ in range(10)]
+    await origin.arrived(1)
+    origin.release("go")
+    assert {reply.status for reply in await settled(*crowd)} == {200}
+    before = origin.hits("/x")
+    assert (await fetch(proxy.port, "GET", "/x")).status == 200
+    assert origin.hits("/x") > before, "stored all the same"
+    await until(lambda: not proxy.flights)
+    assert not proxy.resource.registry.waiting and not proxy.resource.registry.held
+    await until(lambda: not leases(one_redis_server))
+    assert (await fetch(proxy.port, "GET", "/other")).body == b"fine"
+    assert logged_failures.flush(Broken, TypeError, ValueError, TimeoutError)
+
+
+@pytest.mark.parametrize("fast_lane", [True, False], ids=["fast lane", "no fast lane"])
+@async_test
+async def test_a_log_that_raises_costs_nobody_an_answer(
+    fast_lane: bool, origin: ScriptedOrigin, logged_failures: Any
+) -> None:
+    """Miss, hits on the same connection, what is refused, what passes."""
+    from twisted.internet import reactor
+
+    anything: Any = reactor
+    origin.handler = Answer(200, [KEPT], b"fine")
+    resource = CacheResource(origin.url, log=raises)
+    site = CacheSite(resource, anything, refused=raises, fast_lane=fast_lane)
+    listening = anything.listenTCP(0, site, interface="127.0.0.1")
+    connection = await connect(listening.getHost().port)
+    for _ in range(4):
+        reply = await connection.request("GET", "/x")
+        assert (reply.status, reply.body) == (200, b"fine")
+    assert (await connection.request("POST", "/x", body=b"y")).status == 200
+    assert (await connection.request("GET", "/x", [("Via", "1.1 txstalecache")])).status == 508
+    connection.send(b"GET / HTTP/1.1\r\n\r\n")
+    await connection.lost
+    assert b"HTTP/1.1 400 " in bytes(connection.received)
+    assert origin.hits("/x") == 2
+    assert not resource.registry.flights and not resource.registry.waiting
+    assert len(logged_failures.flush(Broken)) == 7
+    await listening.stopListening()
+    await resource.close()
