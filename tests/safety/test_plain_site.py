@@ -123,7 +123,8 @@ def exchange(method: bytes, target: bytes, fields: list[tuple[bytes, bytes]]) ->
     from twisted.internet.task import Clock
     from twisted.web.http import Request
 
-    request: Any = Request(DummyChannel(), False)
+    channel: Any = DummyChannel()
+    request: Any = Request(channel, False)
     request.method, request.uri, request.clientproto = method, target, b"HTTP/1.1"
     # What Headers itself would mend or refuse is put where a parser of another make might put it.
     request.requestHeaders._rawHeaders = {}
