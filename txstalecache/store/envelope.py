@@ -20,7 +20,6 @@ Must not know: Redis, its keys' names, time limits.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import Struct, unpack_from
@@ -133,15 +132,16 @@ def _split(data: bytes, at: int, count: int) -> tuple[list[bytes | None], int] |
             found.append(None)
             continue
         end = position + length
-        if end > len(data):
-            return None
         found.append(data[position:end])
         position = end
-    return found, position
+    return (found, position) if position <= len(data) else None
 
 
 def _sensible(*seconds: float) -> bool:
-    return all(math.isfinite(one) and 0 <= one < 1e12 for one in seconds)
+    for one in seconds:  # noqa: SIM110 - a loop, because every hit from Redis goes through it
+        if not 0.0 <= one < 1e12:  # neither is a number that is none
+            return False
+    return True
 
 
 def _same(strings: list[bytes | None], key: Key) -> bool:
@@ -149,8 +149,8 @@ def _same(strings: list[bytes | None], key: Key) -> bool:
 
 
 def _pairs(strings: list[bytes | None]) -> list[tuple[bytes, bytes | None]] | None:
-    pairs = list(zip(strings[::2], strings[1::2], strict=True))
-    return None if any(name is None for name, _ in pairs) else pairs  # type: ignore[return-value]
+    names = strings[::2]
+    return None if None in names else list(zip(names, strings[1::2], strict=True))  # type: ignore[arg-type]
 
 
 # -- entries ------------------------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ def open_entry(data: object, key: Key) -> Opened | None:
     lines = _pairs(strings[parts : parts + 2 * fields])
     chosen = _pairs(strings[parts + 2 * fields : parts + 2 * (fields + selectors)])
     labels = strings[parts + 2 * (fields + selectors) :]
-    if lines is None or chosen is None or None in labels or any(value is None for _, value in lines):
+    if lines is None or chosen is None or None in labels or None in strings[parts + 1 : parts + 2 * fields : 2]:
         return None
     pieces = int(data[42:46])
     manifest = None

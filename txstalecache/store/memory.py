@@ -261,6 +261,9 @@ class MemoryTier:
     def put(self, shelf: Shelf) -> None:
         """Hold ``shelf`` in place of what was held for its key; call again after changing it. What costs more than a
         quarter of the tier is not held."""
+        if not self.limit:
+            shelf.alive = False
+            return
         key = shelf.key
         had = self._shelves.get(key)
         cost = shelf.weigh()

@@ -178,13 +178,7 @@ class RedisClient:
             return fail(Unavailable(self._why if wire is None else "too much is waiting to be written"))
         self.waiting += size
         sent = wire.send(commands, self.limits.write)
-
-        def settle(result: list[object] | Failure) -> list[object] | Failure:
-            self.waiting -= size
-            return result
-
-        sent.addBoth(settle)
-        return sent.addCallbacks(self._written, self._unheard)
+        return sent.addCallbacks(self._written, self._unwritten, callbackArgs=(size,), errbackArgs=(size,))
 
     def _heard(self, replies: list[object]) -> list[object]:
         for reply in replies:
@@ -193,7 +187,12 @@ class RedisClient:
         self._breaker.succeeded()
         return replies
 
-    def _written(self, replies: list[object]) -> list[object]:
+    def _unwritten(self, failure: Failure, size: int) -> Failure:
+        self.waiting -= size
+        return self._unheard(failure)
+
+    def _written(self, replies: list[object], size: int) -> list[object]:
+        self.waiting -= size
         for reply in replies:
             if isinstance(reply, Refused):
                 self._refused(str(reply), _WRITES_ON)

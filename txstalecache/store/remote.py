@@ -94,43 +94,76 @@ class Remote:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    async def load(self, key: Key, wanted: Iterable[Selector], bodies: dict[str, Opened]) -> Loaded:
+    def load(self, key: Key, wanted: Iterable[Selector], bodies: dict[str, Opened]) -> Deferred[Loaded]:
         """Everything about ``key`` but the variants that are not ``wanted``, in one round trip (two for a body in
         pieces that is not among ``bodies``)."""
-        layout, digest = self._layout, key.digest
-        selectors: list[Selector] = [(), *(chosen for chosen in wanted if chosen)]
-        names = [layout.variant(digest, chosen) for chosen in selectors]
-        marks = [layout.name(digest, "m"), layout.name(digest, "c")]
-        index = layout.name(digest, "x")
+        base = self._layout.name(key.digest, "")
+        selectors: list[Selector] = [()]
+        names = [base + b"e"]
+        for chosen in wanted:
+            if chosen:
+                selectors.append(chosen)
+                names.append(self._layout.variant(key.digest, chosen))
         # The purges come along: what Redis answers is never older than what is known to have been purged.
-        values, rows, purged = await self._commands.read(
-            [("MGET", *marks, *names), ("HGETALL", index), self._purged_since()]
+        asked = self._commands.read(
+            [("MGET", base + b"m", base + b"c", *names), ("HGETALL", base + b"x"), self._purged_since()]
         )
-        await self._learn(purged)
+        return asked.addCallback(self._loaded, key, selectors, names, bodies)
+
+    def _loaded(
+        self,
+        replies: list[object],
+        key: Key,
+        selectors: list[Selector],
+        names: list[bytes],
+        bodies: dict[str, Opened],
+    ) -> Loaded | Deferred[Loaded]:
+        values, rows, purged = replies
+        learned = self._note(purged)
         if not isinstance(values, list) or len(values) != len(names) + 2:
             raise values if isinstance(values, Refused) else Refused(f"unexpected reply to MGET: {type(values)}")
         loaded = Loaded()
+        outside: dict[Selector, Opened] = {}
         odd: list[bytes] = []
-        for name, value in zip(marks, values[:2], strict=True):
+        for suffix, value in zip((b"m", b"c"), values[:2], strict=True):
+            if value is None:
+                continue
             marker = envelope.open_marker(value, key)
             if marker is None:
-                if value is not None:
-                    odd.append(name)
+                odd.append(self._layout.name(key.digest, "") + suffix)
             elif marker.kind is MarkerKind.COOKIE:
                 loaded.cookie = marker
             else:
                 loaded.private = marker
         for chosen, name, value in zip(selectors, names, values[2:], strict=True):
+            if value is None:
+                continue
             opened = envelope.open_entry(value, key)
-            if opened is not None and opened.entry.selector == chosen:
-                whole = await self._whole(key, opened, bodies)
-                if whole is not None:
-                    loaded.entries[chosen] = whole
-                    continue
-            if value is not None:
+            if opened is None or opened.entry.selector != chosen:
                 odd.append(name)
-        odd += self._index(rows, index, loaded)
-        self._delete(odd)
+            elif opened.manifest is None:
+                loaded.entries[chosen] = opened
+            else:
+                outside[chosen] = opened
+        if rows != []:
+            odd += self._index(rows, self._layout.name(key.digest, "x"), loaded)
+        if odd:
+            self._delete(odd)
+        if outside or learned == self._PAGE:
+            return Deferred.fromCoroutine(self._rest(key, loaded, outside, bodies, learned))
+        return loaded
+
+    async def _rest(
+        self, key: Key, loaded: Loaded, outside: dict[Selector, Opened], bodies: dict[str, Opened], learned: int
+    ) -> Loaded:
+        """``loaded`` with the bodies that are ``outside``, once all purges are known."""
+        await self._learn(learned)
+        for chosen, opened in outside.items():
+            whole = await self._whole(key, opened, bodies)
+            if whole is None:
+                self._delete([self._layout.variant(key.digest, chosen)])
+            else:
+                loaded.entries[chosen] = whole
         return loaded
 
     async def fetch(self, key: Key, chosen: Selector, bodies: dict[str, Opened]) -> Opened | None:
@@ -199,7 +232,7 @@ class Remote:
     async def sync(self) -> None:
         """Learn the purges that are new."""
         (reply,) = await self._commands.read([self._purged_since()])
-        await self._learn(reply)
+        await self._learn(self._note(reply))
 
     async def purge(self, scope: Scope, hardness: Hardness) -> None:
         """Record a purge, by Redis' time."""
@@ -218,14 +251,18 @@ class Remote:
         after = f"({self._seen}" if self._seen >= 0 else "-inf"
         return ("ZRANGEBYSCORE", self._layout.purges, after, "+inf", "WITHSCORES", "LIMIT", 0, self._PAGE)
 
-    async def _learn(self, reply: object) -> None:
-        while self._note(reply) == self._PAGE:
+    async def _learn(self, learned: int) -> None:
+        """Learn the rest, where as many as come at a time have been ``learned``."""
+        while learned == self._PAGE:
             (reply,) = await self._commands.read([self._purged_since()])
+            learned = self._note(reply)
 
     def _note(self, reply: object) -> int:
         """Take note of the purges in ``reply``; how many there were."""
         if not isinstance(reply, list):
             self._delete([self._layout.purges])
+            return 0
+        if not reply:
             return 0
         records = []
         for name, score in zip(reply[::2], reply[1::2], strict=False):
@@ -241,7 +278,7 @@ class Remote:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    async def put(self, key: Key, entry: Entry, keep: float, until: float, body_id: str) -> bool:
+    def put(self, key: Key, entry: Entry, keep: float, until: float, body_id: str) -> Deferred[bool]:
         """Store ``entry`` for ``keep`` seconds; False when Redis has something newer. ``body_id`` names a body that is
         larger than one piece."""
         layout, digest = self._layout, key.digest
@@ -262,41 +299,30 @@ class Remote:
         if entry.selector:
             row = Row(entry.selector, entry.request_time, entry.response_time, until)
             more = (variant_id(entry.selector), envelope.seal_row(row), MAX_VARIANTS)
-        keys = [
-            layout.variant(digest, entry.selector),
-            *(layout.name(digest, suffix) for suffix in ("d", "m", "x")),
-        ]
+        keys = [layout.variant(digest, entry.selector) if entry.selector else base + b"e"]
+        keys += [base + b"d", base + b"m", base + b"x"]
         commands.append(PUT(keys, base, envelope.stamp(entry.request_time), milliseconds, sealed, *more))
-        replies = await self._commands.write(commands, len(sealed) + (entry.length if pieces else 0))
-        for reply in replies:
-            if isinstance(reply, Refused):
-                raise reply
-        return replies[-1] == 1
+        size = len(sealed) + (entry.length if pieces else 0)
+        return self._commands.write(commands, size).addCallback(lambda replies: _accepted(replies) == 1)
 
-    async def mark(self, key: Key, marker: Marker, seconds: float) -> None:
+    def mark(self, key: Key, marker: Marker, seconds: float) -> Deferred[object]:
         """Make ``marker`` known for ``seconds``."""
         name = self._layout.name(key.digest, "c" if marker.kind is MarkerKind.COOKIE else "m")
         value = envelope.seal_marker(key, marker)
-        (reply,) = await self._commands.write([("SET", name, value, "PX", max(1, round(seconds * 1000)))], len(value))
-        if isinstance(reply, Refused):
-            raise reply
+        command = ("SET", name, value, "PX", max(1, round(seconds * 1000)))
+        return self._commands.write([command], len(value)).addCallback(_accepted)
 
-    async def unmark(self, key: Key) -> None:
+    def unmark(self, key: Key) -> Deferred[object]:
         """Take the marker PRIVATE or ERROR away."""
-        (reply,) = await self._commands.write([("DEL", self._layout.name(key.digest, "m"))], 100)
-        if isinstance(reply, Refused):
-            raise reply
+        return self._commands.write([("DEL", self._layout.name(key.digest, "m"))], 100).addCallback(_accepted)
 
-    async def discard(self, key: Key, when: float) -> None:
+    def discard(self, key: Key, when: float) -> Deferred[object]:
         """Forget the variants of ``key`` whose fetch began at ``when`` or earlier, those still in the air too."""
-        layout, digest = self._layout, key.digest
-        keys = [layout.name(digest, suffix) for suffix in ("e", "d", "x")]
-        base = layout.name(digest, "")
-        (reply,) = await self._commands.write(
-            [DISCARD(keys, base, envelope.stamp(when), round(self.REMEMBER * 1000))], 200
+        base = self._layout.name(key.digest, "")
+        command = DISCARD(
+            [base + b"e", base + b"d", base + b"x"], base, envelope.stamp(when), round(self.REMEMBER * 1000)
         )
-        if isinstance(reply, Refused):
-            raise reply
+        return self._commands.write([command], 200).addCallback(_accepted)
 
     def _piece(self, key: Key, body_id: str, number: int) -> bytes:
         return self._layout.name(key.digest, f"b:{body_id}:{number}")
@@ -305,6 +331,14 @@ class Remote:
     def body_id(entry: Entry) -> str:
         """A fresh name for the body of ``entry``; empty when it fits in the envelope."""
         return os.urandom(8).hex() if entry.length > PIECE else ""
+
+
+def _accepted(replies: list[object]) -> object:
+    """The last of ``replies``; Refused when one of them is."""
+    for reply in replies:
+        if isinstance(reply, Refused):
+            raise reply
+    return replies[-1]
 
 
 def _with_body(opened: Opened, body: tuple[bytes, ...]) -> Opened:

@@ -47,7 +47,7 @@ class _Pending:
 class _Trip:
     """One question to Redis about one key, and those who wait for its answer."""
 
-    __slots__ = ("key", "session", "tainted", "waiters")
+    __slots__ = ("key", "session", "tainted", "waiters", "wanted")
 
     def __init__(self, key: Key, session: int) -> None:
         self.key = key
@@ -55,6 +55,8 @@ class _Trip:
         self.waiters: dict[Deferred[Found], RequestHead] = {}
         self.tainted = False
         """The key changed meanwhile: good for those who asked before, not to be kept."""
+        self.wanted: list[Selector] = []
+        """The variants that are brought whole, beside the entry that does not vary."""
 
 
 @implementer(IStore)
@@ -89,7 +91,7 @@ class TieredStore:
         self.remote = remote
         self._trips: dict[str, _Trip] = {}
         self._pending: dict[Key, _Pending] = {}
-        self._under_way: set[Deferred[None]] = set()
+        self._under_way: set[Deferred[Any]] = set()
         self._names: OrderedDict[Key, tuple[bytes, ...]] = OrderedDict()
         self._cuts: OrderedDict[Key, float] = OrderedDict()
         self._untold: OrderedDict[Key, float] = OrderedDict()
@@ -130,47 +132,15 @@ class TieredStore:
         found = self.peek(key, request)
         if found is not None:
             return succeed(found)
-        trip = self._trips.get(key.digest)
         done: Deferred[Found] = Deferred()
+        trip = self._trips.get(key.digest)
         if trip is not None:
             trip.waiters[done] = request
             return done
         trip = self._trips[key.digest] = _Trip(key, self.session)
         trip.waiters[done] = request
-        self._start(self._travel(trip, request))
+        self._set_out(trip, request)
         return done
-
-    async def stored(self, key: Key) -> list[tuple[Entry, float, str]]:
-        """Every variant of ``key`` that may still be used, whoever asks; until when, and where it is: ``memory``,
-        ``redis`` or ``both``. For people: nothing is kept of what was read."""
-        now = self.clock.now()
-        shelf, pending = self.memory.look(key), self._pending.get(key)
-        held: dict[Selector, tuple[Entry, float, str]] = {}
-        places = [shelf] if shelf is not None and self._believed(shelf, now) else []
-        places += [] if pending is None else [pending.shelf]
-        for place in places:
-            for one in place.variants.values():
-                if one.entry is not None:
-                    held[one.selector] = one.entry, one.until, "memory"
-        if self.remote is not None and self.remote.available:
-            try:
-                loaded = await self.remote.load(key, [], self._bodies(key))
-                found = dict(loaded.entries)
-                for row in loaded.rows:
-                    opened = await self.remote.fetch(key, row.selector, self._bodies(key))
-                    if opened is not None:
-                        found[row.selector] = opened
-            except (Unavailable, Refused):
-                found = {}
-            for chosen, opened in found.items():
-                known = held.get(chosen)
-                if known is None or known[0].request_time < opened.entry.request_time:
-                    held[chosen] = opened.entry, opened.until, "redis"
-                elif known[0].request_time == opened.entry.request_time:
-                    held[chosen] = known[0], known[1], "both"
-        now = self.clock.now()
-        usable = ((self.purges.apply(key, entry), until, where) for entry, until, where in held.values())
-        return [(entry, until, where) for entry, until, where in usable if entry is not None and until > now]
 
     def _believed(self, shelf: Shelf, now: float) -> bool:
         if shelf.suspect:
@@ -190,37 +160,46 @@ class TieredStore:
             return NOTHING
         return pending.shelf.without_bodies(request, now, "memory", self.purges)
 
-    async def _travel(self, trip: _Trip, request: RequestHead) -> None:
+    def _set_out(self, trip: _Trip, request: RequestHead) -> None:
         assert self.remote is not None
         self.asked += 1
-        key = trip.key
-        names = self._names.get(key, ())
-        wanted = [selector(names, request)] if names else []
-        loaded: Loaded | None = None
-        try:
-            loaded = await self.remote.load(key, wanted, self._bodies(key))
-        except (Unavailable, Refused):
-            pass
-        finally:
-            # From here on nobody joins: what is asked later is asked anew.
-            if self._trips.get(key.digest) is trip:
-                del self._trips[key.digest]
-            if loaded is None:
-                self._settle(trip.waiters, lambda asked: self._guess(key, asked))
-        if loaded is None:
-            return
-        shelf = self._shelve(trip, loaded, wanted)
+        names = self._names.get(trip.key)
+        if names:
+            trip.wanted = [selector(names, request)]
+        loading = self.remote.load(trip.key, trip.wanted, self._bodies(trip.key))
+        loading.addCallback(self._arrived, trip).addErrback(self._unanswered, trip)
+
+    def _arrived(self, loaded: Loaded, trip: _Trip) -> None:
+        self._over(trip)
+        shelf = self._shelve(trip, loaded)
         now = self.clock.now()
+        found: list[tuple[Deferred[Found], Found]] = []
         absent: dict[Selector, dict[Deferred[Found], RequestHead]] = {}
-        for done, asked in list(trip.waiters.items()):
-            if shelf.find(asked, now, "redis", self.purges) is None:
-                variant = shelf.matching(asked, now, self.purges)
-                assert variant is not None
-                absent.setdefault(variant.selector, {})[done] = asked
-                del trip.waiters[done]
-        self._settle(trip.waiters, lambda asked: self._answer(shelf, asked))
+        for done, asked in trip.waiters.items():
+            answer = shelf.find(asked, now, "redis", self.purges)
+            if answer is not None:
+                found.append((done, answer))
+                continue
+            variant = shelf.matching(asked, now, self.purges)
+            assert variant is not None
+            absent.setdefault(variant.selector, {})[done] = asked
+        trip.waiters = {}
         for chosen, waiters in absent.items():
             self._start(self._fetch(trip, shelf, chosen, waiters))
+        for done, answer in found:
+            if not done.called:  # cancelled
+                done.callback(answer)
+
+    def _unanswered(self, failure: Failure, trip: _Trip) -> None:
+        if not failure.check(Unavailable, Refused):
+            self._broken(failure)
+        self._over(trip)
+        self._settle(trip.waiters, lambda asked: self._guess(trip.key, asked))
+
+    def _over(self, trip: _Trip) -> None:
+        # From here on nobody joins: what is asked later is asked anew.
+        if self._trips.get(trip.key.digest) is trip:
+            del self._trips[trip.key.digest]
 
     async def _fetch(
         self, trip: _Trip, shelf: Shelf, chosen: Selector, waiters: dict[Deferred[Found], RequestHead]
@@ -244,18 +223,19 @@ class TieredStore:
     def _answer(self, shelf: Shelf, asked: RequestHead) -> Found:
         return shelf.without_bodies(asked, self.clock.now(), "redis", self.purges)
 
-    def _shelve(self, trip: _Trip, loaded: Loaded, wanted: list[Selector]) -> Shelf:
+    def _shelve(self, trip: _Trip, loaded: Loaded) -> Shelf:
         """What was ``loaded`` as a shelf, with what is on its way on top; kept when nothing has changed meanwhile."""
         key = trip.key
         shelf = Shelf(key, complete=True, session=trip.session, learned=self.clock.now())
         shelf.cut = self._cuts.get(key, -1.0)
         for row in loaded.rows:
-            if row.selector not in wanted or row.selector in loaded.entries:
+            if row.selector not in trip.wanted or row.selector in loaded.entries:
                 shelf.add(Variant(row.selector, row.request_time, row.response_time, row.until))
         for opened in loaded.entries.values():
             shelf.add(_variant(opened))
         shelf.private, shelf.cookie = loaded.private, loaded.cookie
-        self._remember_names(shelf)
+        if loaded.rows or trip.wanted:
+            self._remember_names(shelf)
         # What is pending is about this process's own view: it does not go into what is kept.
         keep = not trip.tainted and trip.session == self.session
         pending = self._pending.get(key)
@@ -306,7 +286,7 @@ class TieredStore:
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def put(self, key: Key, entry: Entry, keep: float) -> None:
-        if keep <= 0 or entry.request_time <= max(self._cuts.get(key, -1.0), self.purges.newest(key, entry.tags)[0]):
+        if keep <= 0 or self.left(key, entry) is None:
             return
         keep = min(keep, Remote.LONGEST)
         now = self.clock.now()
@@ -318,24 +298,26 @@ class TieredStore:
         shelf.add(variant)
         shelf.private = None
         self.memory.put(shelf)
-        self._remember_names(shelf)
+        if entry.selector:
+            self._remember_names(shelf)
         self._taint(key)
         if remote is None:
             return
         if not reachable:
             self.unwritten += 1
             return
+        writing = remote.put(key, entry, keep, variant.until, variant.body_id)
         pending = self._pend(key)
         pending.shelf.add(variant)
         pending.shelf.private = None
         pending.unmarked = True
-        self._send(pending, self._put(remote, key, entry, keep, variant))
+        self._send(pending, writing.addCallback(self._put, key, variant))
 
-    async def _put(self, remote: Remote, key: Key, entry: Entry, keep: float, variant: Variant) -> None:
-        if not await remote.put(key, entry, keep, variant.until, variant.body_id):
+    def _put(self, accepted: bool, key: Key, variant: Variant) -> None:
+        if not accepted:
             # Redis has something newer, or it was discarded meanwhile: ours is not to be used.
             shelf = self.memory.look(key)
-            if shelf is not None and shelf.variants.get(entry.selector) is variant:
+            if shelf is not None and shelf.variants.get(variant.selector) is variant:
                 self.memory.drop(key)
 
     def mark(self, key: Key, marker: Marker) -> None:
@@ -401,10 +383,9 @@ class TieredStore:
             pending = self._pend(key)
             pending.shelf.discard(when)
             pending.shelf.complete = True
-            self._send(pending, self._discard(remote, key, when))
+            self._send(pending, remote.discard(key, when).addCallback(self._told, key, when))
 
-    async def _discard(self, remote: Remote, key: Key, when: float) -> None:
-        await remote.discard(key, when)
+    def _told(self, _: object, key: Key, when: float) -> None:
         if self._untold.get(key) == when:
             del self._untold[key]
 
@@ -436,13 +417,17 @@ class TieredStore:
             if told is not None and not told.called:
                 told.callback(known)
 
-    def outdated(self, key: Key, began: float, tags: Iterable[bytes] = ()) -> bool:
-        """Whether ``key``, or what has ``tags``, was purged or discarded after a fetch that ``began`` then."""
-        return began <= max(self._cuts.get(key, -1.0), *self.purges.newest(key, tags))
+    def outdated(self, key: Key, began: float, tags: Iterable[bytes] = (), request: RequestHead | None = None) -> bool:
+        return began <= max(self._cuts.get(key, -1.0), *self._purged(key, tags, request))
 
-    def epoch(self, key: Key) -> float:
-        """When ``key`` was last purged, whatever its tags."""
-        return max(self.purges.newest(key))
+    def epoch(self, key: Key, request: RequestHead | None = None) -> float:
+        return max(self._purged(key, (), request))
+
+    def left(self, key: Key, entry: Entry) -> Entry | None:
+        return None if entry.request_time <= self._cuts.get(key, -1.0) else self.purges.apply(key, entry)
+
+    def _purged(self, key: Key, tags: Iterable[bytes], request: RequestHead | None) -> tuple[float, float]:
+        return self.purges.newest(key, tags, None if request is None else lambda scope: scope.meant(request))
 
     def _open(self, key: Key, now: float) -> Shelf:
         """A shelf to write on: the one in memory where it can be believed for as long as a new one, else a new one."""
@@ -460,21 +445,23 @@ class TieredStore:
             pending = self._pending[key] = _Pending(Shelf(key))
         return pending
 
-    def _send(self, pending: _Pending, writing: Coroutine[Any, Any, None]) -> None:
+    def _send(self, pending: _Pending, writing: Deferred[Any]) -> None:
         pending.writes += 1
+        self._under_way.add(writing)
+        writing.addErrback(self._unwritten).addBoth(self._written, pending, writing)
 
-        async def written() -> None:
-            try:
-                await writing
-            except (Unavailable, Refused):
-                self.unwritten += 1
-            finally:
-                pending.writes -= 1
-                key = pending.shelf.key
-                if not pending.writes and self._pending.get(key) is pending:
-                    del self._pending[key]
+    def _unwritten(self, failure: Failure) -> None:
+        if failure.check(Unavailable, Refused):
+            self.unwritten += 1
+        else:
+            self._broken(failure)
 
-        self._start(written())
+    def _written(self, _: object, pending: _Pending, writing: Deferred[Any]) -> None:
+        self._under_way.discard(writing)
+        pending.writes -= 1
+        key = pending.shelf.key
+        if not pending.writes and self._pending.get(key) is pending:
+            del self._pending[key]
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         done: Deferred[None] = Deferred.fromCoroutine(coroutine)
