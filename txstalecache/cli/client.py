@@ -14,7 +14,7 @@ from typing import Any
 import treq
 from treq.client import HTTPClient
 from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as Late
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
@@ -122,16 +122,13 @@ class AdminClient:
             fields["Authorization"] = f"Bearer {self._connection.token}"
         if body is not None:
             fields["Content-Type"] = "application/json"
-        response = await self._client.request(
-            method,
-            self._connection.url + path,
-            params=query,
-            headers=fields,
-            data=body,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._reactor,
-        )
+        try:
+            response = await self._request(method, path, query, fields, body)
+        except ResponseFailed as failed:
+            if any(reason.check(CancelledError) for reason in failed.reasons):
+                # It was our doing: the connection tells only what that did to it.
+                raise CancelledError from None
+            raise
         parts: list[bytes] = []
         size = 0
 
@@ -145,6 +142,25 @@ class AdminClient:
         if size > MOST:
             raise ValueError(f"an answer of more than {MOST} bytes")
         return response.code, b"".join(parts)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        fields: dict[bytes | str, bytes | str],
+        body: bytes | None,
+    ) -> Deferred[Any]:
+        return self._client.request(
+            method,
+            self._connection.url + path,
+            params=query,
+            headers=fields,
+            data=body,
+            allow_redirects=False,
+            unbuffered=True,
+            reactor=self._reactor,
+        )
 
 
 def _reason(error: BaseException) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txstalecache.cli.asking import asking
-from txstalecache.cli.client import AdminClient
 from txstalecache.cli.exits import Exit
 from txstalecache.cli.page import Page
 
-__all__ = ["add", "field"]
+if TYPE_CHECKING:
+    from txstalecache.cli.client import AdminClient
+
+__all__ = ["add", "field", "joined"]
 
 
 def add(subcommands: Any) -> None:
@@ -38,14 +40,20 @@ def field(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -> int:
+def joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Lines of one name as they are read: one value (RFC 9110 §5.3)."""
     fields: dict[str, str] = {}
-    for name, value in arguments.fields:
-        # As lines of one name are read (RFC 9110 §5.3).
+    for name, value in pairs:
         known = next((one for one in fields if one.lower() == name.lower()), name)
         fields[known] = f"{fields[known]}, {value}" if known in fields else value
+    return fields
+
+
+async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -> int:
     said = await client.post(
-        "/v1/explain", "verdict", {"url": arguments.url, "method": arguments.method, "fields": fields}
+        "/v1/explain",
+        "verdict",
+        {"url": arguments.url, "method": arguments.method, "fields": joined(arguments.fields)},
     )
     if getattr(arguments, "json", False):
         page.json(said)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txstalecache.cli.asking import asking
-from txstalecache.cli.client import AdminClient
 from txstalecache.cli.exits import Exit
 from txstalecache.cli.figures import count, size, span
 from txstalecache.cli.page import Page
 
+if TYPE_CHECKING:
+    from txstalecache.cli.client import AdminClient
+
 __all__ = ["COLUMNS", "add", "rows"]
 
-COLUMNS = (">age", ">waiters", ">bytes", "state", "for", "url")
+COLUMNS = (">age", ">clients", ">bytes", "state", "for", "url")
 
 
 def add(subcommands: Any) -> None:
@@ -38,7 +40,7 @@ def rows(said: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (
             span(flight.get("age")),
-            count(flight.get("waiters")),
+            count(int(flight.get("waiters") or 0) + int(flight.get("readers") or 0)),
             size(flight.get("bytes")),
             str(flight.get("state")),
             "refresh" if flight.get("refresh") else "clients",

@@ -7,13 +7,15 @@ import base64
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txstalecache.cli.asking import asking
-from txstalecache.cli.client import AdminClient
 from txstalecache.cli.exits import Exit, Failed
 from txstalecache.cli.figures import size, span
 from txstalecache.cli.page import Page
+
+if TYPE_CHECKING:
+    from txstalecache.cli.client import AdminClient
 
 __all__ = ["add"]
 
@@ -32,7 +34,9 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
     if arguments.variant is not None:
         variants = [one for one in variants if one[0] == arguments.variant]
     if not variants:
-        raise Failed(f"there are {len(said['variants'])} variants")
+        raise Failed(
+            "there is 1 variant" if len(said["variants"]) == 1 else f"there are {len(said['variants'])} variants"
+        )
     if arguments.body:
         if len(variants) > 1:
             raise Failed(f"there are {len(variants)} variants: say which, --variant 1 to {len(variants)}")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txstalecache.cli.asking import asking
-from txstalecache.cli.client import AdminClient
 from txstalecache.cli.exits import Exit
+from txstalecache.cli.explain import field, joined
 from txstalecache.cli.figures import count
 from txstalecache.cli.page import Page
 
+if TYPE_CHECKING:
+    from txstalecache.cli.client import AdminClient
+
 __all__ = ["add"]
 
-SCOPES = ("url", "tag", "prefix", "host", "all")
+SCOPES = ("url", "variant", "tag", "prefix", "host", "all")
 
 
 def add(subcommands: Any) -> None:
@@ -26,6 +29,16 @@ def add(subcommands: Any) -> None:
         nargs="*",
         help="what: http://HOST/PATH (or /PATH at every host), a host, a tag; none for all",
     )
+    parser.add_argument(
+        "-H",
+        "--header",
+        dest="fields",
+        metavar="'NAME: VALUE'",
+        type=field,
+        action="append",
+        default=[],
+        help="of a variant: a field of the requests that are answered with it; more than once for several",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--soft", dest="mode", action="store_const", const="soft", help="leave it as stale")
     how.add_argument(
@@ -36,6 +49,8 @@ def add(subcommands: Any) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> str | None:
+    if (arguments.scope == "variant") is not bool(arguments.fields):
+        return "purge variant needs --header" if arguments.scope == "variant" else "--header is for purge variant"
     if arguments.scope == "all":
         return f"purge all has no VALUE, got {arguments.values[0][:60]!a}" if arguments.values else None
     return None if arguments.values else f"purge {arguments.scope} needs a VALUE"
@@ -47,6 +62,8 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
         said: dict[str, object] = {"scope": arguments.scope, "mode": arguments.mode, "dry": arguments.dry_run}
         if value is not None:
             said["value"] = value
+        if arguments.fields:
+            said["fields"] = joined(arguments.fields)
         answer = await client.post("/v1/purge", "purged", said)
         answers.append(answer)
         if not getattr(arguments, "json", False):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from txstalecache.cli.asking import asking
-from txstalecache.cli.client import AdminClient
 from txstalecache.cli.exits import Exit
 from txstalecache.cli.figures import count, rate, share, size, span
 from txstalecache.cli.page import Page
+
+if TYPE_CHECKING:
+    from txstalecache.cli.client import AdminClient
 
 __all__ = ["add", "facts", "upstreams", "verdicts"]
 
@@ -54,7 +56,7 @@ def facts(said: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("flights", f"{count(said.get('flights'))}, with {count(said.get('waiting'))} waiting"),
         (
             "memory",
-            f"{size(memory.get('bytes'))} of {size(memory.get('limit'))}, {count(memory.get('entries'))} entries",
+            f"{size(memory.get('bytes'))} of {size(memory.get('limit'))}, entries: {count(memory.get('entries'))}",
         ),
         ("store", _store(said.get("store")) + (" (degraded)" if degraded else "")),
     ]

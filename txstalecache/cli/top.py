@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from txstalecache.cli import flights, status
 from txstalecache.cli.asking import asking
-from txstalecache.cli.client import AdminClient
 from txstalecache.cli.exits import Exit, Unreachable
 from txstalecache.cli.figures import count, size
 from txstalecache.cli.page import Page, table, visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from txstalecache.cli.client import AdminClient
 
 __all__ = ["add"]
 
@@ -108,13 +109,15 @@ def _screen(said: _Said, problem: str | None = None) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
+    # The keys have to fit as well, on a terminal of 24 lines.
+    verdicts = "  ".join(f"{name} {figure}" for name, figure in status.verdicts(said["status"]))
     grid = Table.grid(padding=(0, 2))
-    for name, value in status.facts(said["status"]):
-        grid.add_row(Text(name, "bold cyan"), Text(visible(value)))
+    for name, value in [*status.facts(said["status"]), ("per second", verdicts)]:
+        grid.add_row(Text(name, "bold cyan"), Text(visible(value), overflow="ellipsis", no_wrap=True))
     parts: list[RenderableType] = [grid]
     if problem is not None:
         parts.insert(0, Text(visible(problem), "bold red"))
-    parts += [table(columns, rows, title) for title, columns, rows in _tables(said)]
+    parts += [table(columns, rows, title) for title, columns, rows in _tables(said)[1:] if rows]
     return Group(*parts)
 
 
@@ -132,6 +135,6 @@ def _tables(said: _Said) -> list[tuple[str, Sequence[str], Sequence[Sequence[str
     ]
     return [
         ("Requests by verdict", ("verdict", ">per second"), status.verdicts(said["status"])),
-        ("Fetches in the air", flights.COLUMNS, flights.rows(said["flights"])[:10]),
+        ("Fetches in the air", flights.COLUMNS, flights.rows(said["flights"])[:5]),
         ("Keys", _KEYS, keys),
     ]

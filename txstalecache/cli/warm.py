@@ -8,15 +8,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
-
-from twisted.internet.defer import CancelledError
+from typing import TYPE_CHECKING, Any
 
 from txstalecache.cli.asking import asking
-from txstalecache.cli.client import AdminClient
 from txstalecache.cli.exits import BadUsage, CommandError, Exit
 from txstalecache.cli.figures import count
 from txstalecache.cli.page import Page, visible
+
+if TYPE_CHECKING:
+    from txstalecache.cli.client import AdminClient
 
 __all__ = ["add"]
 
@@ -61,6 +61,8 @@ def _whole(text: str) -> int:
 
 
 async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -> int:
+    from twisted.internet.defer import CancelledError
+
     said = _source(arguments.source)
     said |= {name: value for name in ("rate", "concurrency") if (value := getattr(arguments, name)) is not None}
     job = str((await client.post("/v1/warm", "job", said))["job"])

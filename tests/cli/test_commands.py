@@ -1,0 +1,165 @@
+"""Each command against a real proxy: what it says to people, what to programs, and what has come of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import Command
+from tests.fleet.processes import Origin, Proxy, ask
+from txstalecache import __version__
+
+
+def url(path: str) -> str:
+    return f"http://localhost{path}"
+
+
+def test_status_tells_people_and_programs(command: Command, proxy: Proxy) -> None:
+    ask(proxy.port, "/status")
+    ask(proxy.port, "/status")
+    said = command.said("status")
+    assert f"version       {__version__}, up " in said
+    assert f"process {proxy.process.pid} on " in said
+    assert "healthy" in said
+    told = json.loads(command.said("status", "--json"))
+    assert told["version"] == __version__
+    assert told["origin_saved"] >= 1
+    # Before the subcommand as well as after it.
+    assert json.loads(command.said("--json", "status"))["process"] == told["process"]
+
+
+@pytest.fixture
+def held(served: Origin) -> Iterator[threading.Event]:
+    """Answers that stop after their first piece until the event is set."""
+    go = threading.Event()
+
+    def chunks() -> Iterator[bytes]:
+        yield b"one"
+        go.wait(20)
+        yield b"two"
+
+    served.chunks = chunks
+    yield go
+    go.set()
+    served.chunks = None
+
+
+def test_flights_tells_who_waits_for_what(command: Command, proxy: Proxy, held: threading.Event) -> None:
+    asking = [threading.Thread(target=ask, args=(proxy.port, "/crowd")) for _ in range(3)]
+    for thread in asking:
+        thread.start()
+    deadline = time.monotonic() + 20
+    flights: list[dict[str, int]] = []
+    while not flights or flights[0]["waiters"] + flights[0]["readers"] < 3:
+        assert time.monotonic() < deadline
+        flights = json.loads(command.said("flights", "--json"))["flights"]
+    said = command.said("flights")
+    assert said.splitlines()[0].split() == ["AGE", "CLIENTS", "BYTES", "STATE", "FOR", "URL"]
+    assert said.splitlines()[1].split()[-1] == url("/crowd")
+    assert said.splitlines()[1].split()[2] == "3"
+    held.set()
+    for thread in asking:
+        thread.join(20)
+    assert command.said("flights") == "nothing is being fetched\n"
+
+
+def test_top_tells_which_keys_are_asked_for(command: Command, proxy: Proxy) -> None:
+    ask(proxy.port, "/much")
+    said = command.said("top", "--once", "--by", "misses")
+    (row,) = [line.split() for line in said.splitlines() if line.endswith(url("/much"))]
+    assert row[1] == "1"
+    # Nobody sits at a terminal: once is enough.
+    assert command.said("top", "--limit", "1", "--by", "misses").count("http://") == 1
+    told = json.loads(command.said("top", "--once", "--json", "--by", "waiters"))
+    assert set(told) == {"status", "flights", "top"}
+    assert told["top"]["by"] == "waiters"
+
+
+def test_explain_says_why_and_asks_nobody(command: Command, proxy: Proxy, served: Origin) -> None:
+    hits = len(served.hits)
+    said = command.said("explain", url("/why"))
+    assert "verdict  miss" in said
+    assert "RFC 9111" in said
+    ask(proxy.port, "/why")
+    assert "verdict  fresh" in command.said("explain", url("/why"))
+    fields = ["-H", "Cache-Control: max-age=600", "-H", "cache-control: no-cache"]
+    told = json.loads(command.said("explain", url("/why"), "--json", *fields))
+    assert (told["verdict"], told["why"]) == ("validate", "reload")
+    assert json.loads(command.said("explain", url("/why"), "-X", "DELETE", "--json"))["verdict"] == "pass"
+    assert len(served.hits) == hits + 1
+
+
+def test_get_shows_what_is_stored_and_gives_the_body_as_it_is(command: Command, proxy: Proxy) -> None:
+    body = ask(proxy.port, "/stored")[2]
+    said = command.said("get", url("/stored"))
+    assert "status" in said
+    assert "Surrogate-Key  blue all" in said
+    assert "tags                        all blue" in said
+    assert re.search(r"^stored +\S+ \S+ UTC \([\d.]+ m?s ago\)$", said, re.MULTILINE)
+    assert re.search(r"^stale until +\S+ \S+ UTC \(in [12] m \d\d s\)$", said, re.MULTILINE)
+    assert command.said("get", url("/stored"), "--body") == body
+    told = json.loads(command.said("get", url("/stored"), "--json"))
+    assert told["variants"][0]["status"] == 200
+    done = command("get", url("/stored"), "--variant", "2")
+    assert (done.returncode, done.stderr) == (1, "txstalecache get: there is 1 variant\n")
+    done = command("get", url("/never"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "txstalecache get: nothing is stored for this URL\n"
+
+
+@pytest.mark.parametrize(
+    ("scope", "value"),
+    [("url", url("/gone")), ("url", "/gone"), ("tag", "blue"), ("prefix", "/go"), ("host", "localhost"), ("all", None)],
+)
+def test_purge_takes_what_it_names(command: Command, proxy: Proxy, scope: str, value: str | None) -> None:
+    ask(proxy.port, "/gone")
+    order = ["purge", scope, *([] if value is None else [value])]
+    counted = command.said(*order, "--dry-run")
+    assert "would be purged, " in counted
+    assert " known in memory" in counted
+    assert "fresh" in command.said("explain", url("/gone"))
+    assert ": purged, " in command.said(*order)
+    assert "verdict  miss" in command.said("explain", url("/gone"))
+
+
+def test_a_soft_purge_leaves_stale_and_a_refresh_fetches(command: Command, proxy: Proxy, served: Origin) -> None:
+    ask(proxy.port, "/soft")
+    told = json.loads(command.said("purge", "url", url("/soft"), "--soft", "--json"))
+    assert told["purged"] is True
+    assert "verdict  stale" in command.said("explain", url("/soft"))
+    hits = served.hits.count("/soft")
+    assert "being fetched anew" in command.said("purge", "url", url("/soft"), "--refresh")
+    deadline = time.monotonic() + 20
+    while served.hits.count("/soft") == hits:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    # Several at once, in the order they are named.
+    lines = command.said("purge", "tag", "red", "green").splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["tag red", "tag green"]
+
+
+def test_warm_sees_a_list_through(command: Command, served: Origin, tmp_path: Path) -> None:
+    (tmp_path / "urls").write_text(f"# two pages\n{url('/w1')}\n\n{url('/w2')}\n")
+    assert command.said("warm", "urls", "--rate", "1000", "--concurrency", "2") == "done: 2 of 2, 0 failed\n"
+    assert {"/w1", "/w2"} <= set(served.hits)
+    assert "fresh" in command.said("explain", url("/w1"))
+    told = json.loads(command.said("warm", "-", "--json", stdin=url("/w3")))
+    assert (told["state"], told["done"], told["total"]) == ("done", 1, 1)
+    assert command.said("warm", "urls", "--detach").strip()
+
+
+def test_warm_says_what_failed(command: Command, served: Origin) -> None:
+    served.status = 500
+    try:
+        done = command("warm", "-", stdin=f"{url('/lost')}\n")
+    finally:
+        served.status = 200
+    assert done.returncode == 1
+    assert done.stdout == "done: 0 of 1, 1 failed\n"
+    assert done.stderr.startswith(f"txstalecache warm: {url('/lost')}: ")
