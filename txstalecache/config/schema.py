@@ -340,6 +340,7 @@ ROUTE = Table(
         Item("key", _key, DEFAULT_TEMPLATE.text, "What identifies an answer; see *Keys*."),
         Item("ttl", read.seconds, None, "Answers that may be shared are fresh for exactly this long.", _ORIGIN),
         Item("default_ttl", read.seconds, None, "As ``ttl``, where the origin gives no lifetime.", "none"),
+        Item("max_ttl", read.seconds, None, "Longer lifetimes are cut to this.", "none"),
         Item("stale", read.seconds, None, "For this long past it, sent at once while one request refreshes.", _ORIGIN),
         Item("stale_if_error", read.seconds, None, "For this long past it, stands in for a failing origin.", _ORIGIN),
         Item("grace", read.seconds, "5m", "How long what has no stale window is kept to be validated."),

@@ -287,6 +287,7 @@ def make_route(values: Mapping[str, Any], match: Match = _ANY, hooks: Hooks | No
         rules=Rules(
             ttl=values["ttl"],
             default_ttl=values["default_ttl"],
+            max_ttl=values["max_ttl"],
             honour_cache_control=values["honour_cache_control"],
             stale=values["stale"],
             stale_if_error=values["stale_if_error"],

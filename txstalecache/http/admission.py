@@ -101,8 +101,6 @@ def _freshness(
     response: ResponseHead, control: Control, lifetime: float, rules: Rules, initial_age: float
 ) -> Freshness:
     while_revalidate, if_error, unreachable, keep = _windows(control, rules, freshness.has_validator(response.fields))
-    if rules.persist and not (control.forbids_stale and rules.stale is None):
-        unreachable, keep = max(unreachable, rules.persist), max(keep, rules.persist)
     return Freshness(
         initial_age=initial_age,
         lifetime=lifetime,
@@ -144,6 +142,8 @@ def admit(
         lifetime = freshness.lifetime(response.status, fields, response_time)
     if lifetime.source is Source.NONE and rules.default_ttl is not None and response.status in FORCED_STATUSES:
         lifetime = Lifetime(rules.default_ttl + age, Source.EXPLICIT)
+    if rules.max_ttl is not None and lifetime.seconds - age > rules.max_ttl:
+        lifetime = Lifetime(rules.max_ttl + age, lifetime.source)
     validator = freshness.has_validator(fields)
     if control.no_cache and not validator:
         return Share(explicit, "no-cache")

@@ -6,7 +6,7 @@ Must not know: how an entry is encoded or where it lives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from txstalecache.http.messages import Fields
@@ -63,6 +63,14 @@ class Entry:
     def age(self, now: float) -> float:
         """The current age in seconds, never negative (RFC 9111 §4.2.3)."""
         return self.freshness.initial_age + max(0.0, now - self.response_time)
+
+    def persisting(self, keep: float) -> Entry:
+        """This entry, kept and sent for ``keep`` seconds past its lifetime where it was to be sent stale at all."""
+        freshness = self.freshness
+        if not 0 < freshness.while_revalidate < keep:
+            return self
+        windows = replace(freshness, while_revalidate=keep, if_error=keep, if_unreachable=keep, keep=keep)
+        return replace(self, freshness=windows)
 
     def expiry(self, now: float) -> float:
         """Seconds from ``now`` until the entry is of no use to anybody: what is left of lifetime + keep."""

@@ -41,6 +41,8 @@ class Rules:
     """Forced freshness lifetime for answers that may be shared (the seed's exptime minus stale)."""
     default_ttl: float | None = None
     """Lifetime for answers that may be shared and whose origin gives none, explicit or to be guessed."""
+    max_ttl: float | None = None
+    """The longest lifetime, whoever says so: longer ones are cut to it."""
     honour_cache_control: bool = True
     """False: Cache-Control, Expires and their targeted kin count for nothing, but for ``private``."""
     stale: float | None = None
@@ -50,9 +52,11 @@ class Rules:
     grace: float = 300.0
     """How long past its lifetime an entry without a stale window of its own is kept: to be validated, and to stand in
     for an origin that cannot be reached."""
-    persist: float = 0.0
-    """How long past its lifetime an entry is kept at least, to stand in while the origin cannot be reached or a refresh
-    takes its time (the seed's ``cache_persist``, but bounded)."""
+    persist: bool = False
+    """Whether a stale entry that is being refreshed goes on being kept and sent when its stale window ends (the seed's
+    ``cache_persist``), until a refresh succeeds."""
+    keep: float = 86400.0
+    """How long past its lifetime ``persist`` keeps an entry at most."""
     methods: frozenset[bytes] = frozenset({b"GET", b"HEAD"})
     """Methods answered from the cache."""
     statuses: Mapping[int, float] = field(default_factory=lambda: MappingProxyType({}))
