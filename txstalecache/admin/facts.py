@@ -30,9 +30,10 @@ from txstalecache.observe.tally import Tally
 from txstalecache.origin.group import OriginGroup
 from txstalecache.origin.http import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
-from txstalecache.store import Hardness, Scope, StoreService
+from txstalecache.store import StoreService
 from txstalecache.store.memory import Shelf
-from txstalecache.store.purges import Kind, Purges, Record
+from txstalecache.store.purges import Purges, Record
+from txstalecache.store.stored import stored
 
 __all__ = ["Facts", "flight_told", "upstreams"]
 
@@ -181,13 +182,13 @@ class Facts:
         head = _asking(url)
         route = self._routes.pick(head)
         key = key_of(route, prepared(route, head))
-        stored = await self._store.store.stored(key)
+        found = await stored(self._store.store, key)
         now = self._store.store.now()
         return {
             "process": self.identity(),
             "key": shown(key),
             "digest": key.digest,
-            "variants": [_variant(entry, until, where, now, body) for entry, until, where in stored],
+            "variants": [_variant(entry, until, where, now, body) for entry, until, where in found],
         }
 
     def explain(self, url: str, method: str, fields: list[list[str]]) -> Deferred[dict[str, Any]]:
@@ -198,23 +199,25 @@ class Facts:
 
     # -- what is known of a scope --------------------------------------------------------------------------------
 
-    def known(self, kind: str, value: str, host: str, urls: bool = False) -> dict[str, Any]:
-        """How many answers in this process' memory a purge of this scope would cover; with ``urls`` also which URLs
-        they are for."""
-        scope = Scope(Kind(kind), value.encode("latin-1"), host.encode("latin-1"))
+    def known(self, scope: str, urls: bool = False) -> dict[str, Any]:
+        """How many answers in this process' memory a purge called ``scope`` (``Record.name``) would cover; with
+        ``urls`` also which URLs they are for."""
+        now = self._store.store.now()
+        record = Record.read(scope.encode("latin-1"), now)
+        if record is None:
+            raise ValueError("no scope")
         found: dict[str, None] = {}
         count = 0
-        for shelf, covered in self._covered(scope):
+        for shelf, covered in self._covered(record, now):
             count += covered
             if urls and len(found) < MOST_URLS:
                 found[_url_of(shelf.key)] = None
         return {"process": self.identity(), "count": count, "urls": list(found)}
 
-    def _covered(self, scope: Scope) -> Iterator[tuple[Shelf, int]]:
-        """The shelves with something that ``scope`` covers, and how much of that is on each."""
-        now = self._store.store.now()
+    def _covered(self, record: Record, now: float) -> Iterator[tuple[Shelf, int]]:
+        """The shelves with something that a purge would cover, and how much of that is on each."""
         purge = Purges()
-        purge.add([Record(scope, Hardness.HARD, now)])
+        purge.add([record])
         for shelf in self._store.memory:
             entries = [one.entry for one in shelf.variants.values() if one.entry is not None and one.until > now]
             covered = sum(1 for entry in entries if purge.apply(shelf.key, entry) is None)

@@ -15,7 +15,7 @@ from txstalecache.observe.histogram import Histogram
 from txstalecache.observe.metrics import exposition
 from txstalecache.observe.tally import VERDICTS
 from txstalecache.observe.top import RANKINGS
-from txstalecache.store import Scope
+from txstalecache.store.purges import Hardness, Record, Scope
 
 __all__ = ["Ask", "Inquiry", "Silent"]
 
@@ -177,8 +177,8 @@ class Inquiry:
         return list(found)
 
     async def _known(self, scope: Scope, urls: bool) -> list[dict[str, Any]]:
-        kind, value, host = scope.kind.value, scope.value.decode("latin-1"), scope.host.decode("latin-1")
-        return await self._asked("known", kind=kind, value=value, host=host, urls=urls)
+        name = Record(scope, Hardness.HARD, 0.0).name().decode("latin-1")
+        return await self._asked("known", scope=name, urls=urls)
 
 
 def _added(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
