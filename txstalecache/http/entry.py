@@ -69,7 +69,13 @@ class Entry:
         freshness = self.freshness
         if not 0 < freshness.while_revalidate < keep:
             return self
-        windows = replace(freshness, while_revalidate=keep, if_error=keep, if_unreachable=keep, keep=keep)
+        windows = replace(
+            freshness,
+            while_revalidate=keep,
+            if_error=max(freshness.if_error, keep),
+            if_unreachable=max(freshness.if_unreachable, keep),
+            keep=max(freshness.keep, keep),
+        )
         return replace(self, freshness=windows)
 
     def expiry(self, now: float) -> float:
