@@ -142,6 +142,14 @@ class TieredStore:
         self._set_out(trip, request)
         return done
 
+    def at_hand(self, key: Key) -> list[Variant]:
+        """The variants of ``key`` that this process has, without counting as a use."""
+        shelf, pending = self.memory.look(key), self._pending.get(key)
+        found = dict(shelf.variants) if shelf is not None and self._believed(shelf, self.clock.now()) else {}
+        if pending is not None:
+            found.update(pending.shelf.variants)
+        return list(found.values())
+
     def _believed(self, shelf: Shelf, now: float) -> bool:
         if shelf.suspect:
             return False
