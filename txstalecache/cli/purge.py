@@ -37,7 +37,7 @@ def add(subcommands: Any) -> None:
         type=field,
         action="append",
         default=[],
-        help="of a variant: a field of the requests that are answered with it; more than once for several",
+        help="of a variant: a field of the requests it is for, NAME: alone where they have none; more than once for several",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--soft", dest="mode", action="store_const", const="soft", help="leave it as stale")
@@ -63,7 +63,7 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
         if value is not None:
             said["value"] = value
         if arguments.fields:
-            said["fields"] = joined(arguments.fields)
+            said["fields"] = {name: value or None for name, value in joined(arguments.fields).items()}
         answer = await client.post("/v1/purge", "purged", said)
         answers.append(answer)
         if not getattr(arguments, "json", False):
