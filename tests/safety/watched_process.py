@@ -68,6 +68,7 @@ def main() -> None:
     """Run until SIGTERM."""
     from twisted.internet import reactor as installed
     from twisted.internet.stdio import StandardIO
+    from twisted.internet.tcp import Port
     from twisted.logger import (
         FilteringLogObserver,
         LogLevel,
@@ -114,11 +115,19 @@ def main() -> None:
 
     def ready(_: object) -> None:
         StandardIO(Questions())
-        ports = [0 if port is None else port.getHost().port for port in (service._port, service._admin_port)]
-        print("ports", *ports)
+        open_ = [reader for reader in reactor.getReaders() if isinstance(reader, Port)]
+        ours, others = (
+            [port.getHost().port for port in open_ if (port.factory is service._site) is is_ours]
+            for is_ours in (True, False)
+        )
+        print("ports", ours[0], *(others or [0]))
         sys.stdout.flush()
 
-    reactor.callWhenRunning(lambda: service._store.ready().addBoth(ready))
+    def failed(failure: Any) -> None:
+        failure.printTraceback(sys.stderr)
+        os._exit(70)
+
+    reactor.callWhenRunning(lambda: service._store.ready().addBoth(ready).addErrback(failed))
     reactor.run()
 
 
