@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -52,3 +53,14 @@ def test_every_limit_of_clients_and_flights_can_be_said_and_has_the_default_of_i
     assert settings.of_flights == Limits()
     assert {item.name for item in OF_CLIENTS} | set(body_and_hosts) == {one.name for one in fields(EdgeLimits)}
     assert {item.name for item in OF_FLIGHTS} == {one.name for one in fields(Limits)}
+
+
+def test_every_test_that_the_page_on_migrating_names_is_there() -> None:
+    page = (ROOT / "docs/migrating.rst").read_text()
+    tests = set(re.findall(r"async def test_(\w+)", (ROOT / "tests/config/test_seed.py").read_text()))
+    table = page.partition("``test_…``")[2].partition("From Varnish")[0]
+    rows = [row.rsplit("     - ", 1)[1] for row in table.split("   * - ")[1:]]
+    named = [name for row in rows for name in re.findall(r"``(\w+)…?``", row)]
+    assert len(named) > 20
+    for name in named:
+        assert any(test == name or (name.endswith("_") and test.startswith(name)) for test in tests), name

@@ -403,7 +403,8 @@ async def test_cache_lock_exptime_a_fetch_without_progress_gets_one_rival(
 ) -> None:
     held(origin)
     proxy = await configured(seed(origin, leader_age='"100ms"', wait_deadline='"20s"'))
-    replies = await settled(*[fetch(proxy.port, "GET", "/api") for _ in range(3)])
+    # 5 s is what holds where nothing is said.
+    replies = await settled(*[fetch(proxy.port, "GET", "/api", timeout=4) for _ in range(3)])
     assert {reply.body for reply in replies} == {b"2"}
     assert origin.hits() == 2
     origin.release("first")
@@ -416,12 +417,20 @@ async def test_cache_lock_timeout_wait_who_has_waited_that_long_gets_what_is_sta
     origin.handler = Answer(200, [("ETag", '"1"')], b"old")
     # Stale for those who wait, not for those who have just come.
     proxy = await configured(
-        seed(origin, ttl='"50ms"', stale="0", stale_if_error="100", wait_stale='"100ms"', wait_deadline='"20s"')
+        seed(
+            origin,
+            ttl='"50ms"',
+            stale="0",
+            stale_if_error="100",
+            wait_stale='"100ms"',
+            wait_deadline='"30s"',
+            leader_age='"30s"',
+        )
     )
     await get(proxy)
     await later(0.1)
     origin.handler = lambda request: [Gate("go"), Head(200, [("Content-Length", "0")])]
-    reply = await get(proxy)
+    reply = await fetch(proxy.port, "GET", "/api", timeout=10)
     assert said(reply)[:2] == (b"old", b"STALE")
     assert origin.hits() == 2
     origin.release("go")
