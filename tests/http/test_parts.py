@@ -10,7 +10,7 @@ from tests.http.exchanges import NOW, bare_entry, fields, request
 from txstalecache.http.entry import Entry
 from txstalecache.http.keys import DEFAULT_TEMPLATE
 from txstalecache.http.messages import Fields
-from txstalecache.http.parts import MOST_PARTS, announced, beside, cut, held, joined, single
+from txstalecache.http.parts import LITTLE, MOST_PARTS, announced, beside, cut, held, joined, single
 from txstalecache.http.ranges import Part
 
 TEN = b"0123456789"
@@ -271,6 +271,25 @@ def test_what_would_be_too_much_together_is_begun_anew() -> None:
     kept = joined(part(0, 5), part(5, 9), 8)
     assert kept is not None
     assert (kept.fields.get_all(b"content-range"), b"".join(kept.body)) == ([b"bytes 5-8/10"], b"5678")
+
+
+def test_a_small_part_does_not_have_much_written_again() -> None:
+    much = bytes(2 * LITTLE)
+    many = joined(None, part(0, LITTLE, much), len(much))
+    few = joined(None, part(0, LITTLE - 1, much), len(much))
+    assert [
+        held(kept.fields, kept.length).spans  # type: ignore[union-attr]
+        for kept in (
+            joined(many, part(LITTLE + 1, LITTLE + 2, much), len(much)),
+            joined(few, part(LITTLE + 1, LITTLE + 2, much), len(much)),
+            joined(many, part(LITTLE + 1, LITTLE + LITTLE // 8, much), len(much)),
+        )
+        if kept is not None
+    ] == [
+        ((LITTLE + 1, LITTLE + 2),),
+        ((LITTLE + 1, LITTLE + 2), (0, LITTLE - 1)),
+        ((LITTLE + 1, LITTLE + LITTLE // 8), (0, LITTLE)),
+    ]
 
 
 def test_there_are_so_many_parts_and_no_more() -> None:

@@ -21,10 +21,13 @@ from txstalecache.http.fields import updated
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 
-__all__ = ["MOST_PARTS", "Held", "announced", "beside", "cut", "held", "joined", "single"]
+__all__ = ["LITTLE", "MOST_PARTS", "Held", "announced", "beside", "cut", "held", "joined", "single"]
 
 #: More parts of one response are not kept apart: the oldest go.
 MOST_PARTS: Final = 16
+
+#: Every part that comes has those that are there written again: of more bytes than this only in proportion to its own.
+LITTLE: Final = 1024 * 1024
 
 _CONTENT_RANGE = re.compile(rb"bytes[ \t]+(\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
 
@@ -126,9 +129,10 @@ def _pieces(entry: Entry, spans: Sequence[tuple[int, int]]) -> list[tuple[int, b
 def joined(known: Entry | None, new: Entry, most: int) -> Entry | None:
     """What to keep once the part ``new`` is here beside the parts ``known``; None when its numbers contradict it.
 
-    Parts that touch or overlap become one. Of more than ``most`` bytes, or ``MOST_PARTS`` parts, the oldest are given
-    up. When nothing is missing it is the whole: a 200 (RFC 9111 §3.4). The life of what is kept is that of ``new``,
-    whose fields take the place of older ones; it counts as fetched when the oldest of its bytes were.
+    Parts that touch or overlap become one. Of more than ``most`` bytes, of more than ``MOST_PARTS`` times those of
+    ``new`` (but ``LITTLE`` at least), or of more than ``MOST_PARTS`` parts, the oldest are given up. When nothing is
+    missing it is the whole: a 200 (RFC 9111 §3.4). The life of what is kept is that of ``new``, whose fields take the
+    place of older ones; it counts as fetched when the oldest of its bytes were.
     """
     now = held(new.fields, new.length)
     if now is None:
@@ -147,7 +151,8 @@ def joined(known: Entry | None, new: Entry, most: int) -> Entry | None:
                 data += piece[start + len(data) - at :]
             if at < start:
                 start, data = at, piece[: start - at] + data
-    kept, room = [(start, data)], most - len(data)
+    room = min(most, max(LITTLE, MOST_PARTS * new.length)) - len(data)
+    kept = [(start, data)]
     if room < 0:
         # Together they are too much: the last one stays.
         kept, others = _pieces(new, now.spans), []
