@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.task import Clock
@@ -246,3 +248,54 @@ def test_who_no_longer_cares_leaves_nothing_behind() -> None:
     last = changes.wait("b")
     changes.close()
     assert last.called and not clock.getDelayedCalls()
+
+
+@async_test
+async def test_who_gets_it_is_told_whether_anything_is_stored(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    lease = await one.leases.acquire(NAME, Purpose.FETCH)
+    assert lease is not None and lease.bare
+    two.store.put(key(), entry(two.store.now()), 10)
+    await two.store.flush()
+    lease.release()
+    again = await until_granted(one)
+    assert not again.bare
+    again.release()
+    for letter in "xm":  # an index of variants, a marker
+        shared_redis.command("FLUSHALL")
+        shared_redis.command("SET", Layout("test:").name(NAME, letter), "x")
+        again = await until_granted(one)
+        assert not again.bare
+        again.release()
+
+
+async def until_granted(backend: Any) -> Any:
+    while True:
+        lease = await backend.leases.acquire(NAME, Purpose.FETCH)
+        if lease is not None:
+            return lease
+        await pause(0.01)
+
+
+@async_test
+async def test_the_holder_is_told_that_somebody_waits_elsewhere(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    told: list[str] = []
+    held = await one.leases.acquire(NAME, Purpose.FETCH)
+    other = await one.leases.acquire(f"{NAME}:0a", Purpose.FETCH)
+    assert held is not None and other is not None
+    held.when_watched(lambda send: told.append("held"))
+    other.when_watched(lambda send: told.append("other"))
+    assert await two.leases.acquire(NAME, Purpose.REFRESH) is None  # nobody waits for a refresh
+    await pause(0.1)
+    assert not told
+    assert await two.leases.acquire(NAME, Purpose.FETCH) is None
+    await until(lambda: told)
+    assert await two.leases.acquire(NAME, Purpose.FETCH) is None
+    await pause(0.1)
+    assert told == ["held"]
+    held.release()
+    other.release()
+    assert not one.leases._held and not two.leases._held

@@ -237,6 +237,9 @@ class Flight:
             lease: ILease | None = await registry.leases.acquire(name, self.purpose)
             if lease is not None:
                 self._lease = lease
+                if lease.bare and not self.plan.part:
+                    here: Found | None = registry.store.peek(key, self.plan.request)
+                    return here is None or not self._settled_by(here)
                 # Look again after getting the lock: somebody may have stored between our miss and now.
                 return not self._settled_by(await self._found())
             if self.purpose is Purpose.REFRESH:

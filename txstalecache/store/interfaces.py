@@ -7,7 +7,6 @@ apart); a fault is logged once, counted, and answered as "not found" or "granted
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 
 from twisted.internet.defer import Deferred
@@ -16,6 +15,7 @@ from zope.interface import Attribute, Interface
 from txstalecache.http.entry import Entry, Marker
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
+from txstalecache.http.values import dataclass
 from txstalecache.store.purges import Hardness, Scope
 from txstalecache.store.relay import Reception, Told, Transmission
 
@@ -96,6 +96,7 @@ class ILease(Interface):
     """The right to fetch one key, across processes. Kept alive by a heartbeat from the moment it is granted."""
 
     lost = Attribute("Whether somebody else may hold it now; the holder must then not store.")
+    bare = Attribute("Whether nothing was stored under the key when it was granted: no need to look again.")
 
     def release() -> None:
         """Give it back and wake those who wait elsewhere. Idempotent; nobody waits for it."""

@@ -48,6 +48,7 @@ class _LocalLease:
     """Granted to whoever asked."""
 
     lost = False
+    bare = False
 
     def __init__(self, leases: LocalLeases, name: str) -> None:
         self._leases = leases
@@ -139,6 +140,7 @@ class _RedisLease:
         self._confirmed = asked
         self._over = False
         self._taken = False
+        self.bare = False
         self._watched = False
         self._tell: Callable[[Send], None] | None = None
 
@@ -223,17 +225,19 @@ class RedisLeases:
         lease = self._held[token] = _RedisLease(self, name, token, self.ticks())
         waits = "1" if purpose is Purpose.FETCH else "0"
         base = self._layout.name(name.partition(":")[0], "")
-        granted = self._ask(ACQUIRE, name, token, round(HOLD * 1000), waits, base)
+        asked = self._ask(ACQUIRE, name, token, round(HOLD * 1000), waits, base)
         acquired: Deferred[ILease | None] = Deferred()
 
         def answer(reply: object) -> None:
-            if reply != 1:
+            granted = reply in (1, 2)
+            if not granted:
                 del self._held[token]
             if acquired.called:
                 # Nobody wants it any more; it must not stay locked for that.
-                if reply == 1:
+                if granted:
                     lease.release()
-            elif reply == 1:
+            elif granted:
+                lease.bare = reply == 2
                 lease.granted()
                 acquired.callback(lease)
             else:
@@ -245,7 +249,7 @@ class RedisLeases:
             if not acquired.called:
                 acquired.callback(self._local.grant(name, purpose))
 
-        granted.addCallbacks(answer, unanswered)
+        asked.addCallbacks(answer, unanswered)
         return acquired
 
     def changed(self, key: Key) -> Deferred[None]:

@@ -129,8 +129,8 @@ local state, first, failures = string.match(value or '', '^(%a):([^:]*):(%d+)$')
 if value and not state then redis.call('DEL', KEYS[1]) end
 """
 
-#: Take the lease. 1: granted, 0: held by another, or a back-off runs and stands in the way. A holder is told that it is
-#: waited for, by a key with its token in its name.
+#: Take the lease. 1: granted, 2: granted and nothing is known about the key, 0: held by another, or a back-off runs and
+#: stands in the way. A holder is told that it is waited for, by a key with its token in its name.
 #: KEYS lease; ARGV token, milliseconds, "1" when somebody waits (then a back-off does not stand in the way), base
 ACQUIRE = Script(
     _LEASE
@@ -141,7 +141,7 @@ if state == 'h' then
 end
 if state == 'b' and ARGV[3] ~= '1' and (tonumber(first) or 0) > now() then return 0 end
 redis.call('SET', KEYS[1], 'h:' .. ARGV[1] .. ':' .. (failures or '0'), 'PX', ARGV[2])
-return 1
+return redis.call('EXISTS', ARGV[4] .. 'e', ARGV[4] .. 'x', ARGV[4] .. 'm') == 0 and 2 or 1
 """
 )
 
