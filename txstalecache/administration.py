@@ -52,7 +52,8 @@ class Administration:
         self._events = Events(inquiry, reactor)
         self._jobs = Jobs(reactor, resource.warm)
         served = AdminResource(Gate(token, hosts), resource, inquiry, self._events, self._jobs, ready, status)
-        limits = EdgeLimits(body=1024 * 1024, connections=64)
+        # A URL of the length that clients may ask for, in a query, with every byte written as three.
+        limits = EdgeLimits(head=64 * 1024, target=32 * 1024, body=2 * 1024 * 1024, connections=64)
         self._site = CacheSite(served, reactor, limits=limits)
         self._site.noisy = False
         self._port: IListeningPort | None = None
