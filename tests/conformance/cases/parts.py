@@ -274,6 +274,17 @@ CASES = (
         under=BY_PART,
     ),
     case(
+        "a range that cannot be satisfied says nothing about the whole",
+        ask("Range: bytes=20-29"),
+        asked("Range: bytes=20-29"),
+        origin(416, "Content-Range: bytes */10", body=""),
+        told(416, "Content-Range: bytes */10"),
+        ask(),
+        origin(200, FRESH, body=TEN),
+        told(200, "Cache-Status: ~.*; fwd=uri-miss; .*stored.*", body=TEN),
+        under=BY_PART,
+    ),
+    case(
         "several ranges of what is not stored fetch the whole",
         ask("Range: bytes=0-1,3-4"),
         asked("!Range"),
