@@ -6,11 +6,11 @@ Must not know: why it is the answer.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from txstalecache.edge.reasons import reason
 from txstalecache.flight.body import Body, Segment
 from txstalecache.http.messages import Fields
+from txstalecache.http.values import dataclass
 
 __all__ = ["SERVER", "WHOLE", "Reply", "head_bytes", "refusal"]
 

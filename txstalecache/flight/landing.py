@@ -5,12 +5,11 @@ Must not know: clients, connections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from txstalecache.flight.body import Body
 from txstalecache.flight.plan import Sharing
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import ResponseHead
+from txstalecache.http.values import dataclass
 
 __all__ = ["Alone", "Attached", "Failed", "Landing", "Regroup", "Settled"]
 

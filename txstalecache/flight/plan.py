@@ -6,7 +6,6 @@ Must not know: the client's connection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -19,6 +18,7 @@ from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.rules import Cookies, Rules
+from txstalecache.http.values import dataclass
 from txstalecache.http.vary import selector
 from txstalecache.origin.interfaces import Deadlines, IOrigin
 

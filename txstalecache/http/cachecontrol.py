@@ -6,12 +6,12 @@ Must not know: entries, rules, the time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 from typing import Final, TypeVar
 
 from txstalecache.http.fields import delta_seconds, directives, members
+from txstalecache.http.values import dataclass
 
 __all__ = ["NOTHING_SAID", "NO_WISHES", "RELOAD", "Control", "Wishes", "control", "wishes"]
 

@@ -5,13 +5,13 @@ Must not know: how it came to be decided.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import floor, isnan
 from typing import Final
 
 from txstalecache.http.fields import is_token
 from txstalecache.http.messages import Fields
 from txstalecache.http.structured import parse_list, serialize_string
+from txstalecache.http.values import dataclass
 
 __all__ = ["NAME", "CacheStatus", "append"]
 

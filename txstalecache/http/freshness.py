@@ -5,12 +5,12 @@ Must not know: routes, requests, stores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from txstalecache.http.fields import delta_seconds, parse_date
 from txstalecache.http.messages import Fields
 from txstalecache.http.targeted import Governing, governing
+from txstalecache.http.values import dataclass
 
 __all__ = [
     "HEURISTIC_STATUSES",

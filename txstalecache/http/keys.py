@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cached_property
 from hashlib import blake2b
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -20,9 +19,9 @@ from txstalecache.http.messages import RequestHead
 __all__ = ["DEFAULT_TEMPLATE", "Key", "KeyTemplate", "KeyTemplateError", "split_url"]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Key:
-    """Identifies what is cached. Equal parts mean an equal key; different parts never collide.
+    """Identifies what is cached. Equal parts mean an equal key; different parts never collide. Nobody changes one.
 
     ``host`` and ``target`` are kept beside the parts for purging by host, path and URL, and for logs.
     """
@@ -30,15 +29,18 @@ class Key:
     parts: tuple[bytes, ...]
     host: bytes = b""
     target: bytes = b""
+    _digest: str = field(default="", init=False, repr=False)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """A 160-bit hash over the length-prefixed parts, in hex."""
-        hashed = blake2b(digest_size=20)
-        for part in self.parts:
-            hashed.update(b"%d:" % len(part))
-            hashed.update(part)
-        return hashed.hexdigest()
+        if not self._digest:
+            hashed = blake2b(digest_size=20)
+            for part in self.parts:
+                hashed.update(b"%d:" % len(part))
+                hashed.update(part)
+            self._digest = hashed.hexdigest()
+        return self._digest
 
     def __hash__(self) -> int:
         return hash(self.parts)

@@ -6,7 +6,8 @@ Must not know: sockets, the reactor, clocks, stores.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, KeysView
-from dataclasses import dataclass
+
+from txstalecache.http.values import dataclass
 
 __all__ = ["Fields", "RequestHead", "ResponseHead"]
 

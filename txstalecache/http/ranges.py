@@ -7,12 +7,12 @@ Must not know: bodies. Whoever has one cuts it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
 
 from txstalecache.http.fields import members, parse_date
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.values import dataclass
 
 __all__ = [
     "MOST_RANGES",

@@ -5,7 +5,6 @@ Must not know: what the directives lead to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -13,6 +12,7 @@ from txstalecache.http.cachecontrol import NOTHING_SAID, Control, control
 from txstalecache.http.fields import FOREVER
 from txstalecache.http.messages import Fields
 from txstalecache.http.structured import Item, String, parse_dictionary
+from txstalecache.http.values import dataclass
 
 __all__ = ["TARGETS", "Governing", "governing", "targeted_control"]
 

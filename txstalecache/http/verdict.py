@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from txstalecache.http.entry import Entry, Freshness
 from txstalecache.http.messages import Fields
+from txstalecache.http.values import dataclass
 
 __all__ = ["Admission", "Fresh", "Miss", "Pass", "Refuse", "Share", "Stale", "Store", "Validate", "Verdict", "Withhold"]
 

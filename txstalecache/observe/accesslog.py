@@ -11,10 +11,10 @@ import json
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from txstalecache.http.values import dataclass
 from txstalecache.observe.trace import TraceContext
 
 __all__ = ["AccessLog", "Record", "combined", "json_line"]

@@ -8,13 +8,13 @@ how one client gets another's answer. Must not know: sockets, clocks.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from txstalecache.http.fields import end_to_end, members
 from txstalecache.http.messages import Fields, ResponseHead
+from txstalecache.http.values import dataclass
 
 __all__ = ["MAX_FIELDS", "MAX_HEAD", "BodyKind", "Malformed", "ReceivedHead", "check_partial_head", "read_head"]
 

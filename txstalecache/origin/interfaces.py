@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import Attribute, Interface
 
 from txstalecache.http.messages import RequestHead, ResponseHead
+from txstalecache.http.values import dataclass
 
 __all__ = ["Deadlines", "Fault", "Framing", "IOrigin", "IOriginResponse", "OriginError", "OriginRequest", "Sink"]
 

@@ -21,13 +21,13 @@ Must not know: Redis, its keys' names, time limits.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from struct import Struct, unpack_from
 from zlib import crc32
 
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind, Selector
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields
+from txstalecache.http.values import dataclass
 
 __all__ = [
     "PIECE",
