@@ -61,7 +61,7 @@ async def test_a_hook_that_fails_leaves_everybody_answered_and_nothing_stored(
     assert origin.hits("/x") > before, "stored all the same"
     await until(lambda: not proxy.flights)
     assert not proxy.resource.registry.waiting and not proxy.resource.registry.held
-    await until(lambda: not leases(one_redis_server))
+    await until(lambda: not leases(one_redis_server), 3)
     assert (await fetch(proxy.port, "GET", "/other")).body == b"fine"
     assert logged_failures.flush(Broken, TypeError, ValueError, TimeoutError)
 
