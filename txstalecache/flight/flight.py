@@ -16,9 +16,7 @@ Must not know: clients' connections, how answers are rendered.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from dataclasses import replace
-from enum import Enum
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +25,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txstalecache.flight.boarding import Boarding
 from txstalecache.flight.body import Body, Reader
 from txstalecache.flight.clocks import Late
 from txstalecache.flight.hooks import Hooks
@@ -34,13 +33,13 @@ from txstalecache.flight.laggards import Laggards
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.relayed import Relayed
+from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import conditional, forward, parts, policy, ranges, tags, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
-from txstalecache.http.verdict import Admission, Fresh, Share, Store, Withhold
+from txstalecache.http.verdict import Admission, Share, Store, Withhold
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest
-from txstalecache.store.changes import forget
 from txstalecache.store.interfaces import Found, ILease, Purpose, Send
 from txstalecache.store.relay import Reception, Told, Transmission
 
@@ -54,17 +53,6 @@ ERRORS = frozenset({500, 502, 503, 504})
 ATTEMPTS = 2
 #: Seconds between two looks at the clocks, at least.
 TICK = 0.05
-
-
-class State(Enum):
-    """Where a flight is; see the module's table."""
-
-    PENDING = "pending"
-    STREAMING = "streaming"
-    DONE = "done"
-    BROKEN = "broken"
-    UNSHAREABLE = "unshareable"
-    FAILED = "failed"
 
 
 class Discard:
@@ -97,13 +85,13 @@ class Flight:
         self.waiters = Waiters(plan.clocks, registry.counted, self._if_abandoned)
         self.body = Body(window=registry.limits.window)
         self.attempts = 0
-        self._tasks: list[Deferred[None]] = []
+        self.air: set[Deferred[Any]] = set()
+        """What is under way to get an answer; cancelled when one has been found."""
         self._response: IOriginResponse | None = None
         self._admission: Admission = Withhold("pending")
         self._request_time = self._response_time = self.began
-        self._lease: ILease | None = None
-        self._holder: tuple[str, float] | None = None
-        """Who was last seen to hold the lease that is waited for, and until when at least."""
+        self.lease: ILease | None = None
+        """What is held for this."""
         self._counted = 0
         self._progressed = registry.clock.seconds()
         self._ticker: IDelayedCall | None = None
@@ -155,7 +143,7 @@ class Flight:
     def passed(self) -> None:
         """An invalidation has passed it. Whoever comes next fetches anew, and is not to wait for its lease."""
         self._passed = True
-        lease, self._lease = self._lease, None
+        lease, self.lease = self.lease, None
         if lease is not None:
             lease.release()
 
@@ -174,22 +162,21 @@ class Flight:
 
     def start(self) -> None:
         """Take off. Call once."""
-        self._attempt(self._first())
+        self.attempts += 1
+        if self.plan.sharing is Sharing.SHARED and self.plan.began_after is None:
+            Boarding(self._registry, self).start()
+        else:
+            self.fetch()
 
     def cancel(self) -> None:
         """Land everybody as failed, cut who reads, and drop the fetch."""
         self.waiters.land_all(Failed(503, "shutdown", self._registry.limits.retry_after))
         if self.state in (State.STREAMING, State.UNSHAREABLE):
             self.body.cut()
-        self._end(State.FAILED)
+        self.end(State.FAILED)
 
-    def _attempt(self, attempt: Coroutine[Deferred[Any], Any, None]) -> None:
-        self.attempts += 1
-        task: Deferred[None] = Deferred.fromCoroutine(attempt)
-        self._tasks.append(task)
-        task.addErrback(self._crashed)
-
-    def _crashed(self, failure: Failure) -> None:
+    def crashed(self, failure: Failure) -> None:
+        """A fault of our own: nobody is to wait for it."""
         if failure.check(CancelledError):
             return
         self._log.failure("flight failed", failure=failure)
@@ -198,104 +185,50 @@ class Flight:
         else:
             self.broken(OriginError(Fault.TRUNCATED, "internal error"))
 
-    async def _first(self) -> None:
-        leased = self.plan.sharing is Sharing.SHARED and self.plan.began_after is None
-        if leased and not await self._board():
-            return
-        await self._fetch()
+    def _again(self) -> None:
+        """One more attempt."""
+        self.attempts += 1
+        self.fetch()
 
-    async def _fetch(self) -> None:
+    def fetch(self) -> None:
+        """Ask the origin."""
         request_time = self._registry.store.now()
         self._asked = min(self._asked, request_time)
-        plan, figures = self.plan, self._registry.figures
-        figures.fetches += 1
-        try:
-            response: IOriginResponse = await (plan.origin or self._registry.origin).fetch(
-                OriginRequest(plan.fetch, plan.body, plan.informational, plan.deadlines, plan.key.digest.encode())
-            )
-        except OriginError as error:
-            figures.faulted(error.fault)
-            self._failed(error)
-            return
-        figures.answered(response.head.status, self._registry.store.now() - request_time)
+        plan = self.plan
+        self._registry.figures.fetches += 1
+        fetching: Deferred[IOriginResponse] = (plan.origin or self._registry.origin).fetch(
+            OriginRequest(plan.fetch, plan.body, plan.informational, plan.deadlines, plan.key.digest.encode())
+        )
+        self.air.add(fetching)
+        fetching.addCallbacks(
+            self._answered, self._unanswered, callbackArgs=(fetching, request_time), errbackArgs=(fetching,)
+        ).addErrback(self.crashed)
+
+    def _unanswered(self, failure: Failure, fetching: Deferred[Any]) -> None:
+        self.air.discard(fetching)
+        failure.trap(OriginError)
+        error = failure.value
+        assert isinstance(error, OriginError)
+        self._registry.figures.faulted(error.fault)
+        self._failed(error)
+
+    def _answered(self, response: IOriginResponse, fetching: Deferred[Any], request_time: float) -> None:
+        registry = self._registry
+        self.air.discard(fetching)
+        now = registry.store.now()
+        registry.figures.answered(response.head.status, now - request_time)
         if self.state is not State.PENDING:
             response.abort()
             return
         self._response = response
         self._request_time = self._asked = request_time
-        self._response_time = self._registry.store.now()
-        self._progressed = self._registry.clock.seconds()
+        self._response_time = now
+        self._progressed = registry.clock.seconds()
         self._arrived(response)
 
-    async def _board(self) -> bool:
-        """Get the lease, or what its holder brought. False: the flight has ended or landed meanwhile."""
-        registry, key = self._registry, self.plan.key
-        while True:
-            if await self._resting():
-                return False
-            name = registry.lease_name(self.plan)
-            lease: ILease | None = await registry.leases.acquire(name, self.purpose)
-            if lease is not None:
-                self._lease = lease
-                if lease.bare and not self.plan.part:
-                    here: Found | None = registry.store.peek(key, self.plan.request)
-                    return here is None or not self._settled_by(here)
-                # Look again after getting the lock: somebody may have stored between our miss and now.
-                return not self._settled_by(await self._found())
-            if self.purpose is Purpose.REFRESH:
-                if not self.waiters:
-                    self._end(State.DONE)
-                    return False
-                self.purpose = Purpose.FETCH
-                continue
-            # First who holds it, then what there is: what an earlier holder stored was there before it let go.
-            overtaken = await self._overtaken(name)
-            # Subscribe, then look: a change between the two is not lost.
-            changed = registry.leases.changed(key)
-            if self._settled_by(await self._found()) or await self._passed_on():
-                forget(changed)
-                return False
-            if overtaken:
-                forget(changed)
-                return True
-            await changed
-            if not self.waiters:
-                # Somebody else fetches it, and nobody here wants to know.
-                self._end(State.DONE)
-                return False
-
-    async def _found(self) -> Found:
-        """What is stored by now; where there is no whole and a part is wanted, that part."""
-        plan, store = self.plan, self._registry.store
-        found: Found = await store.lookup(plan.key, plan.request)
-        if found.entry is not None or not plan.part:
-            return found
-        entry = (await store.lookup(parts.beside(plan.key), plan.request)).entry
-        if entry is None or parts.cut(plan.request, entry.fields, entry.length) is None:
-            return found
-        return replace(found, entry=entry)
-
-    async def _overtaken(self, name: str) -> bool:
-        """Whether the holder that was waited for has given the lease back, having stored nothing, and another process
-        has taken it: then what comes is not for sharing among processes, and they need not wait for one another.
-
-        A holder that died is another matter: its lease runs out before the next one is granted.
-        """
-        found: tuple[str, float] | None = await self._registry.leases.holder(name)
-        if found is None:
-            return False
-        token, left = found
-        now = self._registry.clock.seconds()
-        before, self._holder = self._holder, (token, now + left)
-        return before is not None and before[0] != token and now < before[1]
-
-    async def _passed_on(self) -> bool:
-        """Whether the answer that the holder of the lease gets is on its way to us, and is for those who wait here."""
-        if self._holder is None:
-            return False
-        reception: Reception | None = await self._registry.leases.receive(self.plan.key, self._holder[0])
-        if reception is None or self.state is not State.PENDING:
-            return False
+    def receive(self, reception: Reception) -> bool:
+        """What another process gets of the origin is on its way to us: land with it, if it is for those who wait here.
+        Whether it is."""
         told, plan, store = reception.told, self.plan, self._registry.store
         if not (told.late or self.began < told.response_time):
             return False
@@ -308,43 +241,6 @@ class Flight:
         self._response = Relayed(reception)
         self._arrived(self._response)
         return True
-
-    async def _resting(self) -> bool:
-        """Whether the origin has just failed, is left alone for a while, and everybody here has an entry that may stand
-        in for its error; they have it then, and the flight has ended."""
-        registry, plan = self._registry, self.plan
-        if self.purpose is not Purpose.FETCH or self._instead(plan.entry, plan.request, 503) is None:
-            return False
-        if not await registry.leases.resting(registry.lease_name(plan)):
-            return False
-        self._stand_in(503, "error")
-        if self.waiters:
-            return False
-        self._end(State.DONE)
-        return True
-
-    def _settled_by(self, found: Found) -> bool:
-        """Whether another process has answered what this flight is for; lands everybody if so."""
-        plan, now = self.plan, self._registry.store.now()
-        if found.vary and found.vary != plan.names:
-            self.waiters.land_all(Regroup(found.vary))
-        elif found.marker is not None and found.marker.kind is MarkerKind.PRIVATE:
-            self.waiters.land_all(Alone("hit-for-miss"))
-        elif found.marker is not None and found.marker.kind is MarkerKind.ERROR and plan.entry is None:
-            self.waiters.land_all(Failed(found.marker.status, "error-marker", self._registry.limits.retry_after))
-        elif self._newer(found.entry, now):
-            assert found.entry is not None
-            self.waiters.land_all(Settled(found.entry, collapsed=True))
-        else:
-            return False
-        self._end(State.DONE)
-        return True
-
-    def _newer(self, entry: Entry | None, now: float) -> bool:
-        if entry is None or (self.plan.entry is not None and entry.response_time <= self.plan.entry.response_time):
-            return False
-        verdict = policy.judge(self.plan.request, entry, None, self.plan.rules, now)
-        return isinstance(verdict, Fresh)
 
     # -- the decision at the head --------------------------------------------------------------------------------
 
@@ -392,11 +288,11 @@ class Flight:
             fields = plan.fetch.fields.without(*(name.lower() for name, _ in plan.conditions))
             self.plan = replace(plan, entry=None, conditions=Fields(), fetch=replace(plan.fetch, fields=fields))
             self._response = None
-            self._attempt(self._fetch())
+            self._again()
             return
         self._put(fresh)
         self.waiters.land_all(Settled(fresh, collapsed=len(self.waiters) > 1, validated=True))
-        self._end(State.DONE)
+        self.end(State.DONE)
 
     def _stream(self, response: IOriginResponse) -> None:
         admission, plan, status = self._admission, self.plan, response.head.status
@@ -418,8 +314,8 @@ class Flight:
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         collapsed = not own or len(self.waiters) > 1
         seats = [(waiter, self._seat(waiter, collapsed)) for waiter in self.waiters]
-        if self._lease is not None and not withheld and plan.fetch.method == b"GET" and status not in {206, *ERRORS}:
-            self._lease.when_watched(self._pass_on)
+        if self.lease is not None and not withheld and plan.fetch.method == b"GET" and status not in {206, *ERRORS}:
+            self.lease.when_watched(self._pass_on)
         wanted = self._storing or bool(self.body.readers) or any(isinstance(seat, Attached) for _, seat in seats)
         if wanted:
             # What is here of the body already is taken in first: a short answer is then written in one piece.
@@ -430,7 +326,7 @@ class Flight:
             self.body.release()
         if not wanted:
             response.abort()
-            self._end(State.DONE)
+            self.end(State.DONE)
             return
         self._if_abandoned()
         if self.state in (State.STREAMING, State.UNSHAREABLE):
@@ -561,7 +457,7 @@ class Flight:
         """An attempt brought no head."""
         if self.state is not State.PENDING:
             return
-        if sum(1 for task in self._tasks if not task.called) > 1:
+        if self.air:
             return  # the other attempt is still in the air
         if self._fell_back(None):
             return
@@ -569,42 +465,42 @@ class Flight:
         if len(self.waiters) > 1:
             self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, error.fault.value, error.status)
         self.waiters.land_all(Failed(error.status, error.fault.value, retry_after))
-        self._end(State.FAILED)
+        self.end(State.FAILED)
 
     def _fell_back(self, status: int | None) -> bool:
         """Stale for whoever may have it; else one more attempt while others wait. Whether nothing is left to do now.
 
         ``status`` is the origin's; None: it gave no answer.
         """
-        if self._stand_in(status, "unreachable" if status is None else "error"):
+        if self.stand_in(status, "unreachable" if status is None else "error"):
             # Those who come next are not to wait for the same: they get stale at once.
             why = policy.ORIGIN_ERROR if status is not None else "unreachable"
             self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, why, status or 502)
         again = self.plan.sharing is Sharing.SHARED and len(self.waiters) > 1 and self.attempts < ATTEMPTS
-        if not again and self.plan.entry is not None and self._lease is not None:
-            self._lease.back_off()
+        if not again and self.plan.entry is not None and self.lease is not None:
+            self.lease.back_off()
             self._registry.figures.back_offs += 1
         if not self.waiters:
-            self._end(State.FAILED)
+            self.end(State.FAILED)
             return True
         if again:
             self._response = None
             self._asked = inf
             self._progressed = self._registry.clock.seconds()
-            self._attempt(self._fetch())
+            self._again()
         return again
 
-    def _stand_in(self, status: int | None, why: str) -> bool:
+    def stand_in(self, status: int | None, why: str) -> bool:
         """Give everybody the entry that may stand in for the origin's ``status``. Whether anybody was given one."""
         collapsed, before = len(self.waiters) > 1, len(self.waiters)
         told = None if self._response is None else self._response.head.status
         for waiter in self.waiters:
-            entry = self._instead(waiter.entry, waiter.request, status)
+            entry = self.instead(waiter.entry, waiter.request, status)
             if entry is not None:
                 self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
         return len(self.waiters) < before
 
-    def _instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
+    def instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
         """What may stand in for the origin's ``status`` (None: it gave no answer): ``entry``, as purges said since it
         was found have left it."""
         store = self._registry.store
@@ -645,10 +541,10 @@ class Flight:
                 # The clients have their answer whatever becomes of the entry.
                 self._log.failure("an answer could not be stored")
         self.body.end()
-        self._end(State.DONE)
+        self.end(State.DONE)
 
     def _store_whole(self) -> None:
-        admission, response, lease = self._admission, self._response, self._lease
+        admission, response, lease = self._admission, self._response, self.lease
         if response is None or not isinstance(admission, Store) or (lease is not None and lease.lost):
             return
         chunks = tuple(self.body.chunks)
@@ -667,11 +563,11 @@ class Flight:
             self._put(stored)
 
     def broken(self, error: OriginError) -> None:
-        if self.plan.entry is not None and self._lease is not None:
-            self._lease.back_off()
+        if self.plan.entry is not None and self.lease is not None:
+            self.lease.back_off()
             self._registry.figures.back_offs += 1
         self.body.cut()
-        self._end(State.BROKEN)
+        self.end(State.BROKEN)
 
     def _put_part(self, entry: Entry) -> None:
         """Keep a part beside its key, with those that are there; the whole, once nothing is missing."""
@@ -712,9 +608,9 @@ class Flight:
             return
         if self.state is State.STREAMING and self._storing:
             return
-        self._end(State.DONE)
+        self.end(State.DONE)
 
-    def _end(self, state: State) -> None:
+    def end(self, state: State) -> None:
         """Leave the registry, give back the lease, stop what is still in the air. Idempotent."""
         self.state = State.FAILED if state is State.PENDING else state
         if self._ticker is not None:
@@ -722,14 +618,14 @@ class Flight:
             self._ticker = None
         self._count(0)
         self._registry.ended(self)
-        lease, self._lease = self._lease, None
+        lease, self.lease = self.lease, None
         if lease is not None:
             lease.release()
         if self._response is not None and not self.body.ended:
             self._response.abort()
-        for task in self._tasks:
-            if not task.called:
-                task.cancel()
+        air, self.air = self.air, set()
+        for each in air:
+            each.cancel()
 
     def _count(self, held: int) -> None:
         self._registry.held += held - self._counted
@@ -771,7 +667,7 @@ class Flight:
     def _look_at_clocks(self) -> None:
         clocks, now = self.plan.clocks, self._registry.clock.seconds()
         for waiter in self.waiters.impatient(now):
-            entry = self._instead(waiter.entry, waiter.request, None)
+            entry = self.instead(waiter.entry, waiter.request, None)
             if entry is not None:
                 self.waiters.land(waiter, Settled(entry, collapsed=True, stale="wait"))
         for waiter in self.waiters.overdue(now):
@@ -780,11 +676,11 @@ class Flight:
             return
         if self._stalled() >= clocks.leader_age and len(self.waiters) > 1 and self.attempts < ATTEMPTS:
             self._progressed = now
-            self._attempt(self._fetch())
+            self._again()
         self._if_abandoned()
 
     def _late(self, waiter: Waiter) -> Landing:
-        entry = self._instead(waiter.entry, waiter.request, None)
+        entry = self.instead(waiter.entry, waiter.request, None)
         if entry is not None:
             return Settled(entry, collapsed=True, stale="wait")
         if self.plan.clocks.late is Late.PASS and self._registry.may_pass_late(self.plan.key):

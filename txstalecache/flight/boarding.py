@@ -1,0 +1,202 @@
+"""How a flight gets its lease, or what the lease's holder has brought meanwhile.
+
+Must not know: the origin, responses, how waiters are told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txstalecache.flight.landing import Alone, Failed, Regroup, Settled
+from txstalecache.flight.state import State
+from txstalecache.http import parts, policy
+from txstalecache.http.entry import Entry, MarkerKind
+from txstalecache.http.verdict import Fresh
+from txstalecache.store.changes import forget
+from txstalecache.store.interfaces import Found, ILease, Purpose
+from txstalecache.store.relay import Reception
+
+if TYPE_CHECKING:
+    from txstalecache.flight.flight import Flight
+    from txstalecache.flight.registry import Registry
+
+__all__ = ["Boarding"]
+
+
+class Boarding:
+    """Ends with ``flight.fetch()``, or with the flight's landing. It is ``in flight.air`` until then."""
+
+    def __init__(self, registry: Registry, flight: Flight) -> None:
+        self._registry = registry
+        self._flight = flight
+        self._holder: tuple[str, float] | None = None
+        """Who was last seen to hold the lease that is waited for, and until when at least."""
+
+    def start(self) -> None:
+        """Ask for the lease. Call once."""
+        flight = self._flight
+        if flight.plan.entry is not None:
+            # The origin may have to be left alone for a while.
+            self._run(self._board())
+            return
+        asking = self._ask()
+        flight.air.add(asking)
+        asking.addCallbacks(self._asked, self._failed, callbackArgs=(asking,), errbackArgs=(asking,)).addErrback(
+            flight.crashed
+        )
+
+    def _ask(self) -> Deferred[ILease | None]:
+        flight, registry = self._flight, self._registry
+        asking: Deferred[ILease | None] = registry.leases.acquire(registry.lease_name(flight.plan), flight.purpose)
+        return asking
+
+    def _asked(self, lease: ILease | None, asking: Deferred[Any]) -> None:
+        flight = self._flight
+        flight.air.discard(asking)
+        if lease is None or not lease.bare or flight.plan.part:
+            self._run(self._board(refused=True) if lease is None else self._granted(lease))
+            return
+        flight.lease = lease
+        # Nothing is stored in Redis: what there may be is here, on its way there.
+        found: Found | None = self._registry.store.peek(flight.plan.key, flight.plan.request)
+        if found is None or not self._settled_by(found):
+            flight.fetch()
+
+    def _run(self, boarding: Any) -> None:
+        flight = self._flight
+        task: Deferred[bool] = Deferred.fromCoroutine(boarding)
+        flight.air.add(task)
+        task.addCallbacks(self._boarded, self._failed, callbackArgs=(task,), errbackArgs=(task,)).addErrback(
+            flight.crashed
+        )
+
+    def _boarded(self, fetches: bool, task: Deferred[Any]) -> None:
+        self._flight.air.discard(task)
+        if fetches and self._flight.state is State.PENDING:
+            self._flight.fetch()
+
+    def _failed(self, failure: Failure, task: Deferred[Any]) -> Failure:
+        self._flight.air.discard(task)
+        return failure
+
+    # -- those that say whether to fetch ----------------------------------------------------------------------------
+
+    async def _board(self, refused: bool = False) -> bool:
+        while True:
+            if refused:
+                fetches = await self._waited()
+                if fetches is not None:
+                    return fetches
+            if await self._resting():
+                return False
+            lease = await self._ask()
+            if lease is not None:
+                return await self._granted(lease)
+            refused = True
+
+    async def _granted(self, lease: ILease) -> bool:
+        self._flight.lease = lease
+        # Look again after getting the lock: somebody may have stored between our miss and now.
+        return not self._settled_by(await self._found())
+
+    async def _waited(self) -> bool | None:
+        """Somebody else holds the lease: wait for what they bring. None: it may be asked for once more."""
+        flight, registry = self._flight, self._registry
+        if flight.purpose is Purpose.REFRESH:
+            if not flight.waiters:
+                flight.end(State.DONE)
+                return False
+            flight.purpose = Purpose.FETCH
+            return None
+        # First who holds it, then what there is: what an earlier holder stored was there before it let go.
+        overtaken = await self._overtaken()
+        # Subscribe, then look: a change between the two is not lost.
+        changed = registry.leases.changed(flight.plan.key)
+        if self._settled_by(await self._found()) or await self._passed_on():
+            forget(changed)
+            return False
+        if overtaken:
+            forget(changed)
+            return True
+        await changed
+        if flight.waiters:
+            return None
+        # Somebody else fetches it, and nobody here wants to know.
+        flight.end(State.DONE)
+        return False
+
+    async def _found(self) -> Found:
+        """What is stored by now; where there is no whole and a part is wanted, that part."""
+        plan, store = self._flight.plan, self._registry.store
+        found: Found = await store.lookup(plan.key, plan.request)
+        if found.entry is not None or not plan.part:
+            return found
+        entry = (await store.lookup(parts.beside(plan.key), plan.request)).entry
+        if entry is None or parts.cut(plan.request, entry.fields, entry.length) is None:
+            return found
+        return replace(found, entry=entry)
+
+    async def _overtaken(self) -> bool:
+        """Whether the holder that was waited for has given the lease back, having stored nothing, and another process
+        has taken it: then what comes is not for sharing among processes, and they need not wait for one another.
+
+        A holder that died is another matter: its lease runs out before the next one is granted.
+        """
+        registry = self._registry
+        found: tuple[str, float] | None = await registry.leases.holder(registry.lease_name(self._flight.plan))
+        if found is None:
+            return False
+        token, left = found
+        now = registry.clock.seconds()
+        before, self._holder = self._holder, (token, now + left)
+        return before is not None and before[0] != token and now < before[1]
+
+    async def _passed_on(self) -> bool:
+        """Whether the answer that the holder of the lease gets is on its way to us, and is for those who wait here."""
+        if self._holder is None:
+            return False
+        flight = self._flight
+        reception: Reception | None = await self._registry.leases.receive(flight.plan.key, self._holder[0])
+        return reception is not None and flight.state is State.PENDING and flight.receive(reception)
+
+    async def _resting(self) -> bool:
+        """Whether the origin has just failed, is left alone for a while, and everybody here has an entry that may stand
+        in for its error; they have it then, and the flight has ended."""
+        flight, registry, plan = self._flight, self._registry, self._flight.plan
+        if flight.purpose is not Purpose.FETCH or flight.instead(plan.entry, plan.request, 503) is None:
+            return False
+        if not await registry.leases.resting(registry.lease_name(plan)):
+            return False
+        flight.stand_in(503, "error")
+        if flight.waiters:
+            return False
+        flight.end(State.DONE)
+        return True
+
+    def _settled_by(self, found: Found) -> bool:
+        """Whether another process has answered what this flight is for; lands everybody if so."""
+        flight, registry = self._flight, self._registry
+        plan, waiters, marker = flight.plan, flight.waiters, found.marker
+        if found.vary and found.vary != plan.names:
+            waiters.land_all(Regroup(found.vary))
+        elif marker is not None and marker.kind is MarkerKind.PRIVATE:
+            waiters.land_all(Alone("hit-for-miss"))
+        elif marker is not None and marker.kind is MarkerKind.ERROR and plan.entry is None:
+            waiters.land_all(Failed(marker.status, "error-marker", registry.limits.retry_after))
+        elif found.entry is not None and self._newer(found.entry):
+            waiters.land_all(Settled(found.entry, collapsed=True))
+        else:
+            return False
+        flight.end(State.DONE)
+        return True
+
+    def _newer(self, entry: Entry) -> bool:
+        plan = self._flight.plan
+        if plan.entry is not None and entry.response_time <= plan.entry.response_time:
+            return False
+        verdict = policy.judge(plan.request, entry, None, plan.rules, self._registry.store.now())
+        return isinstance(verdict, Fresh)

@@ -1,0 +1,21 @@
+"""Where a flight is.
+
+Must not know: what takes it from one to the next.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["State"]
+
+
+class State(Enum):
+    """Where a flight is; see the table in ``flight.flight``."""
+
+    PENDING = "pending"
+    STREAMING = "streaming"
+    DONE = "done"
+    BROKEN = "broken"
+    UNSHAREABLE = "unshareable"
+    FAILED = "failed"
