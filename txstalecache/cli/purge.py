@@ -37,7 +37,7 @@ def add(subcommands: Any) -> None:
         type=field,
         action="append",
         default=[],
-        help="of a variant: a field of the requests it is for, NAME: alone where they have none; more than once for several",
+        help="of a variant: a field of its requests, or NAME: alone where they have none; more than once for several",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--soft", dest="mode", action="store_const", const="soft", help="leave it as stale")
