@@ -17,7 +17,8 @@ def forwarded(fields: Fields, client: str | None, scheme: bytes, trusted: bool =
     has none) and ``scheme``. What a ``trusted`` proxy says of its own client stays, its address is added."""
     peer = (client or "-").encode("ascii", "replace")
     if not trusted:
-        return fields.without(*_SAID_BY_CLIENTS).adding(b"X-Forwarded-For", peer).adding(b"X-Forwarded-Proto", scheme)
+        shown = ((b"X-Forwarded-For", peer), (b"X-Forwarded-Proto", scheme))
+        return fields.without(*_SAID_BY_CLIENTS).extended(shown)
     before = fields.get(b"x-forwarded-for")
     fields = fields.replacing(b"X-Forwarded-For", peer if before is None else before + b", " + peer)
     return fields if b"x-forwarded-proto" in fields else fields.adding(b"X-Forwarded-Proto", scheme)

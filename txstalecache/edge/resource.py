@@ -303,7 +303,7 @@ class CacheResource(Resource):
         trusted = within(client, self._trusted_proxies)
         fields = addressed(visit.route, forwarded(forward.alone(head), client, head.scheme, trusted))
         fields, visit.outcome.trace = passed_on(fields)
-        fetch = replace(head, fields=fields)
+        fetch = RequestHead(head.method, head.target, fields, head.scheme, head.authority)
         plan = Plan(
             key=visit.key,
             request=head,

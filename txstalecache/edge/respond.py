@@ -28,7 +28,7 @@ def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
     age = entry.age(now)
     fields = forward.replayed(entry.fields).adding(b"Age", b"%d" % age)
     reply = _selected(visit, entry.status, fields, Body.of(entry.body), entry.length)
-    return _told(visit, reply, _entry_status(visit.outcome, round(entry.freshness.lifetime - age)), "BYPASS")
+    return _told(visit, reply, _entry_status(visit.outcome, round(entry.freshness.lifetime - age)), b"BYPASS")
 
 
 def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
@@ -50,7 +50,7 @@ def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
         collapsed=(outcome.role == "waiter") or outcome.collapsed,
         detail=outcome.why if outcome.role == "alone" else None if landing.stored else landing.why,
     )
-    return _told(visit, reply, status, "STORE" if landing.stored else "BYPASS")
+    return _told(visit, reply, status, b"STORE" if landing.stored else b"BYPASS")
 
 
 def failure(visit: Visit, status: int, why: str, retry_after: int | None) -> Reply:
@@ -65,7 +65,7 @@ def failure(visit: Visit, status: int, why: str, retry_after: int | None) -> Rep
     forwarded = None if outcome.verdict == "refuse" else _forwarded(outcome)
     collapsed = True if outcome.role == "waiter" else None
     return _told(
-        visit, replace(reply, fields=fields), CacheStatus(fwd=forwarded, collapsed=collapsed, detail=why), "BYPASS"
+        visit, replace(reply, fields=fields), CacheStatus(fwd=forwarded, collapsed=collapsed, detail=why), b"BYPASS"
     )
 
 
@@ -136,7 +136,7 @@ def _forwarded(outcome: Outcome) -> str:
 _X_CACHE = {"fresh": b"HIT", "stale": b"STALE", "validate": b"EXPIRED", "miss": b"MISS", "pass": b"BYPASS"}
 
 
-def _told(visit: Visit, reply: Reply, status: CacheStatus, stored: str) -> Reply:
+def _told(visit: Visit, reply: Reply, status: CacheStatus, stored: bytes) -> Reply:
     """With what happened in ``Cache-Status`` (RFC 9211) and, where the route says so, in the seed's two fields."""
     route = visit.route
     fields = reply.fields.without(*route.hide) if route.hide else reply.fields
@@ -144,6 +144,6 @@ def _told(visit: Visit, reply: Reply, status: CacheStatus, stored: str) -> Reply
         fields = fields.replacing(name, value)
     fields = append(fields, status.member())
     if visit.route.show_outcome:
-        fields = fields.adding(b"X-Cache", _X_CACHE.get(visit.outcome.verdict, b"BYPASS"))
-        fields = fields.adding(b"X-Store", stored.encode("ascii"))
-    return replace(reply, fields=fields)
+        outcome = _X_CACHE.get(visit.outcome.verdict, b"BYPASS")
+        fields = fields.extended(((b"X-Cache", outcome), (b"X-Store", stored)))
+    return Reply(reply.status, fields, reply.body, reply.segments)

@@ -5,7 +5,7 @@ Must not know: sockets, the reactor, clocks, stores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Iterable, Iterator, KeysView, Sequence
 
 from txstalecache.http.values import dataclass
 
@@ -41,14 +41,14 @@ class Fields:
 
     def get(self, name: bytes) -> bytes | None:
         """All values of ``name`` (lower case) joined with ``", "`` (RFC 9110 §5.2), or None when it is absent."""
-        values = self._lines().get(name)
+        values = (self._index or self._lines()).get(name)
         if values is None:
             return None
         return values[0] if len(values) == 1 else b", ".join(values)
 
     def get_all(self, name: bytes) -> list[bytes]:
         """The values of each line named ``name`` (lower case), in order. Not to be changed by the caller."""
-        return self._lines().get(name, [])
+        return (self._index or self._lines()).get(name, [])
 
     @property
     def names(self) -> KeysView[bytes]:
@@ -57,23 +57,28 @@ class Fields:
 
     def __contains__(self, name: object) -> bool:
         """Whether a line named ``name`` (lower case) is present."""
-        return name in self._lines()
+        return name in (self._index or self._lines())
 
     def without(self, *names: bytes) -> Fields:
         """A copy with no line named any of ``names`` (lower case)."""
-        if not any(name in self for name in names):
+        if self.names.isdisjoint(names):
             return self
         return Fields(pair for pair in self.pairs if pair[0].lower() not in names)
 
     def adding(self, name: bytes, value: bytes) -> Fields:
         """A copy with one more line at the end."""
-        added = Fields((*self.pairs, (name, value)))
+        return self.extended(((name, value),))
+
+    def extended(self, more: Sequence[tuple[bytes, bytes]]) -> Fields:
+        """A copy with ``more`` at the end."""
+        longer = Fields((*self.pairs, *more))
         if self._index is not None:
             # What was looked up here will be there: an answer grows line by line.
-            lower = name.lower()
-            index = added._index = self._index.copy()
-            index[lower] = [*index.get(lower, ()), value]
-        return added
+            index = longer._index = self._index.copy()
+            for name, value in more:
+                name = name.lower()
+                index[name] = [*index.get(name, ()), value]
+        return longer
 
     def replacing(self, name: bytes, value: bytes) -> Fields:
         """A copy in which ``name`` has exactly one line, at the end when it was absent, else where it first stood."""
