@@ -7,81 +7,24 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.process import PROXY, environment
+from tests.support.process import PROXY, Running
 
 both = pytest.mark.parametrize("runner", sorted(PROXY))
-
-
-class Running:
-    """A proxy process, its output collected as it comes."""
-
-    def __init__(self, command: list[str], cwd: Path) -> None:
-        self.process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self._lines: list[str] = []
-        self._more = threading.Condition()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._more:
-                self._lines.append(line.decode("utf-8", "replace"))
-                self._more.notify_all()
-
-    @property
-    def output(self) -> str:
-        with self._more:
-            return "".join(self._lines)
-
-    def wait_for(self, pattern: str, seconds: float = 20.0) -> re.Match[str]:
-        """The first match of ``pattern`` in the output, waited for."""
-        deadline = time.monotonic() + seconds
-        with self._more:
-            while True:
-                found = re.search(pattern, "".join(self._lines))
-                if found:
-                    return found
-                left = deadline - time.monotonic()
-                if left <= 0 or (not self._more.wait(min(left, 1.0)) and self.process.poll() is not None):
-                    raise AssertionError(f"{pattern!r} is not in:\n{''.join(self._lines)}")
-
-    def end(self, seconds: float = 20.0) -> int:
-        """Its exit status, once it has ended and its output is read."""
-        status = self.process.wait(seconds)
-        self._thread.join(seconds)
-        return status
 
 
 @contextmanager
 def running(runner: str, arguments: list[str], cwd: Path) -> Iterator[Running]:
     """A proxy on a free port; killed at the end if it is still there."""
-    one = Running([*PROXY[runner], "--listen", "tcp:0:interface=127.0.0.1", *arguments], cwd)
-    try:
+    command = [*PROXY[runner], "--listen", "tcp:0:interface=127.0.0.1", *arguments]
+    # A group of its own, as a terminal has it.
+    with Running(command, cwd, start_new_session=True) as one:
         yield one
-    finally:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.end()
-        assert one.process.stdout is not None
-        one.process.stdout.close()
 
 
 def demo_port(proxy: Running) -> int:
@@ -241,17 +184,10 @@ def test_the_access_log_goes_to_its_file_as_json(tmp_path: Path) -> None:
 def test_any_reactor_will_do(reactor: str, tmp_path: Path) -> None:
     twist = PROXY["twist"]
     command = [twist[0], f"--reactor={reactor}", *twist[1:], "--demo", "--listen", "tcp:0:interface=127.0.0.1"]
-    one = Running(command, tmp_path)
-    try:
+    with Running(command, tmp_path) as one:
         assert ask(demo_port(one), "/")[0].startswith("HTTP/1.1 200")
         one.process.send_signal(signal.SIGTERM)
         assert one.end() == 0
-    finally:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.end()
-        assert one.process.stdout is not None
-        one.process.stdout.close()
 
 
 def test_a_unix_socket_will_do(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +17,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.test_service import Running, ask
+from tests.fleet.processes import ask
+from tests.support.process import Running
+from tests.support.redis import redis_binaries
+from tests.support.sentinel import Sentinels, free_port
 from txstalecache.config.toml import Configuration
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -33,8 +37,11 @@ class Site(BaseHTTPRequestHandler):
         body = b"%s %s" % (self.path.encode(), self.rfile.read(length))
         if self.path != "/healthz":
             self.asked.append(f"{self.command} {self.path}")
-        self.send_response(200)
+        self.send_response(404 if self.path.endswith("/none") else 200)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Powered-By", "a test")
+        if self.path.startswith("/page"):
+            self.send_header("Cache-Control", "max-age=600")
         self.end_headers()
         self.wfile.write(body)
 
@@ -58,25 +65,22 @@ def site() -> Iterator[int]:
 
 @contextmanager
 def running(path: Path, cwd: Path) -> Iterator[tuple[Running, int]]:
+    """``txstalecache run PATH``, and its port; must leave in order."""
     listen = ["--listen", "tcp:0:interface=127.0.0.1"]
-    one = Running([sys.executable, "-m", "txstalecache", "run", str(path), *listen], cwd)
-    try:
-        yield one, int(one.wait_for(r"http://127\.0\.0\.1:(\d+)")[1])
+    with Running([sys.executable, "-m", "txstalecache", "run", str(path), *listen], cwd) as one:
+        yield one, int(one.wait_for(r"listens on http://127\.0\.0\.1:(\d+)")[1])
         one.process.send_signal(signal.SIGTERM)
         assert one.end() == 0
-    finally:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.end()
-        assert one.process.stdout is not None
-        one.process.stdout.close()
+        assert "Traceback" not in one.output
 
 
-def here(name: str, port: int, tmp_path: Path) -> Path:
-    """The example with its servers on this host, and its Redis where there is none."""
+def here(name: str, port: int, tmp_path: Path, redis: str = "") -> Path:
+    """The example with its servers on this host; its Redis where ``redis`` says, else where there is none."""
     text = (EXAMPLES / name).read_text()
     text = re.sub(r"http://[0-9.]+:\d+", f"http://127.0.0.1:{port}", text)
-    text = re.sub(r"(redis[a-z+]*://)[^\"/]*", r"\g<1>127.0.0.1:1", text)
+    if redis:
+        text = re.sub(r'"redis[^"]*"', f'"{redis}"', text)
+    text = re.sub(r"(redis://)[^\"/]*", r"\g<1>127.0.0.1:1", text)
     if "[redis]" not in text:
         text += '\n[redis]\nurl = "memory"\n'
     path = tmp_path / name
@@ -84,12 +88,30 @@ def here(name: str, port: int, tmp_path: Path) -> Path:
     return path
 
 
-#: A target of each, and what the cache says of the second request for it.
-PROBES = {
-    "seed.toml": [("/api/x", "HIT"), ("/other", "MISS")],
-    "wordpress.toml": [("/?utm_source=a", "HIT"), ("/a.css", "HIT"), ("/wp-admin/", "MISS")],
-    "api.toml": [("/v1/items", "HIT"), ("/v1/search?q", "HIT")],
-    "ha-pair.toml": [("/x", "MISS")],
+#: A request of each (method, target, body, fields), and what the cache says when it comes again.
+PROBES: dict[str, list[tuple[str, str, str | None, dict[str, str], str]]] = {
+    "seed.toml": [
+        ("GET", "/api/x", None, {}, "HIT"),
+        ("GET", "/api/x?other", None, {}, "HIT"),
+        ("GET", "/api/x", None, {"X_Skip_Fetch": "TRUE"}, "MISS"),
+        ("GET", "/other", None, {}, "MISS"),
+    ],
+    "wordpress.toml": [
+        ("GET", "/?utm_source=a", None, {}, "HIT"),
+        ("GET", "/?b=2&a=1", None, {}, "HIT"),
+        ("GET", "/none", None, {}, "HIT"),
+        ("GET", "/a.css", None, {"Cookie": "wordpress_logged_in=1"}, "HIT"),
+        ("GET", "/", None, {"Cookie": "wordpress_logged_in=1"}, "BYPASS"),
+        ("GET", "/wp-admin/", None, {}, "MISS"),
+        ("POST", "/wp-comments-post.php", "c", {}, "BYPASS"),
+    ],
+    "api.toml": [
+        ("GET", "/v1/items", None, {}, "HIT"),
+        ("GET", "/v1/none", None, {}, "HIT"),
+        ("POST", "/v1/search", "q", {}, "HIT"),
+        ("GET", "/v1/items", None, {"Authorization": "Bearer x"}, "BYPASS"),
+    ],
+    "ha-pair.toml": [("GET", "/page", None, {}, "HIT"), ("GET", "/x", None, {}, "MISS")],
 }
 
 
@@ -97,51 +119,102 @@ def test_every_example_is_probed() -> None:
     assert {path.name for path in EXAMPLES.glob("*.toml")} == set(PROBES)
 
 
-@pytest.mark.parametrize("name", sorted(PROBES))
-def test_an_example_starts_and_answers(name: str, site: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(set(PROBES) - {"ha-pair.toml"}))
+def test_an_example_starts_and_does_what_it_says(name: str, site: int, tmp_path: Path) -> None:
     Configuration.load(str(EXAMPLES / name))
     with running(here(name, site, tmp_path), tmp_path) as (_, port):
-        for target, second in PROBES[name]:
-            ask(port, target)
-            head, _ = ask(port, target)
-            assert head.startswith("HTTP/1.1 200"), head
-            assert f"X-Cache: {second}" in head, (target, head)
+        for method, target, body, fields, second in PROBES[name]:
+            ask(port, target, method, body, **fields)
+            status, got, _ = ask(port, target, method, body, **fields)
+            assert status == (404 if target.endswith("/none") else 200), target
+            assert got["x-cache"] == second, (target, fields, got)
+            assert ("x-powered-by" in got) is (name != "wordpress.toml")
         if name == "api.toml":
             assert "GET /items" in Site.asked  # /v1 is taken off
+        if name == "wordpress.toml":
+            # Another order, and what a tracker added, are the same page.
+            assert ask(port, "/?a=1&fbclid=3&b=2")[1]["x-cache"] == "HIT"
+
+
+@pytest.mark.slow
+def test_the_pair_shares_its_hits_and_has_them_back_after_a_failover(site: int, tmp_path: Path) -> None:
+    binaries = redis_binaries()
+    with ExitStack() as stack:
+        servers = Sentinels(binaries[max(binaries)], tmp_path, stack)
+        path = here("ha-pair.toml", site, tmp_path, servers.url)
+        eventually(servers.knows_the_replica)
+        (one, a), (two, b) = (stack.enter_context(running(path, tmp_path)) for _ in range(2))
+        for proxy in (one, two):
+            proxy.wait_for("Redis at .* is connected")
+        assert ask(a, "/page/shared")[1]["x-cache"] == "MISS"
+        eventually(lambda: ask(b, "/page/shared")[1]["x-cache"] == "HIT")
+        assert Site.asked == ["GET /page/shared"]
+        # Only the first host has had this one, and Redis has it from there.
+        ask(a, "/page/before")
+        eventually(lambda: servers.servers[1].command("DBSIZE") >= 2)
+        servers.servers[0].kill()
+        for port in (a, b):
+            for number in range(10):
+                assert ask(port, f"/page/without/{number}")[0] == 200
+            assert ask(port, "/page/shared")[0] == 200
+        for proxy in (one, two):
+            proxy.wait_for("Redis at .* is back", 30)
+        eventually(lambda: ask(b, "/page/before")[1]["x-cache"] == "HIT")
+        assert Site.asked.count("GET /page/before") == 1
+        ask(a, "/page/after")
+        eventually(lambda: ask(b, "/page/after")[1]["x-cache"] == "HIT")
+        assert Site.asked.count("GET /page/after") == 1
+
+
+def eventually(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_without_any_redis_the_pair_goes_on_each_for_itself(site: int, tmp_path: Path) -> None:
+    with running(here("ha-pair.toml", site, tmp_path, "redis+sentinel://127.0.0.1:1/cache"), tmp_path) as (_, port):
+        for method, target, body, fields, second in PROBES["ha-pair.toml"]:
+            ask(port, target, method, body, **fields)
+            assert ask(port, target, method, body, **fields)[1]["x-cache"] == second
 
 
 def test_the_embedded_example_answers(tmp_path: Path) -> None:
     pytest.importorskip("klein")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    one = Running([sys.executable, str(EXAMPLES / "embedded.py"), str(port)], tmp_path)
-    try:
+    port = free_port()
+    with Running([sys.executable, str(EXAMPLES / "embedded.py"), str(port)], tmp_path) as one:
         one.wait_for("starting on")
         for path, cache in (("/", None), ("/report", "MISS"), ("/report", "HIT")):
             with urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as reply:
                 assert (reply.status, reply.headers["X-Cache"]) == (200, cache)
-    finally:
-        one.process.kill()
-        one.end()
-        assert one.process.stdout is not None
-        one.process.stdout.close()
 
 
 def test_sighup_reloads_without_dropping_a_connection_and_a_bad_file_changes_nothing(site: int, tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     usual = f'[redis]\nurl = "memory"\n[upstream.www]\nservers = ["http://127.0.0.1:{site}"]\n'
-    path.write_text(usual + '[defaults]\nrespond_with = { X-Of = "one" }\nttl = 60\n')
-    with running(path, tmp_path) as (one, port):
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
-            ask(port, "/x", client)
-            assert "X-Of: one" in ask(port, "/x", client)[0]
-            path.write_text("[[route]]\nttl = 'x'\n")
-            one.process.send_signal(signal.SIGHUP)
-            one.wait_for(r"configuration not reloaded: .*route\[1\]\.ttl")
-            assert "X-Of: one" in ask(port, "/x", client)[0]
-            path.write_text(usual + '[defaults]\nrespond_with = { X-Of = "two" }\nttl = 60\n')
-            one.process.send_signal(signal.SIGHUP)
-            one.wait_for("configuration reloaded")
-            head, _ = ask(port, "/x", client)
-            assert "X-Of: two" in head and "X-Cache: HIT" in head
+
+    def says(mark: str) -> str:
+        return usual + f'[defaults]\nrespond_with = {{ X-Of = "{mark}" }}\nttl = 60\n'
+
+    def get() -> tuple[str | None, str | None]:
+        client.request("GET", "/x")
+        reply = client.getresponse()
+        reply.read()
+        assert client.sock is connected
+        return reply.getheader("X-Of"), reply.getheader("X-Cache")
+
+    path.write_text(says("one"))
+    with running(path, tmp_path) as (one, port), closing(HTTPConnection("127.0.0.1", port, timeout=20)) as client:
+        client.connect()
+        connected = client.sock
+        get()
+        assert get() == ("one", "HIT")
+        path.write_text("[[route]]\nttl = 'x'\n")
+        one.process.send_signal(signal.SIGHUP)
+        one.wait_for(r"configuration not reloaded: .*route\[1\]\.ttl")
+        assert get() == ("one", "HIT")
+        path.write_text(says("two"))
+        one.process.send_signal(signal.SIGHUP)
+        one.wait_for("configuration reloaded")
+        assert get() == ("two", "HIT")

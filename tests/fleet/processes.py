@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.support.process import PROXY, environment
+from tests.support.process import PROXY, Running
 
-__all__ = ["Origin", "Proxy", "ask", "together"]
+__all__ = ["Origin", "Proxy", "ask", "owners", "together"]
 
 
 class Origin:
@@ -27,6 +26,9 @@ class Origin:
         self.status = 200
         self.chunks: Callable[[], Iterable[bytes]] | None = None
         """The body in pieces, as they are to be sent; chunked."""
+        self.open = threading.Event()
+        """Nothing is answered while it is not set."""
+        self.open.set()
         origin = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,6 +40,7 @@ class Origin:
                 number = len(origin.hits)
                 status, fields = origin.status, dict(origin.fields)
                 time.sleep(origin.delay)
+                origin.open.wait(30)
                 body = f"{number}\n".encode()
                 try:
                     self.send_response(status)
@@ -74,87 +77,41 @@ class Origin:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def close(self) -> None:
+        self.open.set()
         self._server.shutdown()
         self._server.server_close()
 
 
-class Proxy:
+class Proxy(Running):
     """One ``twistd txstalecache`` in the foreground, with its workers."""
 
     def __init__(self, cwd: Path, *arguments: str, command: list[str] | None = None, **popen: Any) -> None:
         listen = [] if any(one == "--listen" for one in arguments) else ["--listen", "tcp:0:interface=127.0.0.1"]
-        self.process = subprocess.Popen(
-            [*(command or PROXY["twistd"]), *listen, *arguments],
-            cwd=cwd,
-            env=popen.pop("env", None) or environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            **popen,
-        )
-        self._lines: list[str] = []
-        self._more = threading.Condition()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
+        super().__init__([*(command or PROXY["twistd"]), *listen, *arguments], cwd, **popen)
         self._port = 0
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            with self._more:
-                self._lines.append(line.decode("utf-8", "replace"))
-                self._more.notify_all()
-
-    @property
-    def output(self) -> str:
-        with self._more:
-            return "".join(self._lines)
-
-    def wait_for(self, pattern: str, count: int = 1, seconds: float = 20.0) -> list[re.Match[str]]:
-        """The first ``count`` matches of ``pattern`` in the output, waited for."""
-        deadline = time.monotonic() + seconds
-        while True:
-            found = list(re.finditer(pattern, self.output))
-            if len(found) >= count:
-                return found
-            if time.monotonic() > deadline or self.process.poll() is not None:
-                raise AssertionError(f"{pattern!r} is not {count} times in:\n{self.output}")
-            with self._more:
-                self._more.wait(0.1)
 
     @property
     def port(self) -> int:
         """Where it listens, once it does."""
         if not self._port:
-            self._port = int(self.wait_for(r"listens on http://127\.0\.0\.1:(\d+), in front")[0][1])
+            self._port = int(self.wait_for(r"listens on http://127\.0\.0\.1:(\d+), in front")[1])
         return self._port
 
     @property
     def admin(self) -> int:
         """Where the admin interface listens."""
-        return int(self.wait_for(r"admin interface listens on http://127\.0\.0\.1:(\d+)")[0][1])
+        return int(self.wait_for(r"admin interface listens on http://127\.0\.0\.1:(\d+)")[1])
 
     def workers(self, count: int) -> list[int]:
         """The processes of the workers, once ``count`` have been started and listen."""
-        self.wait_for(r"worker \d+: .*listens on", count)
-        return [int(found[1]) for found in self.wait_for(r"worker \d+ started: process (\d+)", count)]
+        self.wait_for_all(r"worker \d+: .*listens on", count)
+        return [int(found[1]) for found in self.wait_for_all(r"worker \d+ started: process (\d+)", count)]
 
     def end(self, seconds: float = 45.0) -> int:
         """SIGTERM; the exit status."""
         if self.process.poll() is None:
             self.process.terminate()
-        try:
-            return self.process.wait(seconds)
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
-        self._thread.join(10)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        return super().end(seconds)
 
 
 def ask(
@@ -170,6 +127,26 @@ def ask(
         return reply.status, {name.lower(): value for name, value in reply.getheaders()}, text
     finally:
         connection.close()
+
+
+def owners(port: int, processes: list[int]) -> dict[int, int]:
+    """Which of ``processes`` has accepted which connection to ``port``: by the client's port."""
+    sockets: dict[str, int] = {}
+    for process in processes:
+        folder = Path(f"/proc/{process}/fd")
+        for link in folder.iterdir():
+            try:
+                sockets[os.readlink(link)] = process
+            except OSError:
+                pass  # closed meanwhile
+    found = {}
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        here, there = (int(address.rpartition(":")[2], 16) for address in words[1:3])
+        owner = sockets.get(f"socket:[{words[9]}]")
+        if here == port and there and owner is not None:
+            found[there] = owner
+    return found
 
 
 def together(asks: list[Callable[[], Any]]) -> list[tuple[Any, float]]:

@@ -14,8 +14,8 @@ import pytest
 
 from tests.fleet.processes import Origin, Proxy
 from tests.fleet.steady import Answer, Gateway, Load, ninety_ninth
-from tests.store.test_sentinel import Fleet
 from tests.support.redis import RedisServer, redis_binaries
+from tests.support.sentinel import Sentinels
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -180,7 +180,7 @@ def test_no_fault_of_redis_is_seen(fault: str, run_proxy: RunProxy, threaded_ori
 
 def test_a_failover_of_sentinels_is_not_seen(run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        fleet = Fleet(max(redis_binaries().items())[1], tmp_path, stack)
+        fleet = Sentinels(max(redis_binaries().items())[1], tmp_path, stack)
         deadline = time.monotonic() + 20
         while not fleet.knows_the_replica():
             assert time.monotonic() < deadline

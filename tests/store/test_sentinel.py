@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,71 +13,24 @@ from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
 from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
-from tests.support.redis import RedisServer, redis_binaries
+from tests.support.redis import redis_binaries
+from tests.support.sentinel import Sentinels
 from txstalecache.store.address import parse
 
 pytestmark = pytest.mark.slow
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
-class Fleet:
-    """The servers, and where the Sentinels are."""
-
-    def __init__(self, binary: str, directory: Path, stack: ExitStack) -> None:
-        ports = [free_port() for _ in range(2)]
-        self.servers = [RedisServer(binary, "--port", str(port), "--bind", "127.0.0.1") for port in ports]
-        for server in self.servers:
-            stack.callback(server.close)
-            server.start()
-        self.servers[1].command("REPLICAOF", "127.0.0.1", str(ports[0]))
-        self.sentinels = [free_port() for _ in range(3)]
-        for number, port in enumerate(self.sentinels):
-            config = directory / f"sentinel{number}.conf"
-            config.write_text(
-                f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
-                f"sentinel monitor main 127.0.0.1 {ports[0]} 2\n"
-                "sentinel down-after-milliseconds main 500\n"
-                "sentinel failover-timeout main 3000\n"
-            )
-            process = subprocess.Popen(
-                [binary, str(config), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            stack.callback(process.wait, 10)
-            stack.callback(process.kill)
-        self.url = "redis+sentinel://" + ",".join(f"127.0.0.1:{port}" for port in self.sentinels) + "/main"
-
-    def knows_the_replica(self) -> bool:
-        """Whether the Sentinels can fail over: they have found one another and the replica."""
-        for port in self.sentinels:
-            try:
-                with socket.create_connection(("127.0.0.1", port), 1) as asked:
-                    asked.settimeout(1)
-                    asked.sendall(b"SENTINEL master main\r\n")
-                    words = asked.recv(65536).split(b"\r\n")
-            except OSError:
-                return False
-            for name, least in ((b"num-slaves", 1), (b"num-other-sentinels", 2)):
-                if name not in words or int(words[words.index(name) + 2]) < least:
-                    return False
-        return b"master_link_status:up" in self.servers[1].command("INFO", "replication")
-
-
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
+def fleet(tmp_path: Path) -> Iterator[Sentinels]:
     binaries = redis_binaries()
     if not binaries:
         pytest.skip("no Redis server program at hand")
     with ExitStack() as stack:
-        yield Fleet(binaries[max(binaries)], tmp_path, stack)
+        yield Sentinels(binaries[max(binaries)], tmp_path, stack)
 
 
 @async_test
-async def test_hits_are_back_after_the_master_was_killed(fleet: Fleet, make_store: MakeStore) -> None:
+async def test_hits_are_back_after_the_master_was_killed(fleet: Sentinels, make_store: MakeStore) -> None:
     backend = await make_store(fleet.url, ready=False)
     await until(fleet.knows_the_replica, 20)
     await until(lambda: not backend.degraded and backend.store.session)

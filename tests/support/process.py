@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
-__all__ = ["PROXY", "environment", "finished"]
+__all__ = ["PROXY", "Running", "environment", "finished"]
 
 _BIN = Path(sys.executable).parent
 
@@ -28,3 +32,72 @@ def finished(command: list[str], cwd: Path, seconds: float = 30.0) -> subprocess
     return subprocess.run(
         command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL
     )
+
+
+class Running:
+    """A process, its output collected as it comes; ``close`` ends it, whatever has become of it."""
+
+    def __init__(self, command: list[str], cwd: Path, **popen: Any) -> None:
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=popen.pop("env", None) or environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            **popen,
+        )
+        self._lines: list[str] = []
+        self._more = threading.Condition()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._more:
+                self._lines.append(line.decode("utf-8", "replace"))
+                self._more.notify_all()
+
+    @property
+    def output(self) -> str:
+        """All that it has said."""
+        with self._more:
+            return "".join(self._lines)
+
+    def wait_for(self, pattern: str, seconds: float = 20.0) -> re.Match[str]:
+        """The first match of ``pattern`` in the output, waited for."""
+        return self.wait_for_all(pattern, 1, seconds)[0]
+
+    def wait_for_all(self, pattern: str, count: int, seconds: float = 20.0) -> list[re.Match[str]]:
+        """The matches of ``pattern`` in the output, once there are ``count``."""
+        deadline = time.monotonic() + seconds
+        while True:
+            ended = self.process.poll() is not None
+            found = list(re.finditer(pattern, self.output))
+            if len(found) >= count:
+                return found
+            if time.monotonic() > deadline or (ended and not self._thread.is_alive()):
+                raise AssertionError(f"{pattern!r} is not {count} times in:\n{self.output}")
+            with self._more:
+                self._more.wait(0.1)
+
+    def end(self, seconds: float = 20.0) -> int:
+        """Its exit status, once it has ended by itself and its output is read."""
+        status = self.process.wait(seconds)
+        self._thread.join(seconds)
+        return status
+
+    def close(self) -> None:
+        """Kill it if it is still there."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.end()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
