@@ -1,0 +1,91 @@
+"""The unit in ``contrib`` says what the proxy needs and holds it to no more.
+
+Its directives are read here; where ``systemd-analyze`` is installed that judges them as well.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from txstalecache.config.options import Options
+from txstalecache.service import DRAIN
+
+UNIT = Path(__file__).parents[2] / "contrib" / "systemd" / "txstalecache.service"
+
+
+def directives() -> dict[str, list[str]]:
+    """The values of each directive, in order."""
+    found: dict[str, list[str]] = {}
+    for line in UNIT.read_text().splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def test_the_command_is_one_the_proxy_understands() -> None:
+    said = directives()
+    environment = dict(line.split("=", 1) for line in said["Environment"])
+    command = re.sub(r"\$\{(\w+)\}", lambda found: environment[found[1]], said["ExecStart"][0])
+    program, plugin, *arguments = shlex.split(command)
+    assert (Path(program).name, plugin) == ("twist", "txstalecache")
+    options = Options()
+    options.parseOptions(arguments)
+    assert options.settings.listen == "tcp:80"
+
+
+def test_it_may_drain() -> None:
+    said = directives()
+    assert said["KillSignal"] == ["SIGTERM"]
+    assert int(said["TimeoutStopSec"][0]) > DRAIN + 10
+    assert "KillMode" not in said, "the embedded Redis goes with its unit"
+    assert int(said["LimitNOFILE"][0]) >= 10_000
+    assert said["Restart"] == ["on-failure"]
+
+
+@pytest.mark.parametrize(
+    ("directive", "value"),
+    [
+        ("DynamicUser", "yes"),
+        ("NoNewPrivileges", "yes"),
+        ("ProtectSystem", "strict"),
+        ("ProtectHome", "yes"),
+        ("PrivateTmp", "yes"),
+        ("PrivateDevices", "yes"),
+        ("ProtectKernelTunables", "yes"),
+        ("ProtectKernelModules", "yes"),
+        ("ProtectControlGroups", "yes"),
+        ("RestrictNamespaces", "yes"),
+        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"),
+        ("SystemCallArchitectures", "native"),
+        ("CapabilityBoundingSet", "CAP_NET_BIND_SERVICE"),
+        ("UMask", "0077"),
+    ],
+)
+def test_it_is_held_to_what_it_needs(directive: str, value: str) -> None:
+    assert directives()[directive] == [value]
+
+
+def test_system_calls_are_those_of_a_service() -> None:
+    assert directives()["SystemCallFilter"] == ["@system-service", "~@privileged"]
+
+
+if ANALYZE := shutil.which("systemd-analyze"):
+
+    @pytest.mark.parametrize(
+        "judged", [["verify"], ["security", "--offline=true", "--threshold=25"]], ids=lambda it: it[0]
+    )
+    def test_systemd_has_nothing_against_it(judged: list[str], tmp_path: Path) -> None:
+        assert ANALYZE is not None
+        unit = tmp_path / UNIT.name
+        # What is to be started is not installed here.
+        unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
+        told = subprocess.run([ANALYZE, *judged, str(unit)], capture_output=True, text=True, timeout=30)
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert UNIT.name not in told.stderr, told.stderr
