@@ -5,6 +5,7 @@ Must not know: how it came to be decided.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import floor, isnan
 from typing import Final
 
@@ -22,11 +23,18 @@ NAME: Final = b"txstalecache"
 _MOST = 10**15 - 1
 
 
+@lru_cache(256)
 def _text(value: str) -> bytes:
-    """A token where it is one, else a string (RFC 9211 §2.8)."""
+    """A token where it is one, else a string (RFC 9211 §2.8). Nearly always one of a few words."""
     encoded = value.encode("utf-8", "replace")
     first = encoded[:1]
     return encoded if is_token(encoded) and (first.isalpha() or first == b"*") else serialize_string(encoded)
+
+
+@lru_cache(16)
+def _named(name: bytes) -> bytes:
+    """What a cache calls itself, on the wire."""
+    return name if is_token(name) and name[:1].isalpha() else serialize_string(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +54,7 @@ class CacheStatus:
 
     def member(self, name: bytes = NAME) -> bytes:
         """The list member."""
-        parts = [name if is_token(name) and name[:1].isalpha() else serialize_string(name)]
+        parts = [_named(name)]
         if self.hit:
             parts.append(b"hit")
         elif self.fwd is not None:
