@@ -213,6 +213,7 @@ CASES = (
         ask("Range: bytes=0-4"),
         sent(0, 5, TAG),
         ask("Range: bytes=1-2", "Cache-Control: no-cache"),
+        asked("Range: bytes=1-2", "!If-None-Match"),
         sent(1, 3, TAG, whole="abcdefghij"),
         got(1, 3, whole="abcdefghij"),
         under=BY_PART,
