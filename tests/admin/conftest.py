@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -27,6 +26,8 @@ def admin(site: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ad
     (place / "token").write_text(TOKEN + "\n")
     options = ("--admin", "tcp:0:interface=127.0.0.1", "--admin-token-file", str(place / "token"))
     proxy = Proxy(place, "--origin", site.url, "--redis", "embedded", *options)
-    yield Admin(proxy)
+    admin = Admin(proxy)
+    admin.until("/v1/status", lambda said: said["store"]["tracking"] == 1.0)
+    yield admin
     assert proxy.end() == 0
     assert "Traceback" not in proxy.output, proxy.output

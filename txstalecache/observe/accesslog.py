@@ -120,7 +120,10 @@ def json_line(record: Record) -> str:
             "age": None if record.age is None else round(record.age, 3),
             "wait": round(record.wait, 6),
             "duration": round(record.duration, 6),
-            **({} if record.trace is None else {"trace_id": record.trace.trace_id.decode("ascii")}),
+            "scheme": _text(record.scheme),
+            "collapsed": record.collapsed,
+            "trace_id": None if record.trace is None else _text(record.trace.trace_id),
+            "span_id": None if record.trace is None else _text(record.trace.parent_id),
         },
         separators=(",", ":"),
     )

@@ -56,6 +56,7 @@ _REQUESTS: Mapping[str, Reason] = {
     ),
     "hit-for-miss": Reason("the last answer could not be shared: nobody waits for the next one", _OURS),
     "vary": Reason("answers are stored, none of which this request's fields select", "RFC 9111 §4.1"),
+    "long": Reason("longer than is stored: ranges of it are passed on", _ROUTE),
     "late": Reason("it had waited for the route's wait_deadline, and the route lets it ask on its own", _OURS),
     "body": Reason("the request has a body, which is not part of the key", "RFC 9110 §9.3.1"),
     "bypass": Reason("the route's bypass condition is met, by a client whose word counts", _ROUTE),
