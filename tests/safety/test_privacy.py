@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from tests.safety.lanes import either_lane
 from tests.support.async_test import async_test
 from tests.support.client import Reply, fetch
 from tests.support.origin import Answer, Request, ScriptedOrigin
 from tests.support.proxy import settled, until
 from txstalecache.http.rules import Cookies, Rules
+
+__all__ = ["either_lane"]
 
 IDENTITIES = 20
 

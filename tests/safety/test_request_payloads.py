@@ -7,11 +7,14 @@ from typing import Any
 import h11
 import pytest
 
+from tests.safety.lanes import either_lane
 from tests.safety.payloads import CLOSES, OK, PAYLOADS, Payload
 from tests.support.async_test import async_test
 from tests.support.client import connect
 from tests.support.origin import Answer, Request, ScriptedOrigin
 from txstalecache.edge.limits import ALLOWED_METHODS, EdgeLimits
+
+__all__ = ["either_lane"]
 
 #: What never comes is given up soon; what comes is here at once.
 SOON = EdgeLimits(head_deadline=0.25, body_deadline=0.25, linger=0.05, methods=ALLOWED_METHODS)
