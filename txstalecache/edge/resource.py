@@ -248,8 +248,6 @@ class CacheResource(Resource):
     async def _part(self, visit: Visit, whole: Found, verdict: Miss | Pass | Refuse) -> Verdict:
         """The whole is not here: ``Fresh`` when the part that is asked for is, else ``verdict``."""
         head, rules, marker = visit.head, visit.route.rules, whole.marker
-        if isinstance(verdict, Pass) and not verdict.store:
-            return verdict
         visit.part = rules.ranges is Ranges.PART or (marker is not None and marker.kind is MarkerKind.LONG)
         place = parts.beside(visit.key)
         found = self._store.peek(place, head)
