@@ -164,11 +164,11 @@ def run(name: str, count: int, profile: bool, port: int) -> Generator[Deferred[A
     print(f"{name:8} {figures}   the machine: {median(rates):.1f} ms", flush=True)
     if profile:
         asked = plans(name if name == "hit" else f"{name}-0", count)
-        profiler = cProfile.Profile()
+        profiler = cProfile.Profile(time.process_time)
         profiler.enable()
         yield crowd(store, registry, asked)
         profiler.disable()
-        pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(60)
     yield origin.close()
     yield store.stopService()
 

@@ -602,7 +602,7 @@ class Flight:
 
     def _if_abandoned(self) -> None:
         """Nobody is left: go on only for an answer that may be stored."""
-        if self.waiters or self.body.readers:
+        if self.waiters or self.body.readers or self not in self._registry.flights:
             return
         if self.state is State.PENDING and self.plan.sharing is Sharing.SHARED:
             return

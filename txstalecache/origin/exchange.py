@@ -125,13 +125,15 @@ class Exchange:
         self.withdraw = None
         self._connection = connection
         self._since = self._clock.seconds()
+        body = self.request.body
+        if body is None or body.length == 0:
+            connection.send(self.encoded, last=True)
+            return
+        connection.send(self.encoded, last=False)
         transport = connection.transport
         assert transport is not None
-        transport.write(self.encoded)
-        body = self.request.body
-        if body is not None and body.length != 0:
-            self._upload = upload = Upload(self._clock, body, transport, self._uploaded, connection.watch)
-            upload.start()
+        self._upload = upload = Upload(self._clock, body, transport, self._uploaded, connection.watch)
+        upload.start()
 
     def again(self) -> None:
         """The connection was dead before it carried anything: back to the pool, for one that is not."""

@@ -21,7 +21,7 @@ Must not know: Redis, its keys' names, time limits.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from struct import Struct, unpack_from
+from struct import Struct, pack, unpack_from
 from zlib import crc32
 
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind, Selector
@@ -117,8 +117,8 @@ def _sound(kind: bytes, data: object) -> bool:
 
 
 def _strings(strings: list[bytes | None]) -> bytes:
-    lengths = b"".join(_CHECKSUM.pack(_ABSENT if one is None else len(one)) for one in strings)
-    return lengths + b"".join(one for one in strings if one is not None)
+    lengths = pack(f">{len(strings)}I", *[_ABSENT if one is None else len(one) for one in strings])
+    return lengths + b"".join([one for one in strings if one is not None])
 
 
 def _split(data: bytes, at: int, count: int) -> tuple[list[bytes | None], int] | None:

@@ -48,7 +48,7 @@ class _LocalLease:
     """Granted to whoever asked."""
 
     lost = False
-    bare = False
+    bare = True
 
     def __init__(self, leases: LocalLeases, name: str) -> None:
         self._leases = leases
