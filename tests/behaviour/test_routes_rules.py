@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from tests.support.async_test import async_test
@@ -11,7 +10,6 @@ from tests.support.origin import Answer, ScriptedOrigin
 from tests.support.proxy import settled
 from txstalecache.config.routes import Route
 from txstalecache.config.toml import Configuration
-from txstalecache.flight.hooks import Hooks
 from txstalecache.http.rules import Cookies, Rules
 
 PUBLIC = [("Cache-Control", "max-age=60")]
@@ -85,14 +83,6 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_beh
 
 
 @async_test
-async def test_single_statuses_have_lifetimes_of_their_own(origin: ScriptedOrigin, make_proxy: Any) -> None:
-    echo(origin, [], 404)
-    proxy = await make_proxy(origin.url, **route_of("statuses = { 404 = '1m' }"))
-    assert (await fetch(proxy.port, "GET", "/x")).body == b"1:"
-    assert (await fetch(proxy.port, "GET", "/x")).body == b"1:"
-
-
-@async_test
 async def test_ignored_cookies_never_reach_a_fetch_that_is_cached(origin: ScriptedOrigin, make_proxy: Any) -> None:
     echo(origin, [])
     proxy = await make_proxy(origin.url, **route_of("cookies = 'ignore'\nttl = 60"))
@@ -122,96 +112,6 @@ async def test_sizes_bound_what_is_stored(origin: ScriptedOrigin, make_proxy: An
         await fetch(proxy.port, "GET", f"/{size}")
         stored.append((await fetch(proxy.port, "GET", f"/{size}")).field("x-cache"))
     assert stored == [b"MISS", b"HIT", b"HIT", b"MISS"]
-
-
-@async_test
-async def test_only_what_is_asked_for_often_enough_is_stored(origin: ScriptedOrigin, make_proxy: Any) -> None:
-    echo(origin)
-    proxy = await make_proxy(origin.url, **route_of("min_uses = 3"))
-    assert [(await fetch(proxy.port, "GET", "/x")).body for _ in range(5)] == [b"1:", b"2:", b"3:", b"3:", b"3:"]
-
-
-@async_test
-async def test_fields_are_hidden_set_stripped_and_added(origin: ScriptedOrigin, make_proxy: Any) -> None:
-    echo(origin, [*PUBLIC, ("X-Powered-By", "x"), ("X-Frame", "old")])
-    text = "hide = 'X-Powered-By'\nrespond_with = { X-Frame = 'new' }\nstrip = 'X-In'\nask_with = { X-Out = '1' }"
-    proxy = await make_proxy(origin.url, **route_of(text))
-    for _ in range(2):
-        reply = await fetch(proxy.port, "GET", "/x", [("X-In", "1")])
-        assert (reply.field("x-powered-by"), reply.field("x-frame")) == (None, b"new")
-    (request,) = origin.requests
-    assert (request.field("x-in"), request.field("x-out")) == (None, b"1")
-
-
-@async_test
-async def test_codings_are_reduced_to_those_wanted(origin: ScriptedOrigin, make_proxy: Any) -> None:
-    echo(origin, [*PUBLIC, ("Vary", "Accept-Encoding")])
-    proxy = await make_proxy(origin.url, **route_of("encodings = ['br', 'gzip']"))
-    for accepts in ("gzip, deflate, br", "br;q=0.5,gzip", "br , zstd,gzip;q=1"):
-        assert (await fetch(proxy.port, "GET", "/x", [("Accept-Encoding", accepts)])).body == b"1:"
-    assert (await fetch(proxy.port, "GET", "/x", [("Accept-Encoding", "gzip, br;q=0")])).body == b"2:"
-    assert [request.field("accept-encoding") for request in origin.requests] == [b"br, gzip", b"gzip"]
-
-
-@async_test
-async def test_refresh_ahead_refreshes_what_is_fresh(origin: ScriptedOrigin, make_proxy: Any) -> None:
-    from tests.support.proxy import until
-
-    echo(origin)
-    proxy = await make_proxy(origin.url, **{**route_of("refresh_ahead = true"), "refresh_ahead": 1e9})
-    await fetch(proxy.port, "GET", "/x")
-    assert (await fetch(proxy.port, "GET", "/x")).field("x-cache") == b"HIT"
-    await until(lambda: origin.hits("/x") == 2 and proxy.flights == 0)
-
-
-@async_test
-async def test_forwarded_fields_are_a_trusted_proxys_alone(origin: ScriptedOrigin, make_proxy: Any) -> None:
-    from ipaddress import ip_network
-
-    echo(origin, [])
-    proxy = await make_proxy(origin.url)
-    said = [("X-Forwarded-For", "1.2.3.4")]
-    await fetch(proxy.port, "POST", "/x", said)
-    proxy.resource._trusted_proxies = (ip_network("127.0.0.1"),)
-    await fetch(proxy.port, "POST", "/x", said)
-    assert [one.field("x-forwarded-for") for one in origin.requests] == [b"127.0.0.1", b"1.2.3.4, 127.0.0.1"]
-
-
-def broken(*arguments: Any) -> Any:
-    raise RuntimeError("a hook of the site's")
-
-
-@async_test
-async def test_hooks_have_their_say(origin: ScriptedOrigin, make_proxy: Any) -> None:
-    echo(origin)
-    hooks = Hooks(
-        key=lambda request: request.fields.get(b"x-shop") or b"",
-        storable=lambda request, response: request.target != b"/never",
-        ttl=lambda request, response: 500.0,
-        tags=lambda request, response: [b"mine"],
-        before_store=lambda request, entry: replace(entry, fields=entry.fields.adding(b"X-Mark", b"1")),
-    )
-    proxy = await make_proxy(origin.url, hooks=hooks)
-    await fetch(proxy.port, "GET", "/x", [("X-Shop", "a")])
-    reply = await fetch(proxy.port, "GET", "/x", [("X-Shop", "a")])
-    assert (reply.body, reply.field("x-mark")) == (b"1:", b"1")
-    assert b"ttl=500" in (reply.field("cache-status") or b"") or b"ttl=499" in (reply.field("cache-status") or b"")
-    assert (await fetch(proxy.port, "GET", "/x", [("X-Shop", "b")])).body == b"2:"
-    assert [(await fetch(proxy.port, "GET", "/never")).body for _ in range(2)] == [b"3:", b"4:"]
-
-
-@async_test
-async def test_a_hook_that_fails_costs_its_request_the_cache_and_nothing_else(
-    origin: ScriptedOrigin, make_proxy: Any, logged_failures: Any
-) -> None:
-    echo(origin)
-    for name in ("key", "storable", "ttl", "tags", "before_store"):
-        proxy = await make_proxy(origin.url, hooks=Hooks(**{name: broken}))
-        replies = await settled(*[fetch(proxy.port, "GET", f"/{name}") for _ in range(5)])
-        assert {reply.status for reply in replies} == {200}, name
-        assert (await fetch(proxy.port, "GET", f"/{name}")).field("x-cache") != b"HIT"
-        assert proxy.flights == 0
-        assert logged_failures.flush(RuntimeError), name
 
 
 def test_the_defaults_of_a_file_are_the_defaults_of_the_classes() -> None:

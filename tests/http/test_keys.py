@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -221,3 +223,45 @@ def test_any_text_is_a_template_or_told_why_not(text: str) -> None:
 def test_no_request_raises(query: bytes, cookie: bytes) -> None:
     template = KeyTemplate.parse("$arg_a$cookie_b${query:sorted:only:a*}${query:without:[,b}$http_cookie")
     template.key(RequestHead(b"GET", b"/?" + query, Fields([(b"Cookie", cookie)])))
+
+
+NAMES = (
+    "$uri",
+    "$args",
+    "$host",
+    "$http_a",
+    "$http_b",
+    "$cookie_x",
+    "$arg_x",
+    "$request_uri",
+    "${query:sorted}",
+    "a",
+    "|",
+)
+
+
+@st.composite
+def asking(draw: st.DrawFn) -> RequestHead:
+    """A request made of so few letters that its parts often look like one another's."""
+    some = st.text("ax=&|", max_size=3).map(str.encode)
+    target = b"/" + draw(some) + b"?" + draw(some)
+    pairs = [(name, draw(some)) for name in (b"A", b"B", b"Cookie")]
+    return RequestHead(draw(st.sampled_from([b"GET", b"POST"])), target, Fields(pairs), b"http", draw(some) or b"h")
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=5), asking(), asking(), st.binary(max_size=1))
+def test_two_requests_have_one_key_only_where_each_part_of_it_is_the_same(
+    names: list[str], one: RequestHead, other: RequestHead, body: bytes
+) -> None:
+    names.append("${uri}")
+
+    def parts(head: RequestHead) -> list[object]:
+        # One by one: nothing stands beside it that it could run into.
+        alone = [KeyTemplate.parse(name).key(replace(head, method=b"GET")).parts for name in names if "$" in name]
+        return [alone, head.method, body if head.method == b"POST" else None]
+
+    template = KeyTemplate.parse("".join(names))
+    keys = [template.key(head, body if head.method == b"POST" else None) for head in (one, other)]
+    same = parts(one) == parts(other)
+    assert (keys[0] == keys[1]) is same
+    assert (keys[0].digest == keys[1].digest) is same

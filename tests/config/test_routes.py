@@ -1,0 +1,237 @@
+"""What ``[[route]]`` says beyond the seed is what happens: hooks by dotted name, uses, refreshing ahead, codings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.support.async_test import async_test
+from tests.support.client import fetch
+from tests.support.configured import Configured
+from tests.support.origin import Answer, Chunk, Head, ScriptedOrigin, Sleep
+from tests.support.proxy import settled, until
+from txstalecache.edge.prepare import early
+from txstalecache.http.entry import Entry, Freshness
+from txstalecache.http.messages import Fields
+from txstalecache.store import Hardness, Scope
+
+Run = Callable[[str], Awaitable[Configured]]
+
+HOOKS = ("key", "storable", "ttl", "tags", "before_store")
+
+
+def counting(origin: ScriptedOrigin, *fields: tuple[str, str]) -> None:
+    numbers = iter(range(1, 1000))
+    pairs = [("Cache-Control", "max-age=60"), *fields]
+    origin.handler = lambda request: Answer(200, pairs, b"%d" % next(numbers))
+
+
+def routed(origin: ScriptedOrigin, route: str = "") -> str:
+    return f'[upstream.www]\nservers = "{origin.url}"\n[[route]]\n{route}\n'
+
+
+def hooked(origin: ScriptedOrigin, *names: str) -> str:
+    named = ", ".join(f"{name} = 'tests.support.hooks.{name}'" for name in names)
+    return routed(origin, f"hooks = {{ {named} }}")
+
+
+async def bodies(proxy: Configured, target: str, *values: str, name: str = "X-Shop") -> list[bytes]:
+    return [(await fetch(proxy.port, "GET", target, [(name, value)])).body for value in values]
+
+
+# -- hooks -----------------------------------------------------------------------------------------------------------
+
+
+@async_test
+async def test_the_key_hook_adds_to_the_key(origin: ScriptedOrigin, configured: Run) -> None:
+    counting(origin)
+    proxy = await configured(hooked(origin, "key"))
+    assert await bodies(proxy, "/x", "a", "a", "b", "a") == [b"1", b"1", b"2", b"1"]
+
+
+@async_test
+async def test_the_storable_hook_keeps_an_answer_out(origin: ScriptedOrigin, configured: Run) -> None:
+    counting(origin, ("X-Never", "1"))
+    proxy = await configured(hooked(origin, "storable"))
+    assert await bodies(proxy, "/x", "a", "a") == [b"1", b"2"]
+    counting(origin)
+    assert await bodies(proxy, "/x", "a", "a") == [b"1", b"1"]
+
+
+@async_test
+async def test_the_ttl_hook_gives_a_lifetime(origin: ScriptedOrigin, configured: Run) -> None:
+    counting(origin)
+    proxy = await configured(hooked(origin, "ttl"))
+    for target, least, most in (("/long", 495, 500), ("/x", 55, 60)):
+        await fetch(proxy.port, "GET", target)
+        status = (await fetch(proxy.port, "GET", target)).field("cache-status") or b""
+        found = re.search(rb"ttl=(\d+)", status)
+        assert found is not None and least <= int(found[1]) <= most, status
+
+
+@async_test
+async def test_the_tags_hook_gives_what_to_purge_by(origin: ScriptedOrigin, configured: Run) -> None:
+    counting(origin)
+    proxy = await configured(hooked(origin, "tags"))
+    assert await bodies(proxy, "/shoes/1", "", "") == [b"1", b"1"]
+    assert await bodies(proxy, "/hats/1", "", "") == [b"2", b"2"]
+    await proxy.service._resource.purge(Scope.of_tag(b"shoes"), Hardness.HARD)
+    assert await bodies(proxy, "/hats/1", "") == [b"2"]
+    assert await bodies(proxy, "/shoes/1", "") == [b"3"]
+
+
+@async_test
+async def test_the_before_store_hook_changes_what_is_stored_or_keeps_it_out(
+    origin: ScriptedOrigin, configured: Run
+) -> None:
+    counting(origin)
+    proxy = await configured(hooked(origin, "before_store"))
+    await fetch(proxy.port, "GET", "/x")
+    again = await fetch(proxy.port, "GET", "/x")
+    assert (again.body, again.field("x-mark")) == (b"1", b"1")
+    assert await bodies(proxy, "/secret", "", "") == [b"2", b"3"]
+
+
+@pytest.mark.parametrize("name", HOOKS)
+@async_test
+async def test_a_hook_that_fails_costs_its_own_requests_the_cache_and_nobody_anything_else(
+    origin: ScriptedOrigin, configured: Run, logged_failures: Any, name: str
+) -> None:
+    counting(origin)
+    proxy = await configured(hooked(origin, name))
+    replies = await settled(*[fetch(proxy.port, "GET", "/fails") for _ in range(5)])
+    assert {reply.status for reply in replies} == {200}
+    assert (await fetch(proxy.port, "GET", "/fails")).field("x-cache") != b"HIT"
+    await fetch(proxy.port, "GET", "/x")
+    assert (await fetch(proxy.port, "GET", "/x")).field("x-cache") == b"HIT"
+    assert proxy.flights == 0
+    assert logged_failures.flush(RuntimeError)
+
+
+# -- uses, refreshing ahead, codings, lifetimes -----------------------------------------------------------------------
+
+
+@async_test
+async def test_only_what_has_been_asked_for_often_enough_is_stored(origin: ScriptedOrigin, configured: Run) -> None:
+    counting(origin)
+    proxy = await configured(routed(origin, "min_uses = 3"))
+    assert await bodies(proxy, "/x", *"aaaaa") == [b"1", b"2", b"3", b"3", b"3"]
+
+
+@async_test
+async def test_what_is_asked_for_often_is_refreshed_before_it_is_stale_where_the_route_says_so(
+    origin: ScriptedOrigin, configured: Run
+) -> None:
+    # It takes half a second to make: in the last seconds before its end, each hit may well be the one that renews it.
+    origin.handler = lambda request: [Sleep(0.5), Head(200, [("Content-Length", "1")]), Chunk(b"x")]
+    text = "ttl = 2\nrefresh_ahead = {}"
+    ahead = await configured(routed(origin, text.format("true")))
+    await fetch(ahead.port, "GET", "/ahead")
+    for _ in range(5000):
+        if origin.hits("/ahead") > 1:
+            break
+        assert (await fetch(ahead.port, "GET", "/ahead")).field("x-cache") == b"HIT"
+    # One for all who came meanwhile, too.
+    await settled(*[fetch(ahead.port, "GET", "/ahead") for _ in range(20)])
+    assert origin.hits("/ahead") == 2
+    await until(lambda: ahead.flights == 0)
+    plain = await configured(routed(origin, text.format("false")))
+    await fetch(plain.port, "GET", "/plain")
+    for _ in range(200):
+        assert (await fetch(plain.port, "GET", "/plain")).field("x-cache") == b"HIT"
+    assert origin.hits("/plain") == 1
+
+
+def test_refreshing_ahead_is_the_likelier_the_nearer_the_end_and_the_longer_the_fetch_took() -> None:
+    def chance(left: float, took: float) -> float:
+        """Of a refresh, with ``left`` seconds of 100 to go."""
+        entry = Entry(
+            status=200,
+            fields=Fields(),
+            body=(),
+            request_time=1000.0 - took,
+            response_time=1000.0,
+            freshness=Freshness(initial_age=0.0, lifetime=100.0),
+        )
+        return sum(early(entry, 1100.0 - left, 1.0, number / 1000) for number in range(1, 1001)) / 1000
+
+    # The probability is e^(-left/took) (Vattani, Chierichetti, Lowenstein 2015).
+    for left, took, expected in ((10, 10, 0.368), (1, 10, 0.905), (50, 10, 0.007), (10, 1, 0.0), (90, 1, 0.0)):
+        assert abs(chance(left, took) - expected) < 0.005
+
+
+@async_test
+async def test_codings_are_reduced_to_those_the_route_wants(origin: ScriptedOrigin, configured: Run) -> None:
+    counting(origin, ("Vary", "Accept-Encoding"))
+    proxy = await configured(routed(origin, 'encodings = ["br", "gzip"]'))
+    same = ("gzip, deflate, br", "br;q=0.5,gzip", "br , zstd,gzip;q=1", "*")
+    assert await bodies(proxy, "/x", *same, name="Accept-Encoding") == [b"1"] * 4
+    assert await bodies(proxy, "/x", "gzip, br;q=0", "deflate", name="Accept-Encoding") == [b"2", b"3"]
+    assert [request.field("accept-encoding") for request in origin.requests] == [b"br, gzip", b"gzip", None]
+
+
+@async_test
+async def test_negative_answers_have_lifetimes_of_their_own(origin: ScriptedOrigin, configured: Run) -> None:
+    numbers = iter(range(1, 100))
+    origin.handler = lambda request: Answer(int(request.path[1:4]), [], b"%d" % next(numbers))
+    proxy = await configured(routed(origin, 'statuses = { 404 = "1m", 503 = "1m" }'))
+    assert await bodies(proxy, "/404", "", "") == [b"1", b"1"]
+    assert await bodies(proxy, "/503", "", "") == [b"2", b"2"]
+    assert await bodies(proxy, "/403", "", "") == [b"3", b"4"]
+
+
+@async_test
+async def test_bypass_and_refresh_are_obeyed_for_whom_the_route_trusts_alone(
+    origin: ScriptedOrigin, configured: Run
+) -> None:
+    text = 'bypass = ["X-Pass", "Cache-Tool: off"]\nrefresh = "X-New"\ntrusted = "{}"'
+    for trusted, expected in (("127.0.0.0/8", [b"2", b"3", b"4", b"4"]), ("10.0.0.0/8", [b"1"] * 4)):
+        counting(origin)
+        proxy = await configured(routed(origin, text.format(trusted)))
+        assert await bodies(proxy, "/x", "") == [b"1"]
+        asked = [
+            await fetch(proxy.port, "GET", "/x", fields)
+            for fields in ([("X-Pass", "1")], [("Cache-Tool", "OFF")], [("X-New", "")], [("Cache-Tool", "on")])
+        ]
+        assert [reply.body for reply in asked] == expected
+    # Whoever may not say so cannot tell the origin so either.
+    assert all(request.field("x-new") is None for request in origin.requests)
+
+
+# -- what is in force --------------------------------------------------------------------------------------------------
+
+
+@async_test
+async def test_limits_of_the_file_are_those_of_clients_and_flights(origin: ScriptedOrigin, configured: Run) -> None:
+    from tests.support.origin import Gate
+
+    origin.handler = lambda request: [Gate("go"), Head(200, [("Content-Length", "0")])]
+    proxy = await configured(
+        '[proxy]\nmax_upload = 10\n[limits]\ntarget = 100\nfields = 5\nwaiters_per_key = 2\nmethods = ["GET", "POST"]\n'
+        + routed(origin, "ttl = 60")
+    )
+    assert (await fetch(proxy.port, "GET", "/" + "x" * 100)).status == 414
+    assert (await fetch(proxy.port, "GET", "/", [(f"X-{n}", "1") for n in range(6)])).status == 431
+    assert (await fetch(proxy.port, "PUT", "/", body=b"x")).status == 501
+    assert (await fetch(proxy.port, "POST", "/", body=b"x" * 11)).status == 413
+    waiting = [fetch(proxy.port, "GET", "/x") for _ in range(2)]
+    await origin.at_gate("go")
+    await until(lambda: proxy.service._resource.registry.waiting == 2)
+    assert (await fetch(proxy.port, "GET", "/x")).status == 503
+    origin.release("go")
+    assert {reply.status for reply in await settled(*waiting)} == {200}
+
+
+@async_test
+async def test_forwarded_fields_are_passed_on_for_the_proxies_that_the_file_trusts(
+    origin: ScriptedOrigin, configured: Run
+) -> None:
+    counting(origin)
+    said = [("X-Forwarded-For", "1.2.3.4")]
+    for trusted in ("10.0.0.0/8", "127.0.0.1"):
+        proxy = await configured(f'[proxy]\ntrusted_proxies = ["{trusted}"]\n' + routed(origin))
+        await fetch(proxy.port, "POST", "/x", said)
+    assert [one.field("x-forwarded-for") for one in origin.requests] == [b"127.0.0.1", b"1.2.3.4, 127.0.0.1"]
