@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -18,6 +19,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -30,11 +32,14 @@ from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
 from txstalecache.flight.limits import affordable
-from txstalecache.observe.accesslog import AccessLog, combined, json_line
+from txstalecache.observe.accesslog import AccessLog, Record, combined, json_line
 from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import open_store
 from txstalecache.upstreams import open_upstream
+
+if TYPE_CHECKING:
+    from txstalecache.observe.spans import Spans
 
 __all__ = ["CannotStart", "ProxyService"]
 
@@ -87,6 +92,19 @@ def _where(address: IAddress) -> str:
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
     host = everywhere.get(address.host, address.host)
     return f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}"
+
+
+def _each(*listeners: Callable[[Record], None] | None) -> Callable[[Record], None] | None:
+    """One that tells all of ``listeners`` there are; None when there are none."""
+    there = [listener for listener in listeners if listener is not None]
+    if len(there) < 2:
+        return there[0] if there else None
+
+    def tell(record: Record) -> None:
+        for listener in there:
+            listener(record)
+
+    return tell
 
 
 class ProxyService(Service):
@@ -215,7 +233,7 @@ class ProxyService(Service):
         settings, reactor = self._settings, self._reactor
         self._routes = settings.routes()
         self._origins: dict[str, IOrigin] = {}
-        self._access_log = self._open_log()
+        self._access_log, self._spans = self._open_log(), self._open_spans()
         try:
             self._store = open_store(
                 reactor,
@@ -239,7 +257,7 @@ class ProxyService(Service):
             reactor=reactor,
             routes=self._routes,
             limits=affordable(settings.of_flights),
-            log=self._access_log,
+            log=_each(self._access_log, self._spans),
         )
         limits = EdgeLimits(body=settings.max_upload, hosts=settings.hosts, **settings.of_clients)
         self._site = CacheSite(self._resource, reactor, limits=limits, refused=self._resource.recorded)
@@ -254,6 +272,18 @@ class ProxyService(Service):
             reactor,
             __version__,
         )
+
+    def _open_spans(self) -> Spans | None:
+        if not os.environ.get("OTEL_TRACES_EXPORTER"):
+            return None
+        try:
+            from txstalecache.observe.spans import Spans
+        except ImportError:
+            raise CannotStart("OTEL_TRACES_EXPORTER is set: spans need txstalecache[otel]") from None
+        try:
+            return Spans.of_environment(__version__)
+        except ValueError as error:
+            raise CannotStart(_line(error)) from None
 
     def _open_log(self) -> AccessLog | None:
         path = self._settings.access_log
@@ -356,6 +386,10 @@ class ProxyService(Service):
             await self._closing("demo", self._demo_port.stopListening)
         if self._access_log is not None:
             await self._closing("access log", self._access_log.close)
+        if self._spans is not None:
+            # What is left is exported, which may take its time.
+            threads = self._reactor.getThreadPool()
+            await self._closing("spans", partial(deferToThreadPool, self._reactor, threads, self._spans.close))
 
     async def _drain(self) -> None:
         """Returns when the requests in progress have their answers, or have had time enough."""

@@ -32,6 +32,8 @@ class TraceContext:
     parent_id: bytes
     """16 hex digits, likewise."""
     flags: int = 0
+    caller: bytes = b""
+    """The parent id that came, where ``parent_id`` is ours."""
 
     @classmethod
     def read(cls, lines: list[bytes]) -> TraceContext | None:
@@ -53,7 +55,8 @@ class TraceContext:
 
     def child(self) -> TraceContext:
         """The same trace, with a parent id of its own: for the request that this one leads to."""
-        return replace(self, parent_id=b"%016x" % (_RANDOM.getrandbits(64) or 1), flags=self.flags & 1)
+        ours = b"%016x" % (_RANDOM.getrandbits(64) or 1)
+        return replace(self, parent_id=ours, flags=self.flags & 1, caller=self.parent_id)
 
     @property
     def header(self) -> bytes:

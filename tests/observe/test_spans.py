@@ -1,0 +1,127 @@
+"""Spans of OpenTelemetry, collected in memory and by a real process."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from tests.fleet.processes import Origin, Proxy, ask
+from tests.support.async_test import async_test
+from tests.support.client import fetch
+from tests.support.origin import Answer, ScriptedOrigin
+from tests.support.process import environment
+from tests.support.proxy import until
+from txstalecache.observe.spans import Spans
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def traced(flags: str = "01") -> list[tuple[str, str]]:
+    return [("traceparent", f"00-{TRACE}-{PARENT}-{flags}"), ("User-Agent", "a browser")]
+
+
+@async_test
+async def test_each_request_becomes_a_span_of_its_clients_trace(
+    origin: ScriptedOrigin, make_proxy: Callable[..., Any]
+) -> None:
+    collected = InMemorySpanExporter()
+    spans = Spans(SimpleSpanProcessor(collected), ratio=0.0)
+    origin.on("/x", Answer(200, [("Cache-Control", "max-age=60")], b"x"))
+    origin.on("/bad", Answer(502, [], b""))
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, target="/x?a=1", fields=traced())
+    await fetch(proxy.port, target="/x?a=1", fields=traced())
+    await fetch(proxy.port, target="/bad", fields=traced())
+    await fetch(proxy.port, target="/x?a=1", fields=traced("00"))  # not sampled
+    await fetch(proxy.port, target="/x?a=1")  # no trace, and none is begun
+    await until(lambda: len(proxy.log) == 5)
+    for record in proxy.log:
+        spans(record)
+    miss, hit, bad = collected.get_finished_spans()
+    for span in (miss, hit, bad):
+        assert span.context is not None
+        assert span.parent is not None
+        assert (span.name, span.kind) == ("GET", SpanKind.SERVER)
+        assert f"{span.context.trace_id:032x}" == TRACE
+        assert f"{span.parent.span_id:016x}" == PARENT
+        assert span.attributes is not None
+        assert span.attributes["user_agent.original"] == "a browser"
+        assert span.start_time is not None
+        assert span.end_time is not None
+        assert span.end_time >= span.start_time
+    # What the origin was told is the parent is the miss' span.
+    sent = origin.requests[0].field("traceparent")
+    assert sent is not None
+    assert miss.context is not None
+    assert sent.decode().split("-")[2] == f"{miss.context.span_id:016x}"
+    assert [span.attributes and span.attributes["txstalecache.verdict"] for span in (miss, hit, bad)] == [
+        "miss",
+        "fresh",
+        "miss",
+    ]
+    assert miss.attributes is not None
+    assert (miss.attributes["url.path"], miss.attributes["url.query"]) == ("/x", "a=1")
+    assert (hit.status.status_code, bad.status.status_code) == (StatusCode.UNSET, StatusCode.ERROR)
+
+
+@async_test
+async def test_a_request_without_a_trace_begins_one_as_often_as_wanted(
+    origin: ScriptedOrigin, make_proxy: Callable[..., Any]
+) -> None:
+    collected = InMemorySpanExporter()
+    spans = Spans(SimpleSpanProcessor(collected))
+    origin.on("/", Answer(200, [("Cache-Control", "max-age=60")], b"x"))
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port)
+    await until(lambda: len(proxy.log) == 1)
+    spans(proxy.log[0])
+    spans(proxy.log[0])
+    one, two = collected.get_finished_spans()
+    assert one.parent is None
+    assert one.context is not None
+    assert two.context is not None
+    assert one.context.trace_id != two.context.trace_id
+
+
+@pytest.mark.slow
+def test_a_process_exports_them_as_the_environment_says(tmp_path: Path) -> None:
+    origin = Origin()
+    told = {**environment(), "OTEL_TRACES_EXPORTER": "console"}
+    proxy = Proxy(tmp_path, "--origin", origin.url, "--redis", "memory", env=told)
+    try:
+        ask(proxy.port, "/x", traceparent=f"00-{TRACE}-{PARENT}-01")
+        assert proxy.end() == 0
+        # twistd puts a time before each line of standard output.
+        lines = re.sub(r"(?m)^\S+ \[stdout#info\] ", "", proxy.output)
+        (written,) = re.findall(r"^\{$.*?^\}$", lines, re.DOTALL | re.MULTILINE)
+        span = json.loads(written)
+        assert (span["context"]["trace_id"], span["parent_id"]) == (f"0x{TRACE}", f"0x{PARENT}")
+    finally:
+        proxy.close()
+        origin.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "nobody"}, "no exporter called 'nobody' is installed"),
+        ({"OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER_ARG": "2"}, "expected a number from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_in_one_line(
+    told: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=says):
+        Spans.of_environment("1")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    assert Spans.of_environment("1") is None

@@ -1,0 +1,121 @@
+"""A span for each request, made after it was answered: OpenTelemetry, for those who have the extra ``otel``.
+
+A request whose client named a trace becomes part of it; what was sent on to the origin as the parent is this span's id.
+Nothing is made for requests whose trace is not sampled. Exporting is the processor's business, on a thread of its own.
+Must not know: requests, sockets. Imported only where spans are wanted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from random import random
+from typing import Any, Final
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from txstalecache.observe.accesslog import FIELD, Record
+
+__all__ = ["Spans"]
+
+_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+
+
+def _text(value: bytes) -> str:
+    return value[:FIELD].decode("utf-8", "backslashreplace")
+
+
+class Spans:
+    """Call it with a ``Record``. ``processor`` gets each span; ``ratio`` (0 to 1) of requests without a trace begin one
+    of their own. The owner calls ``close``."""
+
+    def __init__(self, processor: SpanProcessor, ratio: float = 1.0, version: str = "") -> None:
+        self._processor = processor
+        self._ratio = ratio
+        self._ids = RandomIdGenerator()
+        self._resource = Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", "txstalecache")})
+        self._scope = InstrumentationScope("txstalecache", version)
+
+    @classmethod
+    def of_environment(cls, version: str) -> Spans | None:
+        """As OpenTelemetry's variables have it: ``OTEL_TRACES_EXPORTER`` names an exporter that is installed (``otlp``,
+        ``console``), ``OTEL_TRACES_SAMPLER_ARG`` the ratio. None without the first, or when it says ``none``.
+        ValueError in one line when they cannot be meant."""
+        name = os.environ.get("OTEL_TRACES_EXPORTER", "none")
+        if name in ("", "none"):
+            return None
+        found = list(entry_points(group="opentelemetry_traces_exporter", name=name))
+        if not found:
+            raise ValueError(f"OTEL_TRACES_EXPORTER: no exporter called {ascii(name)[:40]} is installed")
+        said = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1")
+        try:
+            ratio = float(said)
+        except ValueError:
+            ratio = -1.0
+        if not 0 <= ratio <= 1:
+            raise ValueError(f"OTEL_TRACES_SAMPLER_ARG: expected a number from 0 to 1, got {ascii(said)[:40]}")
+        exporter: Callable[[], Any] = found[0].load()
+        return cls(BatchSpanProcessor(exporter()), ratio, version)
+
+    def __call__(self, record: Record) -> None:
+        """A request was answered."""
+        trace = record.trace
+        if trace is None:
+            if random() >= self._ratio:
+                return
+            trace_id, parent = self._ids.generate_trace_id(), None
+        elif not trace.sampled:
+            return
+        else:
+            trace_id = int(trace.trace_id, 16)
+            parent = SpanContext(trace_id, int(trace.caller or trace.parent_id, 16), True, _SAMPLED)
+        ours = int(trace.parent_id, 16) if trace is not None and trace.caller else self._ids.generate_span_id()
+        self._processor.on_end(
+            ReadableSpan(
+                name=_text(record.method),
+                context=SpanContext(trace_id, ours, False, _SAMPLED),
+                parent=parent,
+                resource=self._resource,
+                attributes=_attributes(record),
+                kind=SpanKind.SERVER,
+                instrumentation_scope=self._scope,
+                # Of a server's span an error is the server's (HTTP semantic conventions).
+                status=Status(StatusCode.ERROR if record.status >= 500 else StatusCode.UNSET),
+                start_time=int(record.time * 1e9),
+                end_time=int((record.time + record.duration) * 1e9),
+            )
+        )
+
+    def close(self) -> None:
+        """Export what is left; blocks for as long as the processor takes."""
+        self._processor.shutdown()
+
+
+def _attributes(record: Record) -> dict[str, str | int | float | bool]:
+    path, mark, query = record.target.partition(b"?")
+    found: dict[str, str | int | float | bool] = {
+        "http.request.method": _text(record.method),
+        "url.scheme": _text(record.scheme),
+        "url.path": _text(path),
+        "server.address": _text(record.host),
+        "client.address": record.client,
+        "http.response.status_code": record.status,
+        "http.response.body.size": record.sent,
+        "txstalecache.verdict": record.verdict,
+        "txstalecache.why": record.why,
+        "txstalecache.role": record.role,
+        "txstalecache.wait": record.wait,
+    }
+    if mark:
+        found["url.query"] = _text(query)
+    if record.user_agent is not None:
+        found["user_agent.original"] = _text(record.user_agent)
+    if record.age is not None:
+        found["txstalecache.age"] = record.age
+    return found
