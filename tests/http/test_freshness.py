@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.http.exchanges import NOW, fields
+from tests.http.exchanges import NOW, bare_entry, fields, with_freshness
 from txstalecache.http.fields import FOREVER
 from txstalecache.http.freshness import (
     Source,
@@ -70,6 +70,11 @@ def test_a_date_cut_off_to_seconds_does_not_make_an_answer_older() -> None:
 @given(st.binary(max_size=30), st.binary(max_size=40), st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
 def test_an_age_is_never_negative(age: bytes, date: bytes, sent: float, received: float) -> None:
     assert initial_age(Fields([(b"Age", age), (b"Date", date)]), sent, received) >= 0.0
+
+
+def test_the_fractions_of_an_age_add_up() -> None:
+    known = with_freshness(bare_entry(), initial_age=initial_age(fields("Date: @0"), NOW - 0.6, NOW))
+    assert int(known.age(NOW + 0.5)) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.transcript import Case, ask, asked, case, hinted, interim, origin, told
+from tests.conformance.transcript import Case, ask, asked, case, hinted, interim, origin, pause, told
 
 __all__ = ["CASES"]
 
@@ -186,6 +186,14 @@ CASES = (
         told(200, "Content-Disposition: attachment; filename=example.txt", body=1),
     ),
     # -- informational responses
+    case(
+        "the fractions of an age add up",
+        ask(),
+        origin(200, FRESH, seconds=0.6),
+        pause(0.6),
+        ask(),
+        told(200, "Age >= 1"),
+    ),
     case(
         "a 102 is passed on, and the answer after it stored",
         ask(),
