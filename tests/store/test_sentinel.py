@@ -50,6 +50,27 @@ async def test_hits_are_back_after_the_master_was_killed(fleet: Sentinels, make_
 
 
 @async_test
+async def test_servers_and_sentinels_with_passwords(tmp_path: Path, make_store: MakeStore) -> None:
+    with ExitStack() as stack:
+        fleet = Sentinels(redis_binaries()[max(redis_binaries())], tmp_path, stack, "s3cret")
+        backend = await make_store(fleet.url, ready=False)
+        await until(fleet.knows_the_replica, 20)
+        await until(lambda: not backend.degraded and backend.store.session)
+        refused = await make_store(fleet.url.partition("?")[0], ready=False)
+        stored = entry(backend.store.now(), lifetime=100)
+        backend.store.put(key(), stored, 100)
+        await backend.store.flush()
+        await until(lambda: fleet.servers[1].command("DBSIZE", auth=("s3cret",)))
+        assert refused.degraded  # it is not told where the master is
+        fleet.servers[0].kill()
+        await until(lambda: backend.degraded)
+        await until(lambda: not backend.degraded and backend.store.session, 20)
+        assert (await backend.store.lookup(key(), get())).entry == stored
+        await backend.stopService()
+        await refused.stopService()
+
+
+@async_test
 async def test_sentinels_that_are_silent_or_do_not_know_are_passed_over(make_store: MakeStore) -> None:
     from twisted.internet import reactor
     from twisted.internet.protocol import Factory, Protocol

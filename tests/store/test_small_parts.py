@@ -25,6 +25,7 @@ from txstalecache.store.layout import Layout, variant_id
         ("unix:///run/redis.sock", "unix:///run/redis.sock"),
         ("redis+sentinel://app:s3cret@a,b:7000/main/2", "redis+sentinel://a,b:7000/main/2"),
         ("redis+sentinel://[::1]:7000/main?sentinel_password=s3cret", "redis+sentinel://[::1]:7000/main"),
+        ("rediss+sentinel://a/main?sentinel_user=u&sentinel_password=s3cret&ca=/f", "rediss+sentinel://a/main"),
         ("unix://app:s3cret@/run/redis.sock?db=2", "unix:///run/redis.sock"),
     ],
 )
@@ -69,6 +70,8 @@ def test_an_address_keeps_what_is_needed() -> None:
         "redis+sentinel://s3cret@a/main",
         "redis+sentinel://:s3cret@a/main/x",
         "redis+sentinel://:s3cret@a/main?db=1",
+        "redis+sentinel://a/main?ca=/s3cret",
+        "rediss+sentinel://a/main?sentinel_user=s3cret",
     ],
 )
 def test_a_bad_address_is_one_clear_line_without_credentials(url: str) -> None:

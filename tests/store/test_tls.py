@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,23 +29,32 @@ from tests.support.redis import RedisServer
 def certificate(name: str) -> bytes:
     """A certificate that signs itself, and its key."""
     private = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    # Of a name of its own, so that it is not taken for another one's.
+    number = x509.random_serial_number()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} {number % 1_000_000}")])
     now = datetime.datetime.now(datetime.UTC)
     made = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(private.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(number)
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_named(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(private, hashes.SHA256())
     )
     pem = serialization.Encoding.PEM
     plain = serialization.PrivateFormat.PKCS8
     return made.public_bytes(pem) + private.private_bytes(pem, plain, serialization.NoEncryption())
+
+
+def _named(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 class Passing(Protocol):
@@ -87,24 +97,75 @@ class Terminator(Factory[Passing]):
         return outside
 
 
-@pytest.fixture
-def terminator(one_redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """The port on which there is TLS for ``localhost``, and the authority that says so."""
+def terminated(name: str, server: RedisServer, tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """The port on which there is TLS for ``name``, and the authority that says so."""
     from twisted.internet import reactor
 
-    pem = certificate("localhost")
-    authority = tmp_path / "ca.pem"
+    pem = certificate(name)
+    authority = tmp_path / f"{name}.pem"
     authority.write_bytes(pem.split(b"-----BEGIN PRIVATE")[0])
     Passing.heard = 0
     listen: Any = reactor
-    port = listen.listenSSL(
-        0,
-        Terminator(reactor, one_redis_server.socket),
-        PrivateCertificate.loadPEM(pem).options(),
-        interface="127.0.0.1",
-    )
+    options = PrivateCertificate.loadPEM(pem).options()
+    port = listen.listenSSL(0, Terminator(reactor, server.socket), options, interface="127.0.0.1")
     yield port.getHost().port, authority
     pytest_twisted.blockon(port.stopListening())
+
+
+@pytest.fixture
+def terminator(one_redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    yield from terminated("localhost", one_redis_server, tmp_path)
+
+
+@pytest.fixture
+def by_number(one_redis_server: RedisServer, tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """As Sentinels name servers: by address."""
+    yield from terminated("127.0.0.1", one_redis_server, tmp_path)
+
+
+class Sentinel(Protocol):
+    """Says where the master is."""
+
+    heard = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        Sentinel.heard += data
+        self.transport.write(
+            b"+OK\r\n*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%b\r\n" % (len(self.factory.port), self.factory.port)
+        )
+
+
+@pytest.mark.parametrize("wrong", ["", "name", "authority"])
+@async_test
+async def test_sentinels_and_what_they_name_are_verified(
+    by_number: tuple[int, Path], make_store: MakeStore, wrong: str, tmp_path: Path
+) -> None:
+    from twisted.internet import reactor
+
+    port, authority = by_number
+    pem = authority.read_bytes() if wrong != "authority" else certificate("127.0.0.1")
+    listen: Any = reactor
+    own = certificate("127.0.0.1" if wrong != "name" else "localhost")
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(b"".join(one.split(b"-----BEGIN PRIVATE")[0] for one in (pem, own)))
+    factory = Factory.forProtocol(Sentinel)
+    factory.port = b"%d" % port  # type: ignore[attr-defined]
+    Sentinel.heard = b""
+    sentinel = listen.listenSSL(0, factory, PrivateCertificate.loadPEM(own).options(), interface="127.0.0.1")
+    url = f"rediss+sentinel://127.0.0.1:{sentinel.getHost().port}/main?sentinel_password=s3cret&ca={bundle}"
+    backend = await make_store(url, ready=not wrong)
+    if wrong:
+        await until(lambda: backend._client._said is False)
+        assert (b"s3cret" in Sentinel.heard) is (wrong == "authority")  # the Sentinel was in order then, the master not
+        assert Passing.heard == 0
+    else:
+        backend.store.put(key(), entry(backend.store.now()), 15)
+        await backend.store.flush()
+        backend.memory.clear()
+        assert (await backend.store.lookup(key(), get())).where == "redis"
+    await backend.stopService()
+    await sentinel.stopListening()
 
 
 @async_test

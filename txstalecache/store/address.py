@@ -1,12 +1,14 @@
 """Where a Redis is: ``redis://[user:password@]host[:port][/db]``, ``rediss://…`` (TLS), ``unix:///path[?db=n]``,
-``redis+sentinel://[user:password@]host[:port][,host…]/master[/db]``.
+``redis+sentinel://[user:password@]host[:port][,host…]/master[/db]``, ``rediss+sentinel://…`` (TLS to all of them).
 
-``rediss`` verifies the server's certificate and name; ``?ca=/file.pem`` trusts that authority instead of the system's.
+``rediss`` verifies the servers' certificates and names; ``?ca=/file.pem`` trusts that authority, not the system's.
 Must not know: the Redis protocol.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -16,6 +18,8 @@ from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from txstalecache.store.sentinel import SentinelEndpoint
 
 __all__ = ["Address", "parse"]
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +35,8 @@ class Address:
     sentinels: tuple[tuple[str, int], ...] = ()
     master: str = ""
     """What the Sentinels call it."""
-    sentinel_password: str | None = field(default=None, repr=False)
+    sentinel_auth: tuple[str, ...] = field(default=(), repr=False)
+    """What the Sentinels are told to prove who we are: a password, or a user and a password."""
     db: int = 0
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
@@ -40,9 +45,17 @@ class Address:
         """How to connect, in at most ``timeout`` seconds. ValueError when the certificate authority cannot be read."""
         if self.path:
             return endpoints.UNIXClientEndpoint(reactor, self.path, timeout=timeout)
+        way = self._way(reactor, timeout)
         if self.sentinels:
-            return SentinelEndpoint(reactor, self.sentinels, self.master, timeout, self.sentinel_password)
-        plain = endpoints.HostnameEndpoint(reactor, self.host, self.port, timeout=timeout)
+            return SentinelEndpoint(reactor, self.sentinels, self.master, timeout, way, self.sentinel_auth)
+        return way(self.host, self.port)
+
+    def _way(self, reactor: IReactorTime, timeout: float) -> Callable[[str, int], IStreamClientEndpoint]:
+        """How to connect to a host and port."""
+
+        def plain(host: str, port: int) -> IStreamClientEndpoint:
+            return endpoints.HostnameEndpoint(reactor, host, port, timeout=timeout)
+
         if not self.tls:
             return plain
         from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
@@ -51,19 +64,28 @@ class Address:
         if self.ca:
             try:
                 with open(self.ca, "rb") as file:
-                    root = trustRootFromCertificates([Certificate.loadPEM(file.read())])
+                    found = _CERTIFICATE.findall(file.read())
+                if not found:
+                    raise ValueError("no certificate in it")
+                root = trustRootFromCertificates([Certificate.loadPEM(one) for one in found])
             except Exception as error:
                 raise ValueError(f"cannot read the certificate authority {self.ca!r}: {error}") from None
-        return endpoints.wrapClientTLS(optionsForClientTLS(self.host, trustRoot=root), plain)
+
+        def secured(host: str, port: int) -> IStreamClientEndpoint:
+            return endpoints.wrapClientTLS(optionsForClientTLS(host, trustRoot=root), plain(host, port))
+
+        return secured
 
 
 def parse(url: str) -> Address:
     """The address in ``url``; ValueError with one line, free of credentials, when there is none."""
     scheme, mark, _ = url.partition("://")
-    if mark and scheme == "redis+sentinel":
-        return _sentinel(url)
+    if mark and scheme in ("redis+sentinel", "rediss+sentinel"):
+        return _sentinel(url, scheme)
     if not mark or scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("a Redis URL begins with redis://, rediss://, unix:// or redis+sentinel://")
+        raise ValueError(
+            "a Redis URL begins with redis://, rediss://, unix://, redis+sentinel:// or rediss+sentinel://"
+        )
     try:
         split = urlsplit(url)
         port = split.port
@@ -109,16 +131,22 @@ def parse(url: str) -> Address:
     )
 
 
-def _sentinel(url: str) -> Address:
+def _sentinel(url: str, scheme: str) -> Address:
     split = urlsplit(url)
     credentials, _, hosts = split.netloc.rpartition("@")
     username, colon, password = credentials.partition(":")
     if credentials and not colon:
-        raise ValueError("a Redis URL with a user needs a password: redis+sentinel://user:password@host")
+        raise ValueError(f"a Redis URL with a user needs a password: {scheme}://user:password@host")
     options = dict(parse_qsl(split.query, keep_blank_values=True))
-    unknown = sorted(set(options) - {"sentinel_password"})
+    known = ("sentinel_user", "sentinel_password", "ca")
+    unknown = sorted(set(options) - set(known))
     if unknown:
-        raise ValueError(f"unknown option in the Redis URL: {unknown[0]!r} (known: sentinel_password)")
+        raise ValueError(f"unknown option in the Redis URL: {unknown[0]!r} (known: {', '.join(known)})")
+    if options.get("ca") and scheme != "rediss+sentinel":
+        raise ValueError("?ca= is for rediss+sentinel:// only")
+    auth = tuple(options[name] for name in known[:2] if name in options)
+    if "sentinel_user" in options and "sentinel_password" not in options:
+        raise ValueError("?sentinel_user= needs ?sentinel_password=")
     if split.fragment:
         raise ValueError("a Redis URL has no fragment: write # in a password as %23")
     sentinels = []
@@ -129,17 +157,19 @@ def _sentinel(url: str) -> Address:
         except ValueError:
             host, port = None, 0
         if not host or not 0 < port < 65536:
-            raise ValueError("a redis+sentinel:// URL lists its Sentinels: redis+sentinel://host1:26379,host2/master")
+            raise ValueError(f"a {scheme}:// URL lists its Sentinels: {scheme}://host1:26379,host2/master")
         sentinels.append((host, port))
     master, _, db = split.path.strip("/").partition("/")
     if not master:
-        raise ValueError("a redis+sentinel:// URL names the master: redis+sentinel://host:26379/master")
+        raise ValueError(f"a {scheme}:// URL names the master: {scheme}://host:26379/master")
     number = _db(db)
     return Address(
-        shown=f"redis+sentinel://{hosts}/{master}" + (f"/{number}" if number else ""),
+        shown=f"{scheme}://{hosts}/{master}" + (f"/{number}" if number else ""),
         sentinels=tuple(sentinels),
         master=master,
-        sentinel_password=options.get("sentinel_password"),
+        sentinel_auth=auth,
+        tls=scheme == "rediss+sentinel",
+        ca=options.get("ca", ""),
         db=number,
         username=unquote(username) or None,
         password=unquote(password) if colon else None,

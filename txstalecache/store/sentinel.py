@@ -5,10 +5,9 @@ Must not know: what is done with the connection.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -62,7 +61,8 @@ class _Question(Protocol):
 @implementer(IStreamClientEndpoint)
 class SentinelEndpoint:
     """Connects to the master called ``master`` as one of ``sentinels`` knows it; each step takes at most ``timeout``
-    seconds. Whether it is still one is for the caller to ask it (``ROLE``)."""
+    seconds. ``way`` is how to connect to a host and port, a Sentinel's or the master's; ``auth`` is what a Sentinel is
+    told first. Whether the master is still one is for the caller to ask it (``ROLE``)."""
 
     def __init__(
         self,
@@ -70,14 +70,16 @@ class SentinelEndpoint:
         sentinels: Sequence[tuple[str, int]],
         master: str,
         timeout: float,
-        password: str | None = None,
+        way: Callable[[str, int], IStreamClientEndpoint],
+        auth: tuple[str, ...] = (),
     ) -> None:
         self._reactor = reactor
         self._sentinels = list(sentinels)
         self._timeout = timeout
+        self._way = way
         words: list[tuple[str, ...]] = [("SENTINEL", "get-master-addr-by-name", master)]
-        if password is not None:
-            words.insert(0, ("AUTH", password))
+        if auth:
+            words.insert(0, ("AUTH", *auth))
         self._words = b"".join(_packed(command) for command in words)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
@@ -91,14 +93,13 @@ class SentinelEndpoint:
                 self._sentinels.remove(sentinel)
                 self._sentinels.append(sentinel)
                 continue
-            return await HostnameEndpoint(self._reactor, *where, timeout=self._timeout).connect(factory)
+            return await self._way(*where).connect(factory)
         raise NoMaster("no Sentinel knows where the master is")
 
     async def _ask(self, sentinel: tuple[str, int]) -> tuple[str, int] | None:
         question = _Question(self._words)
         try:
-            endpoint = HostnameEndpoint(self._reactor, *sentinel, timeout=self._timeout)
-            await endpoint.connect(Factory.forProtocol(lambda: question))
+            await self._way(*sentinel).connect(Factory.forProtocol(lambda: question))
             return await question.answer.addTimeout(self._timeout, self._reactor, lambda result, seconds: None)
         except CancelledError:
             raise
