@@ -268,7 +268,9 @@ def test_everything_can_be_read_on_a_phone_and_in_the_dark(browser: Browser, sit
                 browser.size(width, 800)
                 browser.wait(lambda: "clients, one fetch" in browser.text("flights"))
                 widths = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-                assert browser.run(widths) == [width, width]
+                needed, given = browser.run(widths)
+                # What is missing of the width is the bar to scroll down with.
+                assert needed == given >= width - 20
                 assert browser.run(CONTRAST) == []
         paper = browser.run("return getComputedStyle(document.body).backgroundColor")
         lightness = sum(int(part) for part in re.findall(r"\d+", paper)) / 3
@@ -324,15 +326,22 @@ def test_it_looks_as_in_the_documentation(browser: Browser, site: Site, tmp_path
     """With TXSTALECACHE_PICTURES naming a directory the pictures are left there: docs/dashboard.png is one."""
     place = Path(os.environ.get("TXSTALECACHE_PICTURES", tmp_path))
     seconds = 100 if "TXSTALECACHE_PICTURES" in os.environ else 2
-    shop = ["", "shoes", "hats?page=2", "hats", "shoes/boots", "search?q=red", "cart/private"]
-    with traffic(site, lambda number: f"/{shop[number % 97 % len(shop)]}"):
+    shop = ["", "shoes", "hats?page=2", "hats", "shoes/boots", "prices?currency=EUR"]
+    site.origin.fields["Cache-Control"] = "max-age=1, stale-while-revalidate=60"
+
+    def page(number: int) -> str:
+        return f"/search?q={number}" if number % 9 == 0 else f"/{shop[number % 97 % len(shop)]}"
+
+    with traffic(site, page):
         live(browser, site)
         time.sleep(seconds)
         with crowd(site, "/sale", 37), crowd(site, "/news", 9):
             browser.wait(lambda: "37 clients, one fetch" in browser.text("flights"))
+            browser.run("scrollTo(0, 0)")
             for scheme in ("light", "dark"):
                 browser.prefer(scheme)
-                browser.size(1280, 860)
+                browser.size(1280, 1230)
+                browser.wait(lambda: browser.text("n-flights") == "2")
                 time.sleep(0.5)
                 browser.driver.save_screenshot(str(place / f"dashboard-{scheme}.png"))
             browser.size(360, 860)
