@@ -1,8 +1,9 @@
 """Requests a second, side by side with what is installed: ``python bench/compare.py [--runs N] [--seconds S]``.
 
 Needs ``wrk``; nginx, Varnish and a Redis server take part when they are there. Starts and stops everything itself, on
-free ports, each server on one core and the client on another. The runs of the servers alternate, so that what else the
-machine does meets all of them; ratios are of medians, with the smallest and the largest ratio of one round beside them.
+free ports, each server on one core, the client and the origin on another (several workers share both with the client).
+The runs of the servers alternate, so that what else the machine does meets all of them; ratios are medians of those of
+single rounds, with the smallest and the largest beside them. Takes about six minutes.
 Exits 0 whatever comes out: machines differ.
 """
 
@@ -62,12 +63,14 @@ SRCACHE = """
 
 
 class Server:
-    """A process on one core, that listens on ``port``."""
+    """A process on one core (None: on any), that listens on ``port``."""
 
-    def __init__(self, name: str, port: int, command: list[str], core: int) -> None:
+    def __init__(self, name: str, port: int, command: list[str], core: int | None) -> None:
         self.name, self.port = name, port
+        self.pinned = core is not None
         quiet = subprocess.DEVNULL
-        command = ["taskset", "-c", str(core), *command] if shutil.which("taskset") else command
+        if core is not None and shutil.which("taskset"):
+            command = ["taskset", "-c", str(core), *command]
         self.process = subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
 
     def up(self) -> bool:
@@ -80,6 +83,11 @@ class Server:
                     return True
             time.sleep(0.05)
         return False
+
+    def cpu(self) -> float:
+        """Seconds of CPU time that the process has taken."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -106,24 +114,57 @@ def version(*command: str) -> str:
 
 
 class Result:
-    """One run of wrk."""
+    """One run: requests a second, 99th percentile in milliseconds, whether some answers were not as expected."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, rate: float, p99: float = 0.0, bad: bool = False) -> None:
+        self.rate, self.p99, self.bad = rate, p99, bad
+
+    @classmethod
+    def of_wrk(cls, text: str) -> Result:
         rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
         late = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
-        self.rate = float(rate[1]) if rate else 0.0
-        self.p99 = float(late[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[late[2]] if late else 0.0
-        self.bad = "Non-2xx" in text
+        p99 = float(late[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[late[2]] if late else 0.0
+        return cls(float(rate[1]) if rate else 0.0, p99, "Non-2xx" in text or "Socket errors" in text)
 
 
-def run(port: int, path: str, connections: int, seconds: int, core: int, lines: tuple[str, ...] = ()) -> Result:
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    for line in lines:
-        command += ["-H", line]
-    command.append(f"http://127.0.0.1:{port}{path}")
-    if shutil.which("taskset"):
-        command = ["taskset", "-c", str(core), *command]
-    return Result(subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30).stdout)
+#: Another key for each request.
+COLD = """
+local run, number = os.time(), 0
+request = function() number = number + 1; return wrk.format(nil, wrk.path .. "?" .. run .. "-" .. number) end
+"""
+
+
+class Bench:
+    """The client: ``core`` is its own, None: any."""
+
+    def __init__(self, directory: str, core: int, seconds: int) -> None:
+        self.core, self.seconds = core, seconds
+        self.script = Path(directory) / "cold.lua"
+        self.script.write_text(COLD)
+
+    def _pinned(self, command: list[str], pinned: bool) -> str:
+        if pinned and shutil.which("taskset"):
+            command = ["taskset", "-c", str(self.core), *command]
+        return subprocess.run(command, capture_output=True, text=True, timeout=self.seconds + 30).stdout
+
+    def run(self, server: Server, case: Case, path: str, lines: tuple[str, ...] = (), seconds: int = 0) -> Result:
+        """As many requests as go, for some seconds."""
+        url = f"http://127.0.0.1:{server.port}{path}"
+        command = ["wrk", "-t1", f"-c{case.connections}", f"-d{seconds or self.seconds}s", "--latency"]
+        for line in lines:
+            command += ["-H", line]
+        if case.cold:
+            command += ["-s", str(self.script)]
+        return Result.of_wrk(self._pinned([*command, url], server.pinned))
+
+    def ask(self, server: Server, case: Case, method: str, path: str) -> Result:
+        """The same by the client of ours: requests for each second of the server's CPU time."""
+        command = [sys.executable, str(HERE / "keepalive.py"), str(server.port), method, path]
+        before = server.cpu()
+        said = self._pinned([*command, str(case.connections), str(self.seconds)], server.pinned)
+        took = server.cpu() - before
+        got, bad = (int(word) for word in said.split())
+        return Result(got / took if took else 0.0, bad=bad > 0)
 
 
 class Case:
@@ -139,37 +180,54 @@ class Case:
         connections: int = 32,
         lines: tuple[str, ...] = (),
         bare: str = "",
+        method: str = "",
+        cold: bool = False,
     ) -> None:
         self.what, self.ours, self.theirs, self.target = what, ours, theirs, target
         self.path, self.connections = path, connections
         self.lines, self.bare = lines, bare or path
+        self.method, self.cold = method, cold
+
+    @property
+    def name(self) -> str:
+        return f"{self.what} / {'bare hit' if self.ours == self.theirs else self.theirs}"
+
+    def round(self, bench: Bench, made: dict[str, Server]) -> tuple[Result, Result]:
+        """One run of each."""
+        ours, theirs = made[self.ours], made[self.theirs]
+        if self.method:
+            return bench.ask(ours, self, self.method, self.path), bench.ask(theirs, self, "GET", self.bare)
+        lines = () if ours is theirs else self.lines
+        return bench.run(ours, self, self.path, self.lines), bench.run(theirs, self, self.bare, lines)
 
 
 def cases() -> list[Case]:
     found: list[Case] = []
     for connections in (32, 256):
         for theirs, target in (("plain", 4.0), ("seed", 2.5), ("varnish", 1.0), ("nginx", 0.8)):
-            found.append(
-                Case(f"fresh, 1 KiB, {connections} connections", "ours", theirs, target, connections=connections)
-            )
+            found.append(Case(f"fresh, 1 KiB, {connections} conn.", "ours", theirs, target, connections=connections))
     found.append(Case("fresh, 64 KiB", "ours", "nginx", 0.9, "/65536"))
     found.append(Case("stale, refresh in the air", "ours", "ours", 0.95, "/stale/1024", bare="/1024"))
     found.append(Case("12 fields of a browser", "ours", "ours", 0.7, lines=BROWSER))
     found.append(Case("304", "ours", "ours", 0.7, lines=('If-None-Match: "1"',)))
-    # HEAD is not among them: wrk waits for a body that Content-Length announces.
+    found.append(Case("HEAD", "ours", "ours", 0.7, method="HEAD"))
     found.append(Case("100 bytes of it", "ours", "ours", 0.7, lines=("Range: bytes=100-199",)))
     found.append(Case("from Redis, memory tier off", "redis", "seed", 0.6))
-    found.append(Case("miss", "ours", "reverse", 2.0, "/miss/1024"))
-    found.append(Case("the ordinary way", "ours", "ordinary", 1.0))
+    found.append(Case("miss, not storable", "ours", "reverse", 2.0, "/none/1024"))
+    found.append(Case("miss, each key cold, stored", "ours", "reverse", 2.0, cold=True))
+    found.append(Case("2 workers, fresh", "two", "one", 1.5))
+    found.append(Case("2 workers, from Redis", "two-redis", "one-redis", 1.5))
+    found.append(Case("lane", "ours", "ordinary", 1.0))
     return found
 
 
-def start(directory: str, core: int) -> tuple[dict[str, Server], list[Server]]:
+def start(directory: str, core: int, client: int) -> tuple[dict[str, Server], list[Server]]:
     """The contestants that could be started, by name, and those behind them."""
     python = [sys.executable, str(HERE / "servers.py")]
     origin_port, redis_port = free_port(), free_port()
     origin = f"http://127.0.0.1:{origin_port}"
-    behind = [Server("origin", origin_port, [*python, "origin", str(origin_port), origin], core)]
+    # On the client's core: what is compared are the proxies.
+    behind = [Server("origin", origin_port, [*python, "origin", str(origin_port), origin], client)]
     redis = shutil.which("redis-server") or shutil.which("valkey-server")
     if redis:
         options = ["--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", directory]
@@ -178,9 +236,9 @@ def start(directory: str, core: int) -> tuple[dict[str, Server], list[Server]]:
         server.up()
     made: dict[str, Server] = {}
 
-    def add(name: str, command: Callable[[int], list[str]]) -> None:
+    def add(name: str, command: Callable[[int], list[str]], pinned: bool = True) -> None:
         port = free_port()
-        server = Server(name, port, command(port), core)
+        server = Server(name, port, command(port), core if pinned else None)
         if server.up():
             made[name] = server
         else:
@@ -206,7 +264,15 @@ def start(directory: str, core: int) -> tuple[dict[str, Server], list[Server]]:
     for name in ("plain", "ours", "ordinary", "reverse"):
         add(name, lambda port, name=name: [*python, name, str(port), origin])  # type: ignore[misc]
     if redis:
-        add("redis", lambda port: [*python, "redis", str(port), origin, f"redis://127.0.0.1:{redis_port}"])
+        where = f"redis://127.0.0.1:{redis_port}"
+        add("redis", lambda port: [*python, "redis", str(port), origin, where])
+        twistd = [sys.executable, "-m", "twisted", "txstalecache", "--origin", origin]
+        twistd += ["--access-log", "none", "--redis", where]
+        for name, workers, memory in (
+            ("one", 1, "64M"), ("two", 2, "64M"), ("one-redis", 1, "0"), ("two-redis", 2, "0"),
+        ):  # fmt: skip
+            more = ["--workers", str(workers), "--memory", memory, "--prefix", f"{name}:"]
+            add(name, lambda port, more=more: [*twistd, *more, "--listen", f"tcp:{port}:interface=127.0.0.1"], False)  # type: ignore[misc]
     if shutil.which("nginx"):
         add("nginx", lambda port: nginx(port, False))
         if redis:
@@ -226,8 +292,8 @@ def start(directory: str, core: int) -> tuple[dict[str, Server], list[Server]]:
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--seconds", type=int, default=2)
+    options.add_argument("--runs", type=int, default=7)
+    options.add_argument("--seconds", type=int, default=1)
     options.add_argument("--only", default="", help="cases whose name has this in it")
     chosen = options.parse_args()
     if not shutil.which("wrk"):
@@ -242,42 +308,42 @@ def main() -> int:
     print(f"\n{'':<42}{'ours':>8} {'theirs':>8}  {'ratio':>6} {'spread':>15} {'target':>7}   p99 in ms")
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
-        made, behind = start(directory, core)
+        made, behind = start(directory, core, client)
         try:
+            bench = Bench(directory, client, chosen.seconds)
             for case in cases():
-                if chosen.only not in f"{case.what} / {case.theirs}":
+                if chosen.only not in case.name:
                     continue
-                if case.ours not in made or case.theirs not in made:
-                    print(f"{case.what + ' / ' + case.theirs:<42} left out: not installed")
-                    continue
-                compare(case, made, client, chosen.runs, chosen.seconds)
+                if case.ours in made and case.theirs in made:
+                    compare(case, bench, made, chosen.runs)
+                else:
+                    print(f"{case.name:<42} left out: not installed")
         finally:
             for server in [*made.values(), *behind]:
                 server.stop()
     return 0
 
 
-def compare(case: Case, made: dict[str, Server], client: int, runs: int, seconds: int) -> None:
-    own, other = made[case.ours].port, made[case.theirs].port
-    same = case.ours == case.theirs
-    for port, path in ((own, case.path), (other, case.bare)):
-        run(port, path, 4, 1, client)
+WARM: set[tuple[str, str]] = set()
+
+
+def compare(case: Case, bench: Bench, made: dict[str, Server], runs: int) -> None:
+    for name, path in ((case.ours, case.path), (case.theirs, case.bare)):
+        if (name, path) not in WARM:
+            WARM.add((name, path))
+            bench.run(made[name], case, path, seconds=1)
     if "stale" in case.path:
         time.sleep(1.5)
-    pairs: list[tuple[Result, Result]] = []
-    for _ in range(runs):
-        ours = run(own, case.path, case.connections, seconds, client, case.lines)
-        lines = () if same else case.lines
-        pairs.append((ours, run(other, case.bare, case.connections, seconds, client, lines)))
+    pairs = [case.round(bench, made) for _ in range(runs)]
     ratios = [ours.rate / theirs.rate if theirs.rate else 0.0 for ours, theirs in pairs]
     mine, his = median(ours.rate for ours, _ in pairs), median(theirs.rate for _, theirs in pairs)
     late, later = median(ours.p99 for ours, _ in pairs), median(theirs.p99 for _, theirs in pairs)
-    name = f"{case.what} / {'bare hit' if same else case.theirs}"
     spread = f"{min(ratios):.2f} .. {max(ratios):.2f}"
+    p99 = f"{late:.1f} / {later:.1f}" if late else ""
     bad = "  (errors!)" if any(one.bad for pair in pairs for one in pair) else ""
-    ratio = mine / his if his else 0.0
-    rates = f"{name:<42}{mine:>8.0f} {his:>8.0f}  {ratio:>6.2f} {spread:>15} {case.target:>7.2f}"
-    print(f"{rates}   {late:.1f} / {later:.1f}{bad}", flush=True)
+    missed = "  missed" if median(ratios) < case.target else ""
+    rates = f"{case.name:<42}{mine:>8.0f} {his:>8.0f}  {median(ratios):>6.2f} {spread:>15} {case.target:>7.2f}"
+    print(f"{rates}   {p99}{missed}{bad}", flush=True)
 
 
 if __name__ == "__main__":
