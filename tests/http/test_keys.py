@@ -225,19 +225,8 @@ def test_no_request_raises(query: bytes, cookie: bytes) -> None:
     template.key(RequestHead(b"GET", b"/?" + query, Fields([(b"Cookie", cookie)])))
 
 
-NAMES = (
-    "$uri",
-    "$args",
-    "$host",
-    "$http_a",
-    "$http_b",
-    "$cookie_x",
-    "$arg_x",
-    "$request_uri",
-    "${query:sorted}",
-    "a",
-    "|",
-)
+READ = ("uri", "args", "host", "http_a", "http_b", "cookie_x", "arg_x", "request_uri", "query:sorted")
+NAMES = [*(f"${{{name}}}" for name in READ), "a", "|"]
 
 
 @st.composite
@@ -265,3 +254,16 @@ def test_two_requests_have_one_key_only_where_each_part_of_it_is_the_same(
     same = parts(one) == parts(other)
     assert (keys[0] == keys[1]) is same
     assert (keys[0].digest == keys[1].digest) is same
+
+
+@given(st.text("ax:3|", min_size=1, max_size=12), st.integers(0, 12), st.integers(0, 12), st.sampled_from(READ[3:7]))
+def test_what_one_part_ends_with_is_never_what_the_next_begins_with(text: str, i: int, j: int, first: str) -> None:
+    template = KeyTemplate.parse(f"${{{first}}}${{http_c}}")
+
+    def cut(at: int) -> RequestHead:
+        front, back = text[:at].encode(), text[at:].encode()
+        pairs = [(b"A", front), (b"B", front), (b"Cookie", b"x=" + front), (b"C", back)]
+        return RequestHead(b"GET", b"/?x=" + front, Fields(pairs), b"http", b"h")
+
+    keys = [template.key(cut(at)) for at in (i, j)]
+    assert (keys[0].digest == keys[1].digest) is (text[:i] == text[:j])
