@@ -84,6 +84,20 @@ def test_the_demo_answers_slowly_once_and_then_at_once(runner: str, tmp_path: Pa
         assert "Traceback" not in proxy.output
 
 
+def test_the_demo_opens_with_the_dashboard_on(tmp_path: Path) -> None:
+    with running("twistd", ["--demo", "--redis", "memory"], tmp_path) as proxy:
+        said = proxy.wait_for(r"\n  http://127\.0\.0\.1:(\d+)/#token=(\S+)\n")
+        with socket.create_connection(("127.0.0.1", int(said[1])), timeout=20) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"<title>txstalecache</title>" in answer(client)[1]
+            known = f"Host: localhost\r\nAuthorization: Bearer {said[2]}\r\n\r\n"
+            client.sendall(f"GET /v1/status HTTP/1.1\r\n{known}".encode())
+            assert answer(client)[0].startswith("HTTP/1.1 200")
+        # Said once, to whoever started it; each time another.
+        assert len(said[2]) >= 32
+        assert proxy.output.count(said[2]) == 1
+
+
 def test_it_says_what_it_does_and_where_entries_are_kept(tmp_path: Path) -> None:
     arguments = ["--origin", "http://127.0.0.1:9", "--redis", "memory"]
     with running("twistd", arguments, tmp_path) as proxy:

@@ -13,6 +13,7 @@ import pytest
 from tests.cli.command import TOKEN, Command
 from tests.fleet.processes import Proxy
 from txstalecache.cli.exits import Exit
+from txstalecache.cli.main import main
 
 
 def refused(command: Command, *arguments: str, stdin: str = "") -> tuple[int, str]:
@@ -162,21 +163,46 @@ def test_an_answer_that_does_not_come_and_one_that_is_cut(stranger: Stranger, tm
         (["purge", "tag"], "purge tag needs a VALUE"),
         (["purge", "all", "x"], "purge all has no VALUE"),
         (["purge", "tag", "x", "--soft", "--refresh"], "not allowed with argument"),
-        (["warm", "nowhere"], "No such file or directory: nowhere"),
-        (["warm", "empty"], "no URLs: empty"),
-        (["warm", "odd"], "expected http:// or https:// URLs"),
-        (["warm", "page"], "got XML"),
         (["nonsense"], "invalid choice: 'nonsense'"),
         ([], "the following arguments are required: SUBCOMMAND"),
     ],
 )
-def test_what_makes_no_sense(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_what_makes_no_sense(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "odd").write_text("two words\n")
-    (tmp_path / "page").write_text("<urlset/>")
-    status, line = refused(Command(tmp_path), *arguments)
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(arguments)
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    line = capsys.readouterr().err
     assert status == Exit.USAGE
     assert line.startswith("txstalecache")
+    assert line.count("\n") == 1
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file or directory: urls"),
+        ("\n# none\n", "no URLs: urls"),
+        ("two words\n", "expected http:// or https:// URLs, got 'two words'"),
+        ("http://h/\xe4", "expected URLs in ASCII"),
+        ("<urlset/>", "got XML"),
+    ],
+)
+def test_a_list_to_warm_that_is_none(tmp_path: Path, text: str | None, said: str) -> None:
+    if text is not None:
+        (tmp_path / "urls").write_text(text)
+    status, line = refused(Command(tmp_path), "warm", "urls")
+    assert status == Exit.USAGE
     assert said in line
 
 

@@ -61,7 +61,7 @@ def test_bash_completes_commands_options_and_choices(tmp_path: Path) -> None:
     assert set(NAMES) | {"completion"} <= completed(script, "")
     assert completed(script, "pu") == {"purge"}
     assert {"--soft", "--refresh", "--admin", "--json"} <= completed(script, "purge", "--")
-    assert {"url", "tag", "prefix", "host", "all"} == completed(script, "purge", "")
+    assert {"url", "variant", "tag", "prefix", "host", "all"} == completed(script, "purge", "")
     assert completed(script, "top", "--by", "m") == {"misses"}
 
 

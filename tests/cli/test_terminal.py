@@ -21,6 +21,9 @@ from txstalecache.cli.exits import Exit
 
 __all__ = ["stranger"]
 
+# Each starts several processes, some of them on a terminal.
+pytestmark = pytest.mark.slow
+
 ESCAPE = b"\x1b]0;owned\x07"
 
 
