@@ -37,7 +37,7 @@ MAY = {
 }
 
 #: What assembles the rooms, and so may name any.
-ASSEMBLY = {"__init__", "embed", "service", "tap", "testing"}
+ASSEMBLY = {"__init__", "administration", "embed", "service", "tap", "testing"}
 
 #: What the rooms that may name no other room may take from them all the same.
 BORROWS = {"config": VALUES, "observe": set[str](), "store": set[str](), "origin": set[str](), "http": set[str]()}
@@ -108,9 +108,9 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_nothing_imports_the_edge_but_what_assembles(path: Path) -> None:
+def test_nothing_imports_the_edge_but_what_stands_on_top(path: Path) -> None:
     here = room_of(name_of(path))
-    if here != "edge" and here not in ASSEMBLY:
+    if here not in ("edge", "admin") and here not in ASSEMBLY:
         assert not {module for module in ours(path) if room_of(module) == "edge"}
 
 
@@ -157,3 +157,10 @@ def test_an_arrow_against_the_stream_would_be_seen() -> None:
     assert imported("from txstalecache.http.keys import Key", "x") == {"txstalecache.http.keys"}
     assert "twisted.internet.reactor" in at_module_level("from twisted.internet import defer, reactor", "x")
     assert not at_module_level("def f():\n    from twisted.internet import reactor", "x")
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_nothing_that_serves_knows_the_admin_interface(path: Path) -> None:
+    here = room_of(name_of(path))
+    if here not in ("admin", "cli") and here not in ASSEMBLY:
+        assert not {module for module in ours(path) if room_of(module) == "admin"}

@@ -1,0 +1,128 @@
+"""Sitemaps come from the origin: they are read with care, and warmed through the proxy."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.admin.asking import TOKEN, Admin
+from tests.fleet.processes import Proxy
+from txstalecache.admin.sitemap import MOST_BYTES, BadSitemap, read
+
+XMLNS = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
+WHERE = "http://localhost/sitemap.xml"
+
+
+def urlset(*locations: str) -> bytes:
+    listed = "".join(f"<url><loc>{one}</loc><priority>0.5</priority></url>" for one in locations)
+    return f'<?xml version="1.0"?><urlset {XMLNS}>{listed}</urlset>'.encode()
+
+
+def index(*locations: str) -> bytes:
+    listed = "".join(f"<sitemap><loc>{one}</loc></sitemap>" for one in locations)
+    return f"<sitemapindex {XMLNS}>{listed}</sitemapindex>".encode()
+
+
+def test_what_is_listed_is_asked_for_where_the_sitemap_was() -> None:
+    found = read(urlset("http://localhost/a", " https://localhost:443/b?c=1&amp;d=2 ", "http://localhost/a"), WHERE)
+    assert found.urls == ["http://localhost/a", "http://localhost/b?c=1&d=2"]
+    assert read(index("http://localhost/one.xml"), WHERE).sitemaps == ["http://localhost/one.xml"]
+    assert read(gzip.compress(urlset("http://localhost/a")), WHERE).urls == ["http://localhost/a"]
+
+
+def test_it_speaks_for_its_own_host_only() -> None:
+    found = read(urlset("http://localhost/a", "http://evil.example/b"), WHERE)
+    assert (found.urls, found.others) == (["http://localhost/a"], ["http://evil.example/b"])
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "not XML"),
+        (b"<html><body>404</body></html>", "lists no URL"),
+        (urlset(), "lists no URL"),
+        (urlset("nonsense"), "is no URL"),
+        (urlset("http://user@localhost/"), "is no URL"),
+        (urlset("http://localhost/a")[:-9], "not XML"),
+        (b'<!DOCTYPE x [<!ENTITY a "aaaa">]><urlset><url><loc>&a;</loc></url></urlset>', "document type"),
+        (gzip.compress(b" " * (MOST_BYTES + 10)), "more than"),
+        (gzip.compress(urlset("http://localhost/a"))[:-9], "cut short"),
+        (b"\x1f\x8bnonsense", "not gzip"),
+        (b" " * MOST_BYTES, "more than"),
+    ],
+)
+def test_what_is_none_is_said_in_one_line(data: bytes, says: str) -> None:
+    with pytest.raises(BadSitemap, match=says) as raised:
+        read(data, WHERE)
+    assert "\n" not in str(raised.value)
+
+
+@given(st.binary(max_size=400) | st.text(max_size=200).map(lambda text: urlset(text)))
+def test_nothing_but_a_bad_sitemap_comes_of_anything(data: bytes) -> None:
+    try:
+        found = read(data, WHERE)
+    except BadSitemap:
+        return
+    assert all(url.startswith("http://localhost/") for url in found.urls)
+
+
+@pytest.fixture
+def pages() -> Iterator[tuple[str, list[str]]]:
+    """A site with an index of sitemaps; its URL, and what was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = {
+                "/sitemap.xml": index("http://localhost/one.xml", "http://localhost/two.xml"),
+                "/one.xml": urlset("http://localhost/a", "http://localhost/b"),
+                "/two.xml": urlset("http://localhost/c", "http://elsewhere.example/d"),
+                "/none.xml": b"<html/>",
+            }.get(self.path, b"page")
+            self.send_response(200)
+            self.send_header("Cache-Control", "max-age=60")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_sitemap_is_warmed_through_the_proxy(pages: tuple[str, list[str]], tmp_path: Path) -> None:
+    url, asked = pages
+    (tmp_path / "token").write_text(TOKEN)
+    options = ("--admin", "tcp:0:interface=127.0.0.1", "--admin-token-file", str(tmp_path / "token"))
+    proxy = Proxy(tmp_path, "--origin", url, "--redis", "memory", *options)
+    try:
+        admin = Admin(proxy)
+        said = admin.post("/v1/warm", {"sitemap": WHERE})[1]
+        job = admin.until(f"/v1/warm/{said['job']}", lambda said: said["state"] != "running")
+        assert (job["state"], job["done"], job["failed"], job["total"]) == ("done", 3, 1, 4)
+        assert job["errors"] == [{"url": "http://elsewhere.example/d", "problem": "another host than the sitemap's"}]
+        assert sorted(asked) == ["/a", "/b", "/c", "/one.xml", "/sitemap.xml", "/two.xml"]
+        assert {admin.visit(path) for path in ("/a", "/b", "/c")} == {"page"}
+        assert len(asked) == 6
+        said = admin.post("/v1/warm", {"sitemap": "http://localhost/none.xml"})[1]
+        job = admin.until(f"/v1/warm/{said['job']}", lambda said: said["state"] != "running")
+        assert (job["state"], job["errors"][0]["problem"]) == ("failed", "no sitemap: it lists no URL")
+        assert proxy.end() == 0
+    finally:
+        proxy.close()
