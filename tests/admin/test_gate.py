@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,28 @@ def test_a_name_that_is_allowed_is_ours_and_a_short_token_is_none(
     with pytest.raises(SystemExit):
         Options().parseOptions(["--origin", site.url, "--admin-hosts", "a.example"])
     assert "--admin-hosts: is for --admin, which is not given" in capsys.readouterr().err
+
+
+def test_while_it_drains_it_is_alive_and_not_ready(site: Origin, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    options = ("--admin", "tcp:0:interface=127.0.0.1", "--admin-token-file", str(tmp_path / "token"))
+    proxy = Proxy(tmp_path, "--origin", site.url, "--redis", "memory", *options)
+    try:
+        admin = Admin(proxy)
+        admin.until("/readyz", lambda said: said["ready"])
+        site.delay = 1.5
+        answered: list[str] = []
+        client = threading.Thread(target=lambda: answered.append(admin.visit("/last")))
+        client.start()
+        admin.until("/v1/flights", lambda said: said["flights"])
+        proxy.process.terminate()
+        said = admin.until("/readyz", lambda said: not said["ready"])
+        assert said["why"] == "draining"
+        assert admin.get("/readyz")[0] == 503
+        assert admin.get("/healthz")[0] == 200
+        client.join(10)
+        assert answered[0].strip().isdigit()
+        assert proxy.end() == 0
+    finally:
+        site.delay = 0.0
+        proxy.close()
