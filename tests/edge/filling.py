@@ -1,0 +1,67 @@
+"""A process that fills its memory tier several times over: ``python -m tests.edge.filling MIB SIZE...``.
+
+Prints by how many bytes it has grown since it had served a little, as the kernel sees it. SIZE: bytes of a body.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from tests.edge.test_fastlane import DATE, Side
+from tests.support.held_origin import HeldResponse
+from txstalecache.config.routes import Route
+from txstalecache.http.messages import Fields, ResponseHead
+from txstalecache.origin.interfaces import OriginRequest
+
+#: Bytes of body that come at a time.
+CHUNK = 16 * 1024
+FIELDS = [(b"Date", DATE), (b"Cache-Control", b"max-age=6000"), (b"Content-Type", b"text/html")]
+
+
+def fetch(request: OriginRequest) -> Deferred[Any]:
+    """``/N``: N bytes like no others."""
+    size = int(request.head.path[1:])
+    response = HeldResponse(ResponseHead(200, Fields([*FIELDS, (b"Content-Length", b"%d" % size)])), size)
+    for at in range(0, size, CHUNK):
+        response.send(os.urandom(min(CHUNK, size - at)))
+    response.end()
+    return succeed(response)
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as said:
+        return int(said.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main(limit: int, sizes: list[int]) -> int:
+    side = Side(Route(), True, memory=limit)
+    side.origin.fetch = fetch  # type: ignore[method-assign]
+
+    def ask(size: int, number: int) -> None:
+        for _ in range(2):  # the second time its answer is made ready
+            side.send(b"GET /%d?%d HTTP/1.1\r\nHost: a\r\n\r\n" % (size, number))
+            side.heard()
+            side.said = b""
+            side.log.clear()
+
+    for number in range(200):
+        ask(100, -number)
+    gc.collect()
+    before, chosen, asked, number = resident(), Random(1), 0, 0
+    while asked < 3 * limit:
+        size = chosen.choice(sizes)
+        ask(size, number)
+        asked += size + 500
+        number += 1
+    print(resident() - before)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) << 20, [int(word) for word in sys.argv[2:]]))
