@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
@@ -20,6 +20,7 @@ from txstalecache.http.entry import Entry
 from txstalecache.http.fields import updated
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.values import dataclass
 
 __all__ = ["LITTLE", "MOST_PARTS", "Held", "announced", "beside", "cut", "held", "joined", "single"]
 
