@@ -94,7 +94,8 @@ def test_an_entry_is_shown_with_each_variant_and_where_it_is(admin: Admin, site:
         assert b64decode(variant["body"]).strip().isdigit()
         assert variant["size"] == len(b64decode(variant["body"]))
         times = variant["times"]
-        assert abs(times["fresh_until"] - times["stored"] - 60) < 1
+        # Its Date has whole seconds.
+        assert 58.9 <= times["fresh_until"] - times["stored"] <= 60.1
         assert times["stale_until"] - times["fresh_until"] == 60
     assert admin.get("/v1/entry?url=http://localhost/never")[0] == 404
 
@@ -147,6 +148,23 @@ def test_why_an_answer_was_not_shared_is_explained(admin: Admin, site: Origin) -
     assert "set-cookie" in steps(said)["marker"]["outcome"]
     assert "sets a cookie" in steps(said)["marker"]["rule"]
     assert 'txstalecache_not_collapsed_total{why="set-cookie"}' in admin.get("/metrics")[1]
+
+
+def test_why_an_answer_was_not_stored_is_explained(admin: Admin, site: Origin) -> None:
+    cases = [
+        ("no-store", "no-store", "RFC 9111 §5.2"),
+        ("max-age=0", "ttl-0", "RFC 9111 §4"),
+        ("private", "private", "RFC 9111 §5.2.2.7"),
+    ]
+    for number, (control, why, section) in enumerate(cases):
+        with fields(site, Cache_Control=control):
+            admin.visit(f"/unstored/{number}")
+        told = steps(admin.post("/v1/explain", {"url": f"http://localhost/unstored/{number}"})[1])["last answer"]
+        assert told["outcome"].endswith(f"not stored: {why}")
+        assert told["section"] == section
+    with fields(site, Cache_Control="max-age=60"):
+        admin.visit("/stored")
+    assert "last answer" not in steps(admin.post("/v1/explain", {"url": "http://localhost/stored"})[1])
 
 
 def test_the_top_lists_what_is_asked_for_most(admin: Admin) -> None:

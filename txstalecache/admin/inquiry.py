@@ -155,9 +155,11 @@ class Inquiry:
         return self._said(answers, url=url, **named, variants=list(found.values()))
 
     async def explain(self, url: str, method: str, fields: list[list[str]]) -> dict[str, Any]:
-        """``POST /v1/explain``: one process' word, as each has its own memory."""
+        """``POST /v1/explain``: one process' word, as each has its own memory; of the one with most to say."""
         answers = await self._asked("explain", url=url, method=method, fields=fields)
-        return {**self._said(answers[:1], url=url, method=method), **answers[0], "covers": "process"}
+        best = max(answers, key=lambda one: len(one["steps"]))
+        told = {name: best[name] for name in ("route", "key", "digest", "steps", "verdict", "why")}
+        return {**self._said([best], url=url, method=method), "covers": "process", **told}
 
     # -- what is known of a scope --------------------------------------------------------------------------------
 

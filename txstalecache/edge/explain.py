@@ -180,6 +180,11 @@ class Explainer:
             said.step("purges", outcome, "a purge beats what was fetched before", "docs: fleet")
         if found.marker is not None:
             self._marked(said, found.marker, now)
+        last = self._registry.figures.lately.get(key.digest)
+        if last is not None:
+            why = reason(last.why)
+            outcome = f"{last.status}, {max(0.0, now - last.when):.1f} s ago, not stored: {last.why}"
+            said.step("last answer", outcome, why.rule, why.section)
 
     def _marked(self, said: Explained, marker: Marker, now: float) -> None:
         why = reason(marker.why)

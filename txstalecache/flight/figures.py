@@ -5,16 +5,29 @@ Must not know: who reads them, and as what.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
+from typing import Final, NamedTuple
 
+from txstalecache.http.keys import Key
 from txstalecache.observe.histogram import Histogram
 from txstalecache.origin.interfaces import Fault
 
-__all__ = ["Figures"]
+__all__ = ["Figures", "Unstored"]
+
+
+class Unstored(NamedTuple):
+    """An answer that was not stored: its status, why, and when its head came."""
+
+    status: int
+    why: str
+    when: float
 
 
 class Figures:
-    """Plain counts since the start."""
+    """Plain counts since the start; and, for who asks why, what was not stored of late."""
+
+    #: Keys of which it is remembered.
+    MOST: Final = 1000
 
     def __init__(self) -> None:
         self.fetches = 0
@@ -29,6 +42,15 @@ class Figures:
         """Flights that are over, by purpose, sharing, and state."""
         self.back_offs = 0
         """Refreshes that failed, after which the key is left alone for a while."""
+        self.lately: OrderedDict[str, Unstored] = OrderedDict()
+        """By the digest of the key, the oldest first."""
+
+    def unstored(self, key: Key, status: int, why: str, when: float) -> None:
+        """The answer for ``key`` is not stored."""
+        self.lately[key.digest] = Unstored(status, why, when)
+        self.lately.move_to_end(key.digest)
+        if len(self.lately) > self.MOST:
+            self.lately.popitem(last=False)
 
     def answered(self, status: int, seconds: float) -> None:
         """A head came, ``seconds`` after it was asked for."""

@@ -323,6 +323,10 @@ class Flight:
         for waiter, seat in seats:
             self.waiters.land(waiter, seat)
         if not self._storing:
+            why = admission.why
+            if isinstance(admission, Store):
+                why = "long" if self._too_long() else "kept-out"
+            self._registry.figures.unstored(plan.key, status, why, self._response_time)
             self.body.release()
         if not wanted:
             response.abort()
