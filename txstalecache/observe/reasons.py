@@ -73,7 +73,7 @@ _REQUESTS: Mapping[str, Reason] = {
 #: What was decided about an answer, when its head came.
 _ANSWERS: Mapping[str, Reason] = {
     "stored": Reason("the answer may be stored, and was", _STORE),
-    "kept-out": Reason("it might be stored, but for its size, its uses so far, who asked, or a purge meanwhile", _ROUTE),
+    "kept-out": Reason("it might be stored, but for its size, too few uses, who asked, or a purge meanwhile", _ROUTE),
     "interim": Reason("the answer is not a final one", _STORE),
     "partial": Reason("a part is not shared as the whole", "RFC 9111 §3.3"),
     "not-modified": Reason("304 answers the condition of one client", "RFC 9111 §4.3.3"),
