@@ -55,18 +55,28 @@ def main() -> int:
     entry = make_entry(head, answer, (b"x" * 1024,), admission, now, now)
     store.store.put(DEFAULT_TEMPLATE.key(head), entry, 36000.0)
 
-    channel: Any = site.buildProtocol(None)
-    channel.makeConnection(StringTransport())
     near, far = socket.socketpair()
     near.setblocking(False)
     # As for a connection of the reactor's: written to the socket itself.
     transport: Any = Server.__new__(Server)
     transport.socket, transport._tempDataLen, transport.dataBuffer, transport.disconnecting = near, 0, b"", 0
-    channel.transport = transport
-    channel._outlet = Outlet(transport)
+
+    def channel_of(site: CacheSite) -> Any:
+        channel: Any = site.buildProtocol(None)
+        channel.makeConnection(StringTransport())
+        channel.transport = transport
+        channel._outlet = Outlet(transport)
+        return channel
+
+    channel = channel_of(site)
+    ordinary = channel_of(CacheSite(site.resource, reactor, fast_lane=False))
 
     def hit() -> None:
         channel.dataReceived(BARE)
+        far.recv(65536)
+
+    def without_the_lane() -> None:
+        ordinary.dataReceived(BARE)
         far.recv(65536)
 
     data = b"x" * 1280
@@ -91,6 +101,7 @@ def main() -> int:
         ("a head of 13 lines, not seen before", lambda: reader.read(FULL)),
         ("the same by the ordinary parser", lambda: examine(FULL, EdgeLimits())),
         ("an answer made anew (a few times a second)", made_anew),
+        ("a hit by the straight line of the resource", without_the_lane),
     )
     for name, call in parts:
         timer = Timer(call)
