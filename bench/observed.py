@@ -49,7 +49,7 @@ class Side:
         before, began = self.process.cpu_times(), time.monotonic()
         time.sleep(IDLE)
         after, ended = self.process.cpu_times(), time.monotonic()
-        return (after.user + after.system - before.user - before.system) / (ended - began)
+        return float(after.user + after.system - before.user - before.system) / (ended - began)
 
     def round(self) -> None:
         """Ask for hits for a while."""
