@@ -101,9 +101,11 @@ FAULTS = [(refuse, 502), (reset, 502), (hang, 504), (garble, 502), (no_name, 502
 SILENT = (hang, no_name_server)
 
 
+@pytest.mark.parametrize("fast_lane", [True, False], ids=["fast lane", "no fast lane"])
 @pytest.mark.parametrize("break_it", [fault for fault, _ in FAULTS], ids=lambda fault: fault.__name__)
 @async_test
 async def test_inside_the_stale_window_no_fault_of_the_origin_is_seen(
+    fast_lane: bool,
     origin: ScriptedOrigin,
     make_proxy: Any,
     make_fault_proxy: Any,
@@ -114,6 +116,7 @@ async def test_inside_the_stale_window_no_fault_of_the_origin_is_seen(
     origin.handler = Answer(200, [STALE], b"kept")
     wire = await make_fault_proxy(origin.port)
     proxy = await make_proxy(f"http://origin.test:{wire.port}", deadlines=NEVER)
+    proxy.site._fast = fast_lane
     await fetch(proxy.port, "GET", "/x")
     await break_it(wire, names)
     hits = origin.hits()
@@ -203,9 +206,10 @@ async def test_an_origin_that_always_fails_is_asked_twice_for_fifty_clients(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fast_lane", [True, False], ids=["fast lane", "no fast lane"])
 @async_test
 async def test_an_origin_that_flaps_is_seen_by_nobody_and_tried_once_a_second(
-    origin: ScriptedOrigin, make_proxy: Any
+    fast_lane: bool, origin: ScriptedOrigin, make_proxy: Any
 ) -> None:
     began = time.monotonic()
     tried: list[float] = []
@@ -221,6 +225,7 @@ async def test_an_origin_that_flaps_is_seen_by_nobody_and_tried_once_a_second(
 
     origin.handler = flap
     proxy = await make_proxy(origin.url)
+    proxy.site._fast = fast_lane
     statuses = set()
     while time.monotonic() < began + 3:
         reply = await fetch(proxy.port, "GET", "/x")
