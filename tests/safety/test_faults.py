@@ -20,6 +20,7 @@ from tests.support.client import NoReply, fetch, open_exchange
 from tests.support.faultproxy import FaultProxy
 from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin
 from tests.support.proxy import later, settled, until
+from txstalecache.flight.clocks import Clocks
 from txstalecache.http.rules import Rules
 from txstalecache.origin.interfaces import Deadlines
 
@@ -115,7 +116,8 @@ async def test_inside_the_stale_window_no_fault_of_the_origin_is_seen(
 ) -> None:
     origin.handler = Answer(200, [STALE], b"kept")
     wire = await make_fault_proxy(origin.port)
-    proxy = await make_proxy(f"http://origin.test:{wire.port}", deadlines=NEVER)
+    clocks = Clocks(wait_stale=60, leader_age=60, wait_deadline=60)
+    proxy = await make_proxy(f"http://origin.test:{wire.port}", deadlines=NEVER, clocks=clocks)
     proxy.site._fast = fast_lane
     await fetch(proxy.port, "GET", "/x")
     await break_it(wire, names)
