@@ -152,6 +152,19 @@ class ProxyService(Service):
 
     def _answered(self, _: object) -> None:
         self._settled = True
+        self._open()
+
+    @property
+    def _patient(self) -> bool:
+        """Whether no request is taken before it is known how the store is: a short while, and what would be refused for
+        lack of a Redis need not be."""
+        return self._store.mode == "protect"
+
+    def _open(self) -> None:
+        """Take requests."""
+        port: Any = self._port
+        if self._patient and self.running and port is not None:
+            port.startReading()
 
     def _listen(self) -> None:
         if self._pending is not None:
@@ -296,6 +309,9 @@ class ProxyService(Service):
 
     def _listening(self, port: IListeningPort, origin: str) -> None:
         self._port = port
+        if self._patient and not self._settled:
+            # Before the reactor turns: who comes waits on the socket.
+            port.stopReading()  # type: ignore[attr-defined]
         where = _where(port.getHost())
         self._log.info(
             "txstalecache {v} listens on {where}, in front of {origin}", v=__version__, where=where, origin=origin

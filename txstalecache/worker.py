@@ -89,17 +89,7 @@ def main(arguments: list[str]) -> None:
         """Takes no request before its Redis can be asked, or has had time to appear: what waits on the socket is
         another worker's as well."""
 
-        def _listening(self, port: IListeningPort, origin: str) -> None:
-            port.stopReading()  # type: ignore[attr-defined]
-            super()._listening(port, origin)
-
-        def startService(self) -> None:
-            super().startService()
-            self._store.ready().addCallback(self._open)
-
-        def _open(self, _: object) -> None:
-            if self.running and self._port is not None:
-                self._port.startReading()  # type: ignore[attr-defined]
+        _patient = True
 
     reactor: Any = installed
     count_uptime(reactor)

@@ -16,7 +16,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -173,17 +173,10 @@ class WorkersService(ProxyService):
         self._arguments = arguments
         self._workers: list[Worker] = []
 
-    def startService(self) -> None:
-        super().startService()
-        # Where an embedded Redis is, is known once it is started; the workers wait for no Redis that is elsewhere.
-        self._store.ready().addCallback(lambda _: self._start_workers())
+    _patient = True
 
-    def _listening(self, port: IListeningPort, origin: str) -> None:
-        # Before the reactor turns: nothing is accepted here.
-        port.stopReading()  # type: ignore[attr-defined]
-        super()._listening(port, origin)
-
-    def _start_workers(self) -> None:
+    def _open(self) -> None:
+        """Have the workers take requests: nothing is ever accepted here. An embedded Redis is started by now."""
         port: Any = self._port
         if port is None or not self.running:
             return

@@ -117,7 +117,8 @@ def test_in_mode_protect_a_crowd_is_refused_while_redis_is_away(
 ) -> None:
     arguments = ("--origin", threaded_origin.url, "--redis", one_redis_server.url, "--redis-down", "protect")
     one = run_proxy(*arguments)
-    eventually(lambda: ask(one.port, "/ready")[0] == 200)
+    # The first of all requests waits for Redis to be reached: nobody is refused for having come early.
+    assert ask(one.port, "/ready")[0] == 200
     one_redis_server.kill()
     eventually(lambda: ask(one.port, "/cold")[0] == 503)
     status, fields, _ = ask(one.port, "/other")
@@ -128,3 +129,8 @@ def test_in_mode_protect_a_crowd_is_refused_while_redis_is_away(
     eventually(lambda: ask(one.port, "/other")[0] == 200)
     assert ask(one.port, "/other", "POST")[0] == 200
     assert one.end() == 0
+    # Where there is none that is known at once, and said.
+    one_redis_server.kill()
+    two = run_proxy(*arguments)
+    assert ask(two.port, "/other")[0] == 503
+    assert two.end() == 0

@@ -59,7 +59,7 @@ class StoreService(Service):
         if memory < 0:
             raise ValueError("the memory tier has no less than 0 bytes")
         self._reactor = reactor
-        self._mode = mode
+        self.mode = mode
         self._layout = Layout(prefix)
         self._address: Address | None = None
         self._server: EmbeddedRedis | None = None
@@ -146,7 +146,7 @@ class StoreService(Service):
     @property
     def protecting(self) -> bool:
         """Whether misses are to be refused rather than sent upstream: mode ``protect`` without its Redis."""
-        return self._mode == "protect" and self.degraded
+        return self.mode == "protect" and self.degraded
 
     @property
     def url(self) -> str | None:
@@ -205,13 +205,21 @@ class StoreService(Service):
             self._tracking.start()
 
     def ready(self) -> Deferred[None]:
-        """Fires when Redis is connected and tells what changes, or after 2 s; nobody needs to wait for it."""
-        if self._client is None or self._tracking is None:
+        """Fires when Redis is connected and tells what changes, when it is known not to be there, or after 2 s; nobody
+        needs to wait for it."""
+        client, tracking = self._client, self._tracking
+        if client is None or tracking is None:
             return succeed(None)
-        done: Deferred[None] = DeferredList(
-            [self._client.when_available(), self._tracking.when_active()], consumeErrors=True
-        ).addCallback(lambda _: None)
-        return done.addTimeout(self.PATIENCE, self._reactor, lambda result, seconds: None)
+        both = DeferredList([client.when_available(), tracking.when_active()], consumeErrors=True)
+        first: Deferred[None] = Deferred(lambda _: both.cancel())
+
+        def settled(_: object = None) -> None:
+            if not first.called:
+                first.callback(None)
+
+        both.addCallback(settled)
+        client.when_down.append(settled)
+        return first.addTimeout(self.PATIENCE, self._reactor, lambda result, seconds: None)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
