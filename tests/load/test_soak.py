@@ -25,6 +25,8 @@ pytestmark = pytest.mark.slow
 
 MIB = 1024 * 1024
 CLIENTS = 10
+#: Of the memory tier.
+MEMORY = 8 * MIB
 #: Resident memory may end this much above what it was once everything had been in use.
 MARGIN = 12 * MIB
 LARGE = b"0123456789abcdef" * (MIB // 16)
@@ -43,6 +45,8 @@ def site(request: Request) -> Any:
         return Answer(200, fields, body, "chunked")
     if kind == "large":
         return Answer(200, [("Cache-Control", "max-age=2")], LARGE)
+    if kind == "first":
+        return Answer(200, [("Cache-Control", "max-age=3600")], b"x" * 4096)
     if kind == "error":
         return Answer(503, [], b"down")
     if kind == "slow":
@@ -92,6 +96,18 @@ class Traffic:
         if connection is not None and not connection.ended:
             await connection.close()
 
+    async def fill(self, size: int) -> None:
+        """Ask for ``size`` bytes of what nobody asks for twice."""
+        asked = iter(range(size // 4096))
+
+        async def client() -> None:
+            connection = await connect(self.port)
+            for number in asked:
+                await connection.request("GET", f"/first/{number}")
+            await connection.close()
+
+        await settled(*[Deferred.fromCoroutine(client()) for _ in range(CLIENTS)])
+
     def _request(self, chance: random.Random) -> tuple[str, str, list[tuple[str, str]], bytes]:
         kind = chance.choice(
             ("hit", "hit", "hit", "stale", "stale", "private", "vary", "error", "slow", "unique", "large")
@@ -126,9 +142,14 @@ async def test_what_traffic_takes_is_given_back(
     origin.keep_raw = False
     wire: FaultProxy = await make_fault_proxy(origin.port)
     proxy: Watched = await watched(
-        "--origin", f"http://127.0.0.1:{wire.port}", "--redis", one_redis_server.url, "--memory", "8M"
+        "--origin", f"http://127.0.0.1:{wire.port}", "--redis", one_redis_server.url, "--memory", str(MEMORY)
     ).ready()
     traffic = Traffic(proxy.port, int(pytestconfig.getoption("--seed")))
+    # What the memory tier takes is not given back: it is full before anything is measured.
+    await traffic.fill(MEMORY)
+    # Read from Redis, which has told of the writing: now it may be kept.
+    await traffic.fill(MEMORY)
+    assert (await proxy.ask())["stored"] > 0.9 * MEMORY
     await traffic.for_(max(5.0, seconds / 6))
     wire.cut()
     before = await proxy.ask()
