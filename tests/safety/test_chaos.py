@@ -190,9 +190,6 @@ class Chaos:
                 Deferred.fromCoroutine(self.storm(chance[1], of_fleet, over)),
             )
             if self.running:
-                # A Redis that was killed has forgotten its purges, and processes that remember them have other leases
-                # than those that came later, one fetch each: until the next purge, which all hear of.
-                await self.purge(self.fleet[0].life.admin, "POST", "/purge", "hard", b'{"scope": "all"}')
                 await later(SETTLED + CALM)
 
     async def storm(self, chance: random.Random, kinds: list[Any], over: float) -> None:

@@ -173,3 +173,31 @@ def test_it_costs_the_same_however_much_was_purged() -> None:
     purges.add([hard(Scope.of_url(b"/%d" % number), float(number)) for number in range(20_000)])
     purges.add([hard(Scope.of_prefix(b"/%03d" % (number % 1000)), float(number)) for number in range(5000)])
     assert len(purges._lengths) == 1
+
+
+def test_a_purge_of_everything_makes_what_is_older_superfluous() -> None:
+    purges = Purges()
+    purges.add([Record(Scope.of_url(b"/a"), Hardness.SOFT, 5.0), Record(Scope.of_prefix(b"/b"), Hardness.HARD, 15.0)])
+    everything = Record(Scope.everything(), Hardness.HARD, 10.0)
+    purges.add([everything])
+    assert set(purges) == {everything, Record(Scope.of_prefix(b"/b"), Hardness.HARD, 15.0)}
+    version = purges.version
+    purges.add([Record(Scope.of_url(b"/a"), Hardness.HARD, 9.0)])
+    assert (len(purges), purges.version) == (2, version)
+    # A soft one leaves what is gone gone.
+    purges.add([Record(Scope.everything(), Hardness.SOFT, 20.0)])
+    assert len(list(purges)) == 3
+
+
+def test_what_was_said_counts_from_when_it_is_settled() -> None:
+    purges = Purges()
+    said = Record(Scope.of_url(b"/a"), Hardness.HARD, 3600.0)
+    purges.add([said])
+    purges.settle(said, 5.0)
+    assert list(purges) == [Record(said.scope, said.hardness, 5.0)]
+    later = Record(said.scope, said.hardness, 7.0)
+    purges.add([later])
+    purges.settle(Record(said.scope, said.hardness, 6.0), 6.5)  # a later one was said meanwhile
+    assert list(purges) == [later]
+    purges.settle(later, 8.0)
+    assert list(purges) == [Record(said.scope, said.hardness, 8.0)]

@@ -10,7 +10,9 @@ from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
 from txstalecache.store import Hardness, Scope, StoreService
+from txstalecache.store.commands import Refused
 from txstalecache.store.layout import Layout
+from txstalecache.store.purgelog import AGAIN
 from txstalecache.store.purges import Record
 
 PURGES = Layout("test:").purges
@@ -127,7 +129,7 @@ async def test_said_while_redis_is_away_it_is_told_later(one_redis_server: Redis
     assert await one.store.purge(Scope.of_tag(b"blue")) is False
     one_redis_server.resume()
     await until(lambda: not one.degraded and not two.degraded)
-    await until(lambda: not one.store._unpurged)
+    await until(lambda: not one.store.remote.purge_log.behind)
     two.memory.clear()
     assert (await two.store.lookup(key(), get())).entry is None
 
@@ -207,3 +209,160 @@ async def test_memory_alone_can_be_purged_too(make_store: MakeStore) -> None:
     assert backend.store.peek(key(), get()).entry is None
     backend.store.put(key(), entry(backend.store.now(), tags=BLUE), 600)
     assert backend.store.peek(key(), get()).entry is not None
+
+
+def log(redis: RedisServer) -> dict[bytes, int]:
+    """What Redis has, but for the word that it was told again."""
+    told = redis.command("ZRANGE", PURGES, 0, -1, "WITHSCORES")
+    return {name: int(float(score)) for name, score in zip(told[::2], told[1::2], strict=True) if name != AGAIN}
+
+
+@pytest.mark.parametrize("loss", ["killed", "FLUSHALL", "DEL"])
+@async_test
+async def test_a_redis_that_has_lost_them_is_told_them_again_and_all_processes_agree(
+    redis_server: RedisServer, make_store: MakeStore, loss: str
+) -> None:
+    one, two = await make_store(redis_server.url), await make_store(redis_server.url)
+    for scope, hardness in ((Scope.of_url(b"/a"), Hardness.HARD), (Scope.of_tag(b"blue"), Hardness.SOFT)):
+        assert await one.store.purge(scope, hardness) is True
+    await until(lambda: len(two.store.purges) == 2)
+    told = log(redis_server)
+    epoch = one.store.epoch(key())
+    match loss:
+        case "killed":
+            redis_server.kill()
+            await until(lambda: one.degraded and two.degraded)
+            redis_server.start()
+        case "FLUSHALL":
+            redis_server.command("FLUSHALL")
+        case _:
+            redis_server.command("DEL", PURGES)
+    # One that was started since and knows of nothing.
+    three = await make_store(redis_server.url)
+    await until(lambda: three.store.epoch(key()) == epoch)
+    await until(lambda: not any(one.degraded for one in (one, two, three)))
+    assert log(redis_server) == told
+    assert {backend.store.epoch(key()) for backend in (one, two, three)} == {epoch}
+    assert set(three.store.purges) == set(one.store.purges)
+    # What is fetched from now on may be used: no purge has moved.
+    await stored(three)
+    assert (await one.store.lookup(key(), get())).entry is not None
+    # And a purge of later than those is later.
+    await three.store.purge(Scope.of_url(b"/a"))
+    await until(lambda: one.store.epoch(key()) == three.store.epoch(key()) > epoch)
+
+
+@async_test
+async def test_who_has_heard_of_a_later_one_learns_what_is_told_again_also_untold_of_changes(
+    one_redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    one = await make_store(one_redis_server.url)
+    await one.store.purge(Scope.of_url(b"/a"))
+    one_redis_server.pause()  # it does not answer, and is not gone
+    await until(lambda: one.degraded)
+    one_redis_server.resume()
+    one_redis_server.command("DEL", PURGES)
+    two = await make_store(one_redis_server.url)
+    two._tracking._changed = lambda name: None  # deaf
+    await two.store.purge(Scope.of_url(b"/b"))
+    await until(lambda: not one.degraded and not one.store.remote.purge_log.behind)
+    await until(lambda: len(log(one_redis_server)) == 2)
+    await two.store.lookup(key("/any"), get())
+    assert {backend.store.epoch(key()) for backend in (one, two)} == {one.store.epoch(key())}
+    assert two.store.epoch(key()) > 0
+
+
+@async_test
+async def test_many_are_told_again_and_learned_page_by_page(redis_server: RedisServer, make_store: MakeStore) -> None:
+    one, two = await make_store(redis_server.url), await make_store(redis_server.url)
+    now = round(one.store.now() * 1_000_000) - 10_000_000
+    records = [Record(Scope.of_url(b"/%d" % number), Hardness.HARD, (now + number) / 1e6) for number in range(2500)]
+    one.store.purges.add(records)
+    redis_server.command("FLUSHALL")
+    await until(lambda: len(two.store.purges) == 2500)
+    assert len(log(redis_server)) == 2500
+    assert set(two.store.purges) == set(records)
+
+
+@async_test
+async def test_of_everything_it_makes_earlier_ones_superfluous_everywhere(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    for number in range(10):
+        await one.store.purge(Scope.of_url(b"/%d" % number))
+    await until(lambda: len(two.store.purges) == 10)
+    await two.store.purge(Scope.everything())
+    await until(lambda: len(one.store.purges) == len(two.store.purges) == 1)
+    assert len(log(shared_redis)) == 1
+    assert one.store.epoch(key("/3")) == two.store.epoch(key("/3")) > 0
+
+
+@async_test
+async def test_a_server_that_was_full_is_told_as_soon_as_it_takes_something(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(redis_server.url), await make_store(redis_server.url)
+    await stored(one)
+    await stored(one, "/b")
+    redis_server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    redis_server.command("CONFIG", "SET", "maxmemory", "1")
+    assert await one.store.purge(Scope.of_url(b"/a")) is False
+    one.store.discard(key("/b"))
+    await one.store.flush()
+    assert not one.degraded
+    redis_server.command("CONFIG", "SET", "maxmemory", "0")
+    one.store.put(key("/other"), entry(one.store.now()), 600)
+    await until(lambda: two.store.epoch(key()) > 0)
+    await one.store.flush()
+    for name in ("/a", "/b"):
+        assert (await two.store.lookup(key(name), get())).entry is None
+
+
+@async_test
+async def test_said_by_a_clock_that_was_wrong_it_counts_from_when_redis_heard_of_it(
+    one_redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    one_redis_server.kill()
+    one = await make_store(one_redis_server.url, ready=False)
+    await until(lambda: one.degraded)
+    one.clock._offset += 3600
+    assert await one.store.purge(Scope.of_url(b"/a")) is False
+    one.store.discard(key("/b"))
+    one_redis_server.start()
+    two = await make_store(one_redis_server.url)
+    await until(lambda: one.store.session and not one.store.remote.purge_log.behind)
+    await one.store.flush()
+    assert one.store.epoch(key()) == two.store.epoch(key()) <= two.store.now()
+    for name in ("/a", "/b"):
+        for backend in (one, two):
+            await stored(backend, name)
+
+
+@async_test
+async def test_for_who_said_it_and_for_all_others_it_has_one_time(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    # No clock is measured better than to half a round trip.
+    one.clock._offset += 0.05
+    began = one.store.now()
+    await one.store.purge(Scope.of_url(b"/a"))
+    await until(lambda: two.store.epoch(key()) > 0)
+    assert one.store.epoch(key()) == two.store.epoch(key())
+    assert one.store.outdated(key(), began) and two.store.outdated(key(), began)
+
+
+@pytest.mark.parametrize("error", ["BUSY Redis is busy running a script", "NOPERM no", "MASTERDOWN Link is down"])
+@async_test
+async def test_an_error_that_says_nothing_about_them_leaves_them_there(
+    shared_redis: RedisServer, make_store: MakeStore, error: str
+) -> None:
+    backend = await make_store(shared_redis.url)
+    await backend.store.purge(Scope.of_url(b"/a"))
+    with pytest.raises(Refused):
+        backend.store.remote.purge_log.note(Refused(error))
+    backend.store.remote.purge_log.learn_everything(Refused(error))
+    await backend.store.flush()
+    assert len(log(shared_redis)) == 1
+    assert not backend.store.remote.purge_log.behind

@@ -1,4 +1,4 @@
-"""Real private Redis servers to start, stop, pause and kill: a current Valkey, and Redis 6.2.
+"""Real private Redis servers to start, stop, pause and kill: a current Valkey, Redis 6.2, and what is on PATH.
 
 Blocking on purpose: a server's coming and going is not what the tests are about.
 """
@@ -6,6 +6,7 @@ Blocking on purpose: a server's coming and going is not what the tests are about
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -37,6 +38,12 @@ def redis_binaries() -> dict[str, str]:
         old = Path(place) / "bin" / "redis-server"
         if os.access(old, os.X_OK):
             found["redis6"] = str(old)
+    installed = shutil.which("redis-server")
+    if installed is not None:
+        said = subprocess.run([installed, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+        version = re.search(r"\bv=(\d+)", said)
+        if version is not None:
+            found.setdefault(f"redis{version[1]}", installed)
     return found
 
 

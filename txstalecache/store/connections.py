@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txstalecache.store.remote import Command
+from txstalecache.store.commands import Command
 from txstalecache.store.wire import Wire
 
 if TYPE_CHECKING:

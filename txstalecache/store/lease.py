@@ -20,11 +20,11 @@ from zope.interface import implementer
 
 from txstalecache.http.keys import Key
 from txstalecache.store.changes import Changes
+from txstalecache.store.commands import ICommands, Refused, Unavailable
 from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.interfaces import ILease, ILeases, Purpose, Send
 from txstalecache.store.layout import Layout
 from txstalecache.store.relay import Reception, Relays
-from txstalecache.store.remote import ICommands, Refused, Unavailable
 from txstalecache.store.scripts import ACQUIRE, BACK_OFF, BEAT, RELEASE, RESTING, Script
 
 if TYPE_CHECKING:

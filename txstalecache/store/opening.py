@@ -22,6 +22,7 @@ from txstalecache.store.interfaces import ILeases
 from txstalecache.store.layout import Layout
 from txstalecache.store.lease import LocalLeases, RedisLeases
 from txstalecache.store.memory import MemoryTier
+from txstalecache.store.purgelog import PurgeLog
 from txstalecache.store.purges import Purges
 from txstalecache.store.redisserver import EmbeddedRedis, NoServer
 from txstalecache.store.relay import Relays
@@ -90,8 +91,9 @@ class StoreService(Service):
 
         client = self._client = RedisClient(self._reactor, self._layout, self.clock)
         purges = Purges()
-        remote = Remote(client, self._layout, purges)
-        client.preparation = remote.all_purges, remote.learn_all
+        purge_log = PurgeLog(client, self._layout, purges, Remote.USEFUL, self.clock.now)
+        remote = Remote(client, self._layout, purge_log)
+        client.preparation = purge_log.everything, purge_log.learn_everything
         self.store = TieredStore(self.memory, self.clock, remote, purges)
         relays = Relays(self._reactor, client, self._layout, client.deadlines, self.changes)
         self.leases = self._leases = RedisLeases(
@@ -102,7 +104,7 @@ class StoreService(Service):
 
     def _changed(self, name: bytes | None) -> None:
         if name is None:
-            self.store.changed(None)
+            self.store.emptied()
             self.changes.happened(None)
             return
         if name == self._layout.purges:
@@ -165,7 +167,7 @@ class StoreService(Service):
             "redis_unwritten_total": store.unwritten,
             "purge_scopes": len(store.purges),
         }
-        if client is not None:
+        if client is not None and store.remote is not None:
             found |= {
                 "redis_available": float(client.available),
                 "redis_breaker_open": float(client.breaker_open),
@@ -173,7 +175,7 @@ class StoreService(Service):
                 "redis_waiting_bytes": client.waiting,
                 "redis_dropped_total": client.dropped,
                 "redis_errors_total": client.errors,
-                "redis_corrupt_total": 0 if store.remote is None else store.remote.corrupt,
+                "redis_corrupt_total": store.remote.corrupt + store.remote.purge_log.corrupt,
             }
         return found
 

@@ -8,7 +8,7 @@ Must not know: Redis, the reactor; who purges and why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -168,10 +168,23 @@ class Purges:
     def __len__(self) -> int:
         return len(self._times)
 
+    def __iter__(self) -> Iterator[Record]:
+        """All of them, as they are now."""
+        return iter(
+            [
+                Record(scope, hardness, when)
+                for scope, times in self._times.items()
+                for hardness, when in zip((Hardness.HARD, Hardness.SOFT), times, strict=True)
+                if when >= 0
+            ]
+        )
+
     def add(self, records: Iterable[Record]) -> None:
         """Take note of ``records``, in any order, known ones too."""
         times = self._times
         for record in records:
+            if record.when <= times.get(_EVERYTHING, _NEVER)[0]:
+                continue
             hard, soft = had = times.get(record.scope, _NEVER)
             if record.hardness is Hardness.HARD:
                 hard = max(hard, record.when)
@@ -183,8 +196,22 @@ class Purges:
                 self._know(record.scope)
             times[record.scope] = (hard, soft)
             self.version += 1
+            if record.scope == _EVERYTHING and record.hardness is Hardness.HARD:
+                # What is older than that is gone whatever else is said of it.
+                self.trim(hard)
         if len(times) > self.MOST:
             self._merge()
+
+    def settle(self, said: Record, when: float) -> None:
+        """The purge ``said``, known by the time at which it was said, counts from ``when`` on, be that earlier: by a
+        clock that knows better."""
+        hard, soft = self._times.get(said.scope, _NEVER)
+        hardly = said.hardness is Hardness.HARD
+        if when < said.when == (hard if hardly else soft):
+            self._times[said.scope] = (when, soft) if hardly else (hard, when)
+            self.version += 1
+        else:
+            self.add([replace(said, when=when)])
 
     def newest(
         self, key: Key, tags: Iterable[bytes] = (), covered: Callable[[Scope], bool] | None = None

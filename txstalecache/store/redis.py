@@ -19,11 +19,11 @@ from txstalecache.observe.histogram import Histogram
 from txstalecache.store.address import Address
 from txstalecache.store.breaker import Breaker
 from txstalecache.store.clock import FleetClock
+from txstalecache.store.commands import Command, Refused, Unavailable
 from txstalecache.store.connections import Connections, Watched
 from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.layout import Layout
 from txstalecache.store.limits import Limits
-from txstalecache.store.remote import Command, Refused, Unavailable
 from txstalecache.store.scripts import ALL
 from txstalecache.store.wire import Wire
 

@@ -20,9 +20,9 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import ResponseHead
 from txstalecache.store import envelope
 from txstalecache.store.changes import Changes, forget
+from txstalecache.store.commands import Command, ICommands, Refused, Unavailable
 from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.layout import Layout
-from txstalecache.store.remote import Command, ICommands, Refused, Unavailable
 
 __all__ = ["Cut", "Reception", "Relays", "Told", "Transmission"]
 

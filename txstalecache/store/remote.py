@@ -6,49 +6,21 @@ Must not know: connections, the memory tier, who asks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.keys import Key
 from txstalecache.store import envelope
+from txstalecache.store.commands import Command, ICommands, Refused
 from txstalecache.store.envelope import PIECE, Manifest, Opened, Row
 from txstalecache.store.layout import Layout, variant_id
-from txstalecache.store.purges import Hardness, Purges, Record, Scope
-from txstalecache.store.scripts import DISCARD, MAX_VARIANTS, PURGE, PUT
+from txstalecache.store.purgelog import PurgeLog
+from txstalecache.store.scripts import DISCARD, MAX_VARIANTS, PUT
 
-__all__ = ["Command", "ICommands", "Loaded", "Refused", "Remote", "Unavailable"]
-
-Command = Sequence[bytes | str | int]
-
-
-class Unavailable(Exception):
-    """Redis did not answer: not connected, too slow, the breaker is open, or too much is waiting to be written."""
-
-
-class Refused(Exception):
-    """Redis answered with an error."""
-
-
-class ICommands(Protocol):
-    """A way to Redis. Replies come in the order of the commands; one that is an error is a ``Refused`` among them."""
-
-    @property
-    def available(self) -> bool:
-        """Whether it is worth waiting for an answer."""
-
-    @property
-    def writable(self) -> bool:
-        """Whether a write has a chance."""
-
-    def read(self, commands: Sequence[Command]) -> Deferred[list[object]]:
-        """The replies, within the read time limit; else fails with ``Unavailable``."""
-
-    def write(self, commands: Sequence[Command], size: int = 0) -> Deferred[list[object]]:
-        """As ``read``, in the order written and within the write time limit. ``size`` counts against what may wait."""
+__all__ = ["Loaded", "Remote"]
 
 
 @dataclass(slots=True)
@@ -68,16 +40,14 @@ class Remote:
     #: How long a discard is remembered against fetches that were in the air, in seconds. Longer than a fetch may take.
     REMEMBER = 300.0
 
-    #: The longest that anything is kept, in seconds: purges are of use for as long.
+    #: The longest that anything is kept, in seconds.
     LONGEST = 366 * 86400.0
-    #: Purges learned at a time.
-    _PAGE = 1000
+    #: How long a purge is of use, in seconds.
+    USEFUL = LONGEST + REMEMBER
 
-    def __init__(self, commands: ICommands, layout: Layout, purges: Purges) -> None:
+    def __init__(self, commands: ICommands, layout: Layout, purge_log: PurgeLog) -> None:
         self._commands = commands
-        self._purges = purges
-        self._seen = -1
-        """The newest purge that Redis told of, in its microseconds."""
+        self.purge_log = purge_log
         self._layout = layout
         self.corrupt = 0
         """Values that were not what they should be, so far."""
@@ -106,7 +76,7 @@ class Remote:
                 names.append(self._layout.variant(key.digest, chosen))
         # The purges come along: what Redis answers is never older than what is known to have been purged.
         asked = self._commands.read(
-            [("MGET", base + b"m", base + b"c", *names), ("HGETALL", base + b"x"), self._purged_since()]
+            [("MGET", base + b"m", base + b"c", *names), ("HGETALL", base + b"x"), self.purge_log.news()]
         )
         return asked.addCallback(self._loaded, key, selectors, names, bodies)
 
@@ -119,7 +89,7 @@ class Remote:
         bodies: dict[str, Opened],
     ) -> Loaded | Deferred[Loaded]:
         values, rows, purged = replies
-        learned = self._note(purged)
+        more = self.purge_log.note(purged)
         if not isinstance(values, list) or len(values) != len(names) + 2:
             raise values if isinstance(values, Refused) else Refused(f"unexpected reply to MGET: {type(values)}")
         loaded = Loaded()
@@ -149,15 +119,15 @@ class Remote:
             odd += self._index(rows, self._layout.name(key.digest, "x"), loaded)
         if odd:
             self._delete(odd)
-        if outside or learned == self._PAGE:
-            return Deferred.fromCoroutine(self._rest(key, loaded, outside, bodies, learned))
+        if outside or more is not None:
+            return Deferred.fromCoroutine(self._rest(key, loaded, outside, bodies, more))
         return loaded
 
     async def _rest(
-        self, key: Key, loaded: Loaded, outside: dict[Selector, Opened], bodies: dict[str, Opened], learned: int
+        self, key: Key, loaded: Loaded, outside: dict[Selector, Opened], bodies: dict[str, Opened], more: int | None
     ) -> Loaded:
         """``loaded`` with the bodies that are ``outside``, once all purges are known."""
-        await self._learn(learned)
+        await self.purge_log.learn(more)
         for chosen, opened in outside.items():
             whole = await self._whole(key, opened, bodies)
             if whole is None:
@@ -217,64 +187,6 @@ class Remote:
         if names:
             self.corrupt += len(names)
             self._commands.write([("UNLINK", *names)]).addErrback(_ignore)
-
-    # -- purges -----------------------------------------------------------------------------------------------------
-
-    def all_purges(self) -> Command:
-        """What asks for all purges: a server that is new to us may have others than the last."""
-        return ("ZRANGEBYSCORE", self._layout.purges, "-inf", "+inf", "WITHSCORES")
-
-    def learn_all(self, reply: object) -> None:
-        """The answer to ``all_purges``."""
-        self._seen = -1
-        self._note(reply)
-
-    async def sync(self) -> None:
-        """Learn the purges that are new."""
-        (reply,) = await self._commands.read([self._purged_since()])
-        await self._learn(self._note(reply))
-
-    async def purge(self, scope: Scope, hardness: Hardness) -> None:
-        """Record a purge, by Redis' time."""
-        record = Record(scope, hardness, 0.0)
-        everything = Record(Scope.everything(), Hardness.HARD, 0.0)
-        longest = round((self.LONGEST + self.REMEMBER) * 1_000_000)
-        (reply,) = await self._commands.write(
-            [PURGE([self._layout.purges], record.name(), Purges.MOST, longest, everything.name())], 200
-        )
-        when = _microseconds(reply)
-        if when is None:
-            raise reply if isinstance(reply, Refused) else Refused("unexpected reply to a purge")
-        self._purges.add([Record(scope, hardness, when / 1_000_000)])
-
-    def _purged_since(self) -> Command:
-        after = f"({self._seen}" if self._seen >= 0 else "-inf"
-        return ("ZRANGEBYSCORE", self._layout.purges, after, "+inf", "WITHSCORES", "LIMIT", 0, self._PAGE)
-
-    async def _learn(self, learned: int) -> None:
-        """Learn the rest, where as many as come at a time have been ``learned``."""
-        while learned == self._PAGE:
-            (reply,) = await self._commands.read([self._purged_since()])
-            learned = self._note(reply)
-
-    def _note(self, reply: object) -> int:
-        """Take note of the purges in ``reply``; how many there were."""
-        if not isinstance(reply, list):
-            self._delete([self._layout.purges])
-            return 0
-        if not reply:
-            return 0
-        records = []
-        for name, score in zip(reply[::2], reply[1::2], strict=False):
-            when = _microseconds(score)
-            if when is None:
-                continue
-            self._seen = max(self._seen, when)
-            record = Record.read(name, when / 1_000_000)
-            if record is not None:
-                records.append(record)
-        self._purges.add(records)
-        return len(reply) // 2
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -343,14 +255,6 @@ def _accepted(replies: list[object]) -> object:
 
 def _with_body(opened: Opened, body: tuple[bytes, ...]) -> Opened:
     return Opened(replace(opened.entry, body=body), opened.until, opened.manifest)
-
-
-def _microseconds(reply: object) -> int | None:
-    try:
-        when = int(float(reply)) if isinstance(reply, bytes) else -1
-    except (ValueError, OverflowError):
-        return None
-    return when if 0 <= when < 1 << 53 else None
 
 
 def _ignore(failure: object) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "PURGE",
     "PUT",
     "RELEASE",
+    "REMIND",
     "RESTING",
     "Script",
 ]
@@ -182,22 +183,64 @@ return pause
 """
 )
 
-#: Record a purge, by Redis' own time and later than any before it; answers the time in microseconds, as text.
-#: The oldest go: after the longest that anything is kept, or, when there are too many, into one purge of everything.
-#: KEYS purges; ARGV name of the record, most of them, microseconds they are of use, name of a purge of everything
-PURGE = Script("""
+# The oldest purges go: after the longest that anything is kept, or, when there are too many, into one of everything.
+_PURGES = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if last[2] and tonumber(last[2]) >= now then now = tonumber(last[2]) + 1 end
+local function after(last, when)
+  if last[2] and tonumber(last[2]) >= when then return tonumber(last[2]) + 1 end
+  return when
+end
+local function trim(most, useful, everything)
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now - tonumber(useful)))
+  if redis.call('ZCARD', KEYS[1]) > tonumber(most) then
+    local oldest = redis.call('ZPOPMIN', KEYS[1], math.ceil(tonumber(most) / 10))
+    redis.call('ZADD', KEYS[1], 'GT', oldest[#oldest], everything)
+  end
+end
+"""
+
+#: Record a purge, by Redis' own time and later than any before it; answers the time in microseconds, as text. When it
+#: was said counts where that is later, by no more than clocks that are measured may differ: what holds for who said it
+#: holds for all. One of everything makes those before it superfluous.
+#: KEYS purges; ARGV name of the record, most of them, microseconds they are of use, name of a purge of everything,
+#: when it was said
+PURGE = Script(
+    _PURGES
+    + """
+local said = tonumber(ARGV[5])
+if said > now and said - now < 1000000 then now = said end
+now = after(last, now)
 local text = string.format('%.0f', now)
 redis.call('ZADD', KEYS[1], text, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now - tonumber(ARGV[3])))
-if redis.call('ZCARD', KEYS[1]) > tonumber(ARGV[2]) then
-  local oldest = redis.call('ZPOPMIN', KEYS[1], math.ceil(tonumber(ARGV[2]) / 10))
-  redis.call('ZADD', KEYS[1], 'GT', oldest[#oldest], ARGV[4])
-end
+if ARGV[1] == ARGV[4] then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. text) end
+trim(ARGV[2], ARGV[3], ARGV[4])
 return text
-""")
+"""
+)
 
-ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, RESTING, BACK_OFF, PURGE)
+#: Record purges that were recorded before, with the times they had, where they are not known or with earlier times; and
+#: that this was done. Answers how many there were.
+#: KEYS purges; ARGV name of the record that says so, most of them, microseconds they are of use, name of a purge of
+#: everything, [name, microseconds]...
+REMIND = Script(
+    _PURGES
+    + """
+local told = 0
+for i = 5, #ARGV, 2 do
+  local had = redis.call('ZSCORE', KEYS[1], ARGV[i])
+  if not had or tonumber(had) < tonumber(ARGV[i + 1]) then
+    redis.call('ZADD', KEYS[1], ARGV[i + 1], ARGV[i])
+    told = told + 1
+  end
+end
+if told == 0 then return 0 end
+last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+redis.call('ZADD', KEYS[1], string.format('%.0f', after(last, now)), ARGV[1])
+trim(ARGV[2], ARGV[3], ARGV[4])
+return told
+"""
+)
+
+ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, RESTING, BACK_OFF, PURGE, REMIND)

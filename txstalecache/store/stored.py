@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.keys import Key
+from txstalecache.store.commands import Refused, Unavailable
 from txstalecache.store.envelope import Opened
-from txstalecache.store.remote import Refused, Remote, Unavailable
+from txstalecache.store.remote import Remote
 from txstalecache.store.tiered import TieredStore
 
 __all__ = ["stored"]

@@ -23,11 +23,12 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.vary import selector
 from txstalecache.store.clock import FleetClock
+from txstalecache.store.commands import Refused, Unavailable
 from txstalecache.store.envelope import Opened
 from txstalecache.store.interfaces import NOTHING, Found, IStore
 from txstalecache.store.memory import MemoryTier, Shelf, Variant
 from txstalecache.store.purges import Hardness, Purges, Record, Scope
-from txstalecache.store.remote import Loaded, Refused, Remote, Unavailable
+from txstalecache.store.remote import Loaded, Remote
 
 __all__ = ["TieredStore"]
 
@@ -95,7 +96,6 @@ class TieredStore:
         self._names: OrderedDict[Key, tuple[bytes, ...]] = OrderedDict()
         self._cuts: OrderedDict[Key, float] = OrderedDict()
         self._untold: OrderedDict[Key, float] = OrderedDict()
-        self._unpurged: OrderedDict[tuple[Scope, Hardness], None] = OrderedDict()
 
     def now(self) -> float:
         return self.clock.now()
@@ -322,6 +322,9 @@ class TieredStore:
         self._send(pending, writing.addCallback(self._put, key, variant))
 
     def _put(self, accepted: bool, key: Key, variant: Variant) -> None:
+        if self._untold or (self.remote is not None and self.remote.purge_log.behind):
+            # It was not away, but full, or somebody's replica; now it takes what it is told.
+            self.reachable()
         if not accepted:
             # Redis has something newer, or it was discarded meanwhile: ours is not to be used.
             shelf = self.memory.look(key)
@@ -382,47 +385,44 @@ class TieredStore:
     def _tell(self, key: Key, when: float) -> None:
         remote = self.remote
         assert remote is not None
-        self._untold[key] = when
-        self._untold.move_to_end(key)
+        if not remote.writable:
+            self._tell_later(key, when)
+            return
+        pending = self._pend(key)
+        pending.shelf.discard(when)
+        pending.shelf.complete = True
+        self._send(pending, remote.discard(key, when).addErrback(self._not_told, key, when))
+
+    def _not_told(self, failure: Failure, key: Key, when: float) -> Failure:
+        self._tell_later(key, when)
+        return failure
+
+    def _tell_later(self, key: Key, when: float) -> None:
+        self._untold[key] = max(when, self._untold.pop(key, when))
         if len(self._untold) > self.MOST:
             self._untold.popitem(last=False)
             self.unwritten += 1
-        if remote.writable:
-            pending = self._pend(key)
-            pending.shelf.discard(when)
-            pending.shelf.complete = True
-            self._send(pending, remote.discard(key, when).addCallback(self._told, key, when))
-
-    def _told(self, _: object, key: Key, when: float) -> None:
-        if self._untold.get(key) == when:
-            del self._untold[key]
 
     def purge(self, scope: Scope, hardness: Hardness = Hardness.HARD) -> Deferred[bool]:
         """Let nothing of ``scope`` be used whose fetch began before now: at once here, and everywhere once Redis has
         heard of it. Fires with whether it has; if not, it is told when it is back. Never fails."""
-        self.purges.add([Record(scope, hardness, self.clock.mark())])
+        said = Record(scope, hardness, self.clock.mark())
+        self.purges.add([said])
         told: Deferred[bool] = Deferred()
         if self.remote is None:
-            self.purges.trim(self.clock.now() - Remote.LONGEST - self.REMEMBER)
+            self.purges.trim(self.clock.now() - Remote.USEFUL)
             told.callback(True)
         else:
-            self._start(self._purge(self.remote, scope, hardness, told))
+            self._start(self._purge(self.remote, said, told))
         return told
 
-    async def _purge(self, remote: Remote, scope: Scope, hardness: Hardness, told: Deferred[bool] | None) -> None:
+    async def _purge(self, remote: Remote, said: Record, told: Deferred[bool]) -> None:
         known = False
-        self._unpurged[scope, hardness] = None
-        if len(self._unpurged) > self.MOST:
-            self._unpurged.popitem(last=False)
-            self._unpurged[Scope.everything(), Hardness.HARD] = None
         try:
-            await remote.purge(scope, hardness)
-            known = True
-            self._unpurged.pop((scope, hardness), None)
-        except (Unavailable, Refused):
-            self.unwritten += 1
+            known = await remote.purge_log.tell(said)
+            self.unwritten += not known
         finally:
-            if told is not None and not told.called:
+            if not told.called:
                 told.callback(known)
 
     def outdated(self, key: Key, began: float, tags: Iterable[bytes] = (), request: RequestHead | None = None) -> bool:
@@ -508,25 +508,40 @@ class TieredStore:
     def tracked(self, session: int) -> None:
         """A tracking session has begun; 0: it is over, and what was learned in it may change unnoticed."""
         self.session = session
-        if not session:
-            self.changed(None)
+        # At the beginning too: what memory has by then was learned unwatched, and dated by another clock perhaps.
+        self.changed(None)
+        if session:
+            # Watch, then look: what was purged before the first word.
+            self.purged()
 
     def reachable(self) -> None:
-        """Redis is there (again): it is told what it missed."""
-        for key, when in list(self._untold.items()):
+        """Redis is there (again): it is told what it missed, and what it has lost."""
+        untold, self._untold = self._untold, OrderedDict()
+        now = self.clock.now()
+        for key, when in untold.items():
+            if when > now:
+                # Said by the host's clock, which was wrong.
+                when = self._cuts[key] = now
             self._tell(key, when)
         if self.remote is not None:
-            for scope, hardness in list(self._unpurged):
-                self._start(self._purge(self.remote, scope, hardness, None))
+            self._start(self.remote.purge_log.catch_up())
+            # Word of changes may have come before it could be asked.
+            self.purged()
 
     def purged(self) -> None:
         """Somebody has purged something: learn what."""
-        self._start(self._sync())
+        if self.remote is not None:
+            self._start(self._learn(self.remote.purge_log.sync()))
 
-    async def _sync(self) -> None:
-        assert self.remote is not None
+    def emptied(self) -> None:
+        """Redis was emptied (``FLUSHALL``): nothing is there any longer, but purges hold."""
+        self.changed(None)
+        if self.remote is not None:
+            self._start(self._learn(self.remote.purge_log.compare()))
+
+    async def _learn(self, learning: Coroutine[Any, Any, None]) -> None:
         try:
-            await self.remote.sync()
+            await learning
         except (Unavailable, Refused):
             # Until it is known, nothing that was learned earlier is to be believed; what Redis answers next brings it.
             self.changed(None)

@@ -17,10 +17,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txstalecache.store.commands import Command, Refused
 from txstalecache.store.connections import Connections
 from txstalecache.store.layout import Layout
 from txstalecache.store.redis import RedisClient
-from txstalecache.store.remote import Command, Refused
 from txstalecache.store.wire import Wire
 
 __all__ = ["Tracking"]

@@ -16,8 +16,8 @@ import txredisapi
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from txstalecache.store.commands import Command, Refused, Unavailable
 from txstalecache.store.deadlines import Deadlines
-from txstalecache.store.remote import Command, Refused, Unavailable
 
 if TYPE_CHECKING:
     from txstalecache.store.connections import Connections

@@ -1,0 +1,41 @@
+"""What is said to Redis, as those who say it see it: commands out, replies back, or no answer.
+
+Must not know: connections, what is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+__all__ = ["Command", "ICommands", "Refused", "Unavailable"]
+
+Command = Sequence[bytes | str | int]
+
+
+class Unavailable(Exception):
+    """Redis did not answer: not connected, too slow, the breaker is open, or too much is waiting to be written."""
+
+
+class Refused(Exception):
+    """Redis answered with an error."""
+
+
+class ICommands(Protocol):
+    """A way to Redis. Replies come in the order of the commands; one that is an error is a ``Refused`` among them."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it is worth waiting for an answer."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether a write has a chance."""
+
+    def read(self, commands: Sequence[Command]) -> Deferred[list[object]]:
+        """The replies, within the read time limit; else fails with ``Unavailable``."""
+
+    def write(self, commands: Sequence[Command], size: int = 0) -> Deferred[list[object]]:
+        """As ``read``, in the order written and within the write time limit. ``size`` counts against what may wait."""

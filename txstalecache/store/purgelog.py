@@ -1,0 +1,204 @@
+"""The purges as Redis keeps them: learned beside what is looked up, told, and told again to a Redis that has lost them.
+
+Redis gives a purge its time; until then it holds in this process from the time at which it was said. A server that was
+emptied, or took over before it had heard all, is told what this process remembers, each with the time it had: all
+processes agree on what was purged when. That this was done is a record too (``AGAIN``), the newest one: whoever reads
+only what is new reads everything once more.
+
+Must not know: connections, the memory tier, who purges and why.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from txstalecache.store.commands import Command, ICommands, Refused, Unavailable
+from txstalecache.store.layout import Layout
+from txstalecache.store.purges import Hardness, Purges, Record, Scope
+from txstalecache.store.scripts import PURGE, REMIND
+
+__all__ = ["AGAIN", "PurgeLog"]
+
+#: The name of the record that says that others were told again; no purge is called so.
+AGAIN = b"again"
+
+_EVERYTHING = Record(Scope.everything(), Hardness.HARD, 0.0).name()
+
+
+class PurgeLog:
+    """``purges`` and Redis told of each other. ``useful``: for how many seconds a purge is; ``now`` is the fleet's."""
+
+    #: Purges that Redis has still to be told, at most; beyond them it is told to purge everything.
+    MOST = 10_000
+    #: Purges learned, or told again, at a time.
+    PAGE = 1000
+
+    def __init__(
+        self, commands: ICommands, layout: Layout, purges: Purges, useful: float, now: Callable[[], float]
+    ) -> None:
+        self._commands = commands
+        self._name = layout.purges
+        self._purges = purges
+        self._useful = useful
+        self._now = now
+        self.corrupt = 0
+        """How often there was something else in the log's place, so far."""
+        self._seen = self._again = -1
+        """The newest purge that Redis told of, and when others were last told again; in its microseconds."""
+        self._telling: set[Record] = set()
+        self._untold: OrderedDict[tuple[Scope, Hardness], Record] = OrderedDict()
+        self._lost: list[Record] = []
+        """What Redis knew once and does not know any longer."""
+
+    # -- learning ---------------------------------------------------------------------------------------------------
+
+    def everything(self) -> Command:
+        """What asks for all of it: a server that is new to us may have others than the last."""
+        return ("ZRANGEBYSCORE", self._name, "-inf", "+inf", "WITHSCORES")
+
+    def learn_everything(self, reply: object) -> None:
+        """The answer to ``everything``."""
+        self._purges.trim(self._now() - self._useful)
+        self._seen = -1
+        try:
+            told = self._read(reply)
+        except Refused:
+            return
+        self._take(told)
+        self._again = max(self._again, told.get(AGAIN, -1))
+        self._lost = self._missing(told)
+
+    def news(self) -> Command:
+        """What asks for the purges that are new."""
+        return self._after(self._seen)
+
+    def note(self, reply: object) -> int | None:
+        """The answer to ``news``. The time after which there is more to ``learn``, or None. Raises Refused."""
+        told = self._read(reply)
+        self._take(told)
+        again = told.get(AGAIN, -1)
+        if again > self._again:
+            self._again = again
+            return -1
+        return max(told.values()) if len(told) >= self.PAGE else None
+
+    async def learn(self, after: int | None) -> None:
+        """Learn what comes after that time, if there is one. Raises Unavailable or Refused."""
+        while after is not None:
+            (reply,) = await self._commands.read([self._after(after)])
+            after = self.note(reply)
+
+    async def sync(self) -> None:
+        """The log has changed: learn what is new, or tell it again where nothing is left of it. Raises as ``learn``."""
+        reply, there = await self._commands.read([self.news(), ("EXISTS", self._name)])
+        await self.learn(self.note(reply))
+        if there == 0:
+            self._lost = self._missing({})
+            await self.catch_up()
+
+    async def compare(self) -> None:
+        """Redis was emptied, perhaps: learn everything, and tell it again what is missing. Raises as ``learn``."""
+        (reply,) = await self._commands.read([self.everything()])
+        self.learn_everything(reply)
+        await self.catch_up()
+
+    def _after(self, when: int) -> Command:
+        after = f"({when}" if when >= 0 else "-inf"
+        return ("ZRANGEBYSCORE", self._name, after, "+inf", "WITHSCORES", "LIMIT", 0, self.PAGE)
+
+    def _read(self, reply: object) -> dict[bytes, int]:
+        """Names and times. An error about what is there is taken for an empty log; raises Refused for any other."""
+        if not isinstance(reply, list):
+            if not isinstance(reply, Refused) or not str(reply).startswith("WRONGTYPE"):
+                raise reply if isinstance(reply, Refused) else Refused("unexpected reply about purges")
+            self.corrupt += 1
+            self._commands.write([("UNLINK", self._name)]).addErrback(lambda failure: None)
+            return {}
+        told = {}
+        for name, score in zip(reply[::2], reply[1::2], strict=False):
+            when = _microseconds(score)
+            if isinstance(name, bytes) and when is not None:
+                told[name] = when
+        return told
+
+    def _take(self, told: Mapping[bytes, int]) -> None:
+        if told:
+            self._seen = max(self._seen, *told.values())
+            records = (Record.read(name, when / 1_000_000) for name, when in told.items())
+            self._purges.add(record for record in records if record is not None)
+
+    # -- telling ----------------------------------------------------------------------------------------------------
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is anything that Redis should know and does not."""
+        return bool(self._untold or self._lost)
+
+    async def tell(self, said: Record) -> bool:
+        """Have Redis record ``said``, which holds here already; whether it has. Else ``catch_up`` will try again."""
+        self._telling.add(said)
+        microseconds = round(said.when * 1_000_000)
+        command = PURGE([self._name], said.name(), Purges.MOST, self._longest, _EVERYTHING, microseconds)
+        try:
+            (reply,) = await self._commands.write([command], 200)
+            when = _microseconds(reply)
+            if when is None:
+                raise reply if isinstance(reply, Refused) else Refused("unexpected reply to a purge")
+        except (Unavailable, Refused):
+            self._later(said)
+            return False
+        finally:
+            self._telling.discard(said)
+        self._purges.settle(said, when / 1_000_000)
+        return True
+
+    async def catch_up(self) -> None:
+        """Tell what Redis has lost, and what was said while it was away, as far as it listens. Never raises."""
+        lost, self._lost = self._lost, []
+        for at in range(0, len(lost), self.PAGE):
+            page = [part for one in lost[at : at + self.PAGE] for part in (one.name(), round(one.when * 1_000_000))]
+            size = sum(len(part) if isinstance(part, bytes) else 16 for part in page)
+            command = REMIND([self._name], AGAIN, Purges.MOST, self._longest, _EVERYTHING, *page)
+            try:
+                (reply,) = await self._commands.write([command], size)
+            except Unavailable as error:
+                reply = error
+            if isinstance(reply, Exception):
+                self._lost += lost[at:]
+                return
+        while self._untold:
+            _, said = self._untold.popitem(last=False)
+            if not await self.tell(said):
+                return
+
+    @property
+    def _longest(self) -> int:
+        return round(self._useful * 1_000_000)
+
+    def _later(self, said: Record) -> None:
+        known = self._untold.setdefault((said.scope, said.hardness), said)
+        if known.when < said.when:
+            self._untold[said.scope, said.hardness] = said
+        if len(self._untold) > self.MOST:
+            _, oldest = self._untold.popitem(last=False)
+            everything = Record(Scope.everything(), Hardness.HARD, oldest.when)
+            self._untold[everything.scope, everything.hardness] = everything
+
+    def _missing(self, told: Mapping[bytes, int]) -> list[Record]:
+        """What Redis once gave a time to and is not among what it has ``told``."""
+        return [
+            one
+            for one in self._purges
+            if told.get(one.name(), -1) < round(one.when * 1_000_000)
+            and one not in self._telling
+            and self._untold.get((one.scope, one.hardness)) != one
+        ]
+
+
+def _microseconds(reply: object) -> int | None:
+    try:
+        when = int(float(reply)) if isinstance(reply, bytes) else -1
+    except (ValueError, OverflowError):
+        return None
+    return when if 0 <= when < 1 << 53 else None
