@@ -14,6 +14,9 @@ import hiredis
 
 __all__ = ["Answer", "Gateway", "Load", "ninety_ninth"]
 
+#: Seconds after which a connection is not used again: the proxy closes those that rest for 15 s.
+IDLE = 10.0
+
 _PassOn = Callable[[bytes], Coroutine[Any, Any, None]]
 
 
@@ -66,7 +69,7 @@ class Load(Looped):
         super().__init__()
         self.answers: list[Answer] = []
         self._port, self._rate, self._keys = port, rate, keys
-        self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
+        self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = deque()
         self._going: set[asyncio.Task[None]] = set()
         self._stop = False
         self._running = asyncio.run_coroutine_threadsafe(self._run(), self._loop)
@@ -92,7 +95,7 @@ class Load(Looped):
             task.add_done_callback(self._going.discard)
             number += 1
         await asyncio.gather(*self._going)
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
 
     async def _ask(self, path: str, due: float) -> None:
@@ -104,13 +107,24 @@ class Load(Looped):
         self.answers.append(Answer(due, time.monotonic() - due, status, hit, path))
 
     async def _exchange(self, path: str) -> tuple[int, bool]:
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection("127.0.0.1", self._port)
+        reader, writer = await self._connection()
         writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
         await reader.readexactly(int(fields["content-length"]))
-        self._idle.append((reader, writer))
+        self._idle.append((reader, writer, time.monotonic()))
         return int(head.split()[1]), "; hit" in fields.get("cache-status", "")
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._idle:
+            reader, writer, since = self._idle.pop()
+            if time.monotonic() - since < IDLE:
+                return reader, writer
+            # The one used last is the first to be used again: the others have rested for longer.
+            for _, each, _ in [(reader, writer, since), *self._idle]:
+                each.close()
+            self._idle.clear()
+        return await asyncio.open_connection("127.0.0.1", self._port)
 
 
 class Gateway(Looped):

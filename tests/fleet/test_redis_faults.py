@@ -144,8 +144,8 @@ def came_back(load: Load, since: float, within: float) -> float:
         time.sleep(0.05)
 
 
-def no_errors(answers: list[Answer]) -> bool:
-    return [answer for answer in answers if answer.status != 200] == []
+def errors(answers: list[Answer]) -> list[Answer]:
+    return [answer for answer in answers if answer.status != 200]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -168,7 +168,7 @@ def test_no_fault_of_redis_is_seen(fault: str, run_proxy: RunProxy, threaded_ori
         f"{median(answer.seconds for answer in settled) * 1000:.1f} ms, p99 {ninety_ninth(settled) * 1000:.0f} ms; "
         f"hits back after {back:.2f} s"
     )
-    assert no_errors(answers)
+    assert errors(answers) == []
     assert ninety_ninth(meanwhile) <= READ + ON_TOP + BUSY
     if fault not in ANSWERS:
         # The breaker is open: what is left is the way to the origin.
@@ -197,7 +197,7 @@ def test_a_failover_of_sentinels_is_not_seen(run_proxy: RunProxy, threaded_origi
             f"failover: {len(load.since(killed))} requests, hits back after {back:.2f} s, "
             f"p99 {ninety_ninth(load.since(killed)) * 1000:.0f} ms"
         )
-        assert no_errors(answers)
+        assert errors(answers) == []
         assert ninety_ninth(load.since(killed)) <= READ + ON_TOP + BUSY
         assert back <= 10.0
         assert proxy.end() == 0

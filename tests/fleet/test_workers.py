@@ -131,6 +131,31 @@ def test_what_waits_to_be_accepted_is_not_lost_with_a_worker(run_proxy: RunProxy
     assert proxy.end() == 0
 
 
+def test_a_burst_of_connections_is_shared_by_all_workers(run_proxy: RunProxy, threaded_origin: Origin) -> None:
+    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
+    processes = proxy.workers(2)
+    ask(proxy.port, "/warm")
+    least = []
+    for _ in range(5):
+        # All of it waits on the socket when they begin to accept.
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        burst = [socket.create_connection(("127.0.0.1", proxy.port), timeout=30) for _ in range(400)]
+        ports = {one.getsockname()[1] for one in burst}
+        for process in processes:
+            os.kill(process, signal.SIGCONT)
+        owned: dict[int, int] = {}
+        while not ports <= owned.keys():
+            owned = owners(proxy.port, processes)
+        least.append(min(sum(owned[port] == process for port in ports) for process in processes))
+        for one in burst:
+            one.close()
+    print(f"the one that took less of 400 connections took {least}")
+    # The kernel wakes whom it likes; none is left out.
+    assert max(least) >= 50
+    assert proxy.end() == 0
+
+
 def test_sigterm_lets_all_workers_drain(run_proxy: RunProxy, threaded_origin: Origin) -> None:
     threaded_origin.delay = 1.5
     proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
