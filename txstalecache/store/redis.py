@@ -116,7 +116,8 @@ class RedisClient:
         return first
 
     def greeting(self) -> list[Command]:
-        """The handshake: who we are, which database, our scripts; the time last."""
+        """The handshake: who we are, which database, our scripts. And what these need: who may not ask for the time is
+        to be told so at once, and not by leases and purges that never come about."""
         commands: list[Command] = []
         address = self.address
         if address.password is not None:
@@ -125,6 +126,7 @@ class RedisClient:
         if address.db:
             commands.append(("SELECT", address.db))
         commands += [("SCRIPT", "LOAD", script.text) for script in ALL]
+        commands.append(("TIME",))
         if address.sentinels:
             commands.append(("ROLE",))
         return commands
