@@ -214,6 +214,11 @@ class ProxyService(Service):
         """What this process can be asked."""
         return self._facts.answers()
 
+    @property
+    def connections(self) -> int:
+        """Clients' connections that stand."""
+        return len(self._site.channels)
+
     def unready(self) -> str:
         """Why requests had better go elsewhere; empty when they need not."""
         if self._leaving:

@@ -12,19 +12,22 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from twisted.internet.interfaces import IListeningPort
 
 from txstalecache.intercom import Answerer, Answers
+from txstalecache.turns import Shares, Turns
 
-__all__ = ["ANSWERS", "CONFIGURATION", "SOCKET", "TOLD", "Inherited", "main"]
+__all__ = ["ANSWERS", "CONFIGURATION", "SHARES", "SOCKET", "TOLD", "Inherited", "main"]
 
 #: The environment variable with what the parent says.
 TOLD = "TXSTALECACHE_WORKER"
-#: The descriptors at which a worker finds the socket, and where its answers to the parent go.
-SOCKET, ANSWERS, CONFIGURATION = 3, 4, 5
+#: The descriptors at which a worker finds the socket, where its answers to the parent go, at which it finds what the
+#: configuration file says, and what page it shares with the others.
+SOCKET, ANSWERS, CONFIGURATION, SHARES = 3, 4, 5, 6
 
 
 class Inherited:
@@ -33,9 +36,11 @@ class Inherited:
     That way the same endpoint description does in parent and worker, with all that wraps the socket (TLS, PROXY).
     """
 
-    def __init__(self, reactor: Any, descriptor: int) -> None:
+    def __init__(self, reactor: Any, descriptor: int, opened: Callable[[Any], object]) -> None:
+        """``opened`` is called with the port."""
         self._reactor = reactor
         self._descriptor = descriptor
+        self._opened = opened
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)
@@ -60,6 +65,7 @@ class Inherited:
             family = known.family
         port: IListeningPort = self._reactor.adoptStreamPort(self._descriptor, family, factory)
         os.close(self._descriptor)  # it has one of its own
+        self._opened(port)
         return port
 
 
@@ -103,11 +109,12 @@ def main(arguments: list[str]) -> None:
     fleet = Fleet(redis_down=options.settings.fleet.redis_down)
     settings = replace(options.settings, redis=told["redis"], listen=listen, fleet=fleet)
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
-    service = WorkerService(
-        reactor,
-        settings,
-        listening=Inherited(reactor, SOCKET),
-    )
+    shares = Shares(SHARES, told["workers"])
+
+    def opened(port: Any) -> None:
+        Turns(reactor, port, shares, told["number"], lambda: service.connections)
+
+    service = WorkerService(reactor, settings, listening=Inherited(reactor, SOCKET, opened))
 
     def leave() -> None:
         try:

@@ -24,7 +24,8 @@ from twisted.python.failure import Failure
 from txstalecache.config.settings import Settings
 from txstalecache.intercom import Asker, Unanswered
 from txstalecache.service import DRAIN, ProxyService
-from txstalecache.worker import ANSWERS, CONFIGURATION, SOCKET, TOLD
+from txstalecache.turns import Shares
+from txstalecache.worker import ANSWERS, CONFIGURATION, SHARES, SOCKET, TOLD
 
 __all__ = ["WorkersService"]
 
@@ -40,11 +41,19 @@ class Worker(ProcessProtocol):
     FIRST, LONGEST, SOUND = 0.1, 10.0, 10.0
 
     def __init__(
-        self, reactor: Any, number: int, descriptor: int, arguments: list[str], redis: str, text: str | None
+        self,
+        reactor: Any,
+        number: int,
+        descriptor: int,
+        shares: Shares,
+        arguments: list[str],
+        redis: str,
+        text: str | None,
     ) -> None:
         self._reactor = reactor
         self.number = number
         self._descriptor = descriptor
+        self._shares = shares
         self._arguments = arguments
         self._redis = redis
         self._text = text
@@ -66,7 +75,14 @@ class Worker(ProcessProtocol):
         """Start the process."""
         self._timer = None
         self._born = self._reactor.seconds()
-        told = json.dumps({"redis": self._redis, "configured": self._text is not None})
+        told = json.dumps(
+            {
+                "redis": self._redis,
+                "configured": self._text is not None,
+                "number": self.number,
+                "workers": self._shares.workers,
+            }
+        )
         environment = {name: text for name, text in os.environ.items() if not name.startswith("LISTEN_")}
         with TemporaryFile() as text:
             text.write((self._text or "").encode())
@@ -77,7 +93,15 @@ class Worker(ProcessProtocol):
                 [sys.executable, "-m", "txstalecache.worker", *self._arguments],
                 env={**environment, TOLD: told},
                 # Its access log goes where ours goes; what it logs beside that comes to us.
-                childFDs={0: "w", 1: 1, 2: "r", SOCKET: self._descriptor, ANSWERS: "r", CONFIGURATION: text.fileno()},
+                childFDs={
+                    0: "w",
+                    1: 1,
+                    2: "r",
+                    SOCKET: self._descriptor,
+                    ANSWERS: "r",
+                    CONFIGURATION: text.fileno(),
+                    SHARES: self._shares.descriptor,
+                },
             )
         self.log.info("worker {number} started: process {pid}", number=self.number, pid=self._process.pid)
 
@@ -145,6 +169,7 @@ class Worker(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         self._said(self._rest)
+        self._shares.gone(self.number)
         self._process, self._rest = None, b""
         self._asker.lost()
         if self._timer is not None:
@@ -172,6 +197,7 @@ class WorkersService(ProxyService):
         super().__init__(reactor, settings)
         self._arguments = arguments
         self._workers: list[Worker] = []
+        self._shares: Shares | None = None
 
     _patient = True
 
@@ -185,14 +211,17 @@ class WorkersService(ProxyService):
             # There is no server to embed, as was said; each has its memory.
             redis = "memory"
         text = None if self._settings.config is None else self._settings.text
+        shares = self._shares = Shares.fresh(self._fleet.workers)
         for number in range(1, self._fleet.workers + 1):
-            worker = Worker(self._reactor, number, port.fileno(), self._arguments, redis, text)
+            worker = Worker(self._reactor, number, port.fileno(), shares, self._arguments, redis, text)
             self._workers.append(worker)
             worker.start()
 
     async def _drain(self) -> None:
         for stopped in [worker.stop() for worker in self._workers]:
             await stopped
+        if self._shares is not None:
+            self._shares.close()
         await super()._drain()
 
     def reload(self, text: str | None = None) -> bool:

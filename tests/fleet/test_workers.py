@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,33 @@ def test_what_waits_to_be_accepted_is_not_lost_with_a_worker(run_proxy: RunProxy
     assert proxy.end() == 0
 
 
+def test_connections_are_shared_by_all_workers(run_proxy: RunProxy, threaded_origin: Origin) -> None:
+    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "4", "--access-log", "none")
+    processes = proxy.workers(4)
+    ask(proxy.port, "/warm")
+
+    def shares() -> list[int]:
+        return [list(owners(proxy.port, processes).values()).count(process) for process in processes]
+
+    kept = []
+    for _ in range(200):
+        kept.append(HTTPConnection("127.0.0.1", proxy.port, timeout=30))
+        kept[-1].request("GET", "/warm")
+        assert kept[-1].getresponse().read()
+    print(f"of 200 that came one after the other and stayed: {sorted(shares())}")
+    # A few more or less than 50; which of them is busy with something else when one comes is chance.
+    assert min(shares()) >= 30
+    # One that is stopped stands in nobody's way for long.
+    os.kill(processes[0], signal.SIGSTOP)
+    for one in kept:
+        one.close()
+    began = time.monotonic()
+    assert all(ask(proxy.port, "/warm")[0] == 200 for _ in range(100))
+    print(f"100 answers beside one that is stopped: {time.monotonic() - began:.2f} s")
+    os.kill(processes[0], signal.SIGCONT)
+    assert proxy.end() == 0
+
+
 def test_a_burst_of_connections_is_shared_by_all_workers(run_proxy: RunProxy, threaded_origin: Origin) -> None:
     proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
     processes = proxy.workers(2)
@@ -151,8 +179,7 @@ def test_a_burst_of_connections_is_shared_by_all_workers(run_proxy: RunProxy, th
         for one in burst:
             one.close()
     print(f"the one that took less of 400 connections took {least}")
-    # The kernel wakes whom it likes; none is left out.
-    assert max(least) >= 50
+    assert max(least) >= 150
     assert proxy.end() == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
@@ -54,7 +55,7 @@ async def test_what_the_documentation_asks_for_is_enough(redis_server: RedisServ
     assert (await two.store.lookup(key("/b"), get())).entry is None
 
     lease = await one.leases.acquire(key().digest, Purpose.FETCH)
-    sends = []
+    sends: list[Any] = []
     lease.when_watched(sends.append)
     assert await two.leases.acquire(key().digest, Purpose.FETCH) is None
     token, _ = await two.leases.holder(key().digest)
