@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -63,15 +64,19 @@ def test_a_purge_holds_in_every_process_and_after_a_restart(
         {"scope": "all"},
     ]
     ask(one.port)
+    took: list[float] = []
     for said in orders:
         old = ask(one.port)[2]
         assert ask(two.port)[2] == old
         status, answer = order(one, **said)
         assert (status, answer.pop("count") >= 0) == (200, True)
         assert answer == {"purged": True, "everywhere": True, "refreshing": False}
-        # 100 ms are promised; a busy machine is given more. The one that was told knows at once.
-        assert changed_within(two.port, old) < 1.0
+        # 100 ms are promised, and a busy machine may take more now and then. The one that was told knows at once.
+        took.append(changed_within(two.port, old))
+        assert took[-1] < 1.0
         assert ask(one.port)[2] != old
+    print(f"purges held elsewhere within {[round(each * 1000) for each in took]} ms")
+    assert median(took) <= 0.1
     old = ask(one.port)[2]
     assert order(one, scope="all")[0] == 200
     assert two.end() == 0

@@ -43,14 +43,19 @@ def test_two_processes_and_a_hundred_clients_on_one_cold_key_are_one_fetch(
 ) -> None:
     one, two = pair(run_proxy, threaded_origin, one_redis_server)
     threaded_origin.delay = 1.0
-    results = together([partial(ask, proxy.port) for proxy in (one, two) for _ in range(50)])
-    assert {reply[0] for reply, _ in results} == {200}
-    assert len({reply[2] for reply, _ in results}) == 1
-    assert threaded_origin.hits == ["/x"]
-    slowest = max(seconds for _, seconds in results)
-    print(f"slowest of 100 clients: {slowest - 1.0:.3f} s behind the origin")
-    # 0.1 s are promised; a hundred threads on a busy machine are given more.
-    assert slowest < 2.0
+    slowest = []
+    for number in range(5):
+        threaded_origin.hits.clear()
+        results = together([partial(ask, proxy.port, f"/{number}") for proxy in (one, two) for _ in range(50)])
+        assert {reply[0] for reply, _ in results} == {200}
+        assert len({reply[2] for reply, _ in results}) == 1
+        assert threaded_origin.hits == [f"/{number}"]
+        slowest.append(max(seconds for _, seconds in results) - 1.0)
+        if slowest[-1] <= 0.1:
+            break
+    print(f"slowest of 100 clients: {[round(each, 3) for each in slowest]} s behind the origin")
+    # A hundred threads on a busy machine may be late; not each time.
+    assert min(slowest) <= 0.1
 
 
 def test_a_holder_killed_in_the_middle_of_its_fetch_is_not_waited_for_much_longer_than_its_lease(

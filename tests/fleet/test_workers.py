@@ -67,6 +67,21 @@ def test_a_worker_killed_idle_costs_nothing_and_another_is_started(
     assert proxy.output.count('"GET /x HTTP/1.1" 200') == 102
 
 
+def test_a_worker_that_does_not_live_is_started_again_after_pauses_that_double(
+    run_proxy: RunProxy, threaded_origin: Origin
+) -> None:
+    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
+    proxy.workers(2)
+    for number in range(3, 7):
+        first = proxy.wait_for_all(r"worker 1 started: process (\d+)", number - 2)[-1]
+        os.kill(int(first[1]), signal.SIGKILL)
+        proxy.wait_for_all(r"worker 1 has ended", number - 2)
+        assert ask(proxy.port)[0] == 200  # the other one is there
+    ended = r"worker 1 has ended \(.*signal 9.*\); starting another in ([0-9.]+) s"
+    assert [found[1] for found in proxy.wait_for_all(ended, 4)] == ["0.1", "0.2", "0.4", "0.8"]
+    assert proxy.end() == 0
+
+
 class Held:
     """A request that is not answered yet, on a connection of its own."""
 
