@@ -355,3 +355,29 @@ async def test_a_finished_entry_still_serves_who_looked_too_late(shared_redis: R
     assert isinstance(second.landing, Settled) or second.data == b"body"
     await over(here, there)
     assert there.asked == 0
+
+
+@async_test
+async def test_who_has_lost_the_lease_gives_its_clients_the_answer_and_stores_nothing(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    (flight,) = here.registry.flights
+    # It ran out while the process stood still, and another has it now.
+    shared_redis.command("DEL", *names(shared_redis, "l"))
+    second = there.join()
+    await until(lambda: there.asked == 1)
+    await until(lambda: flight.lease.lost)
+    for process, body in ((here, b"late"), (there, b"newer")):
+        response = process.origin.answer(0, 200, CACHEABLE)
+        response.send(body)
+        response.end()
+        await over(process)
+        await process.store.flush()
+        assert len(names(shared_redis, "e")) == (process is there)
+    assert (first.data, second.data) == (b"late", b"newer")
+    for process in (here, there):
+        found = await process.store.lookup(KEY, RequestHead(b"GET", b"/x", Fields()))
+        assert found.entry is not None and found.entry.body == (b"newer",)

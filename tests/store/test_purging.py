@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred, fail
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
@@ -10,7 +11,7 @@ from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
 from txstalecache.store import Hardness, Scope, StoreService
-from txstalecache.store.commands import Refused
+from txstalecache.store.commands import Refused, Unavailable
 from txstalecache.store.layout import Layout
 from txstalecache.store.purgelog import AGAIN
 from txstalecache.store.purges import Record
@@ -66,7 +67,8 @@ async def test_it_beats_fetches_in_the_air(shared_redis: RedisServer, make_store
     assert not two.store.outdated(key(), began)
     await one.store.purge(Scope.of_url(b"/a"))
     two.store.put(key(), entry(began), 600)  # before it has heard, perhaps
-    await until(lambda: two.store.outdated(key(), began))
+    while not two.store.outdated(key(), began):
+        await two.store.lookup(key("/other"), get())  # or by word of it
     assert not two.store.outdated(key(), two.store.now())
     for backend in (one, two):
         assert (await backend.store.lookup(key(), get())).entry is None
@@ -187,6 +189,9 @@ async def test_a_server_that_is_new_to_us_is_asked_for_all(shared_redis: RedisSe
     await until(lambda: backend.degraded)
     await until(lambda: not backend.degraded)
     assert (await backend.store.lookup(key(), get())).entry is None
+    # And has not heard of all that was purged: it has by now, with the times it had.
+    await until(lambda: len(log(shared_redis)) == 2)
+    assert log(shared_redis)[Record(Scope.of_tag(b"red"), Hardness.HARD, 0).name()] == now + 9_000_000
 
 
 @async_test
@@ -281,6 +286,10 @@ async def test_many_are_told_again_and_learned_page_by_page(redis_server: RedisS
     redis_server.command("FLUSHALL")
     await until(lambda: len(two.store.purges) == 2500)
     assert len(log(redis_server)) == 2500
+    # Rubbish on a page does not make it the last one.
+    redis_server.command("ZADD", PURGES, now + 10.5, b"rubbish", now + 11.5, b"!")
+    two.store.purges.trim(float("inf"))
+    await two.store.remote.purge_log.learn(-1)
     assert set(two.store.purges) == set(records)
 
 
@@ -366,3 +375,28 @@ async def test_an_error_that_says_nothing_about_them_leaves_them_there(
     await backend.store.flush()
     assert len(log(shared_redis)) == 1
     assert not backend.store.remote.purge_log.behind
+
+
+@async_test
+async def test_while_it_is_not_known_what_was_purged_memory_is_not_believed(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    read, began = two._client.read, two.store.now()
+    asked = []
+
+    def late(commands: object) -> Deferred[object]:
+        asked.append(commands)
+        return fail(Unavailable("no answer in time"))
+
+    two._client.read = late
+    await one.store.purge(Scope.of_url(b"/a"))
+    await until(lambda: asked)
+    two._client.read = read
+    two.store.put(key(), entry(began), 600)  # fetched by who does not know
+    await two.store.flush()
+    found = two.store.peek(key(), get())
+    assert found is None or found.entry is None
+    assert (await two.store.lookup(key(), get())).entry is None
+    await stored(two)
+    assert two.store.peek(key(), get()).entry is not None

@@ -81,7 +81,8 @@ class PurgeLog:
         if again > self._again:
             self._again = again
             return -1
-        return max(told.values()) if len(told) >= self.PAGE else None
+        full = isinstance(reply, list) and len(reply) >= 2 * self.PAGE
+        return max(told.values(), default=None) if full else None
 
     async def learn(self, after: int | None) -> None:
         """Learn what comes after that time, if there is one. Raises Unavailable or Refused."""

@@ -90,6 +90,8 @@ class TieredStore:
         self.asked = 0
         """Round trips to Redis to look something up, so far; lookups that shared one count once."""
         self.remote = remote
+        self._unlearned = False
+        """Whether something was purged, and it could not be found out what."""
         self._trips: dict[str, _Trip] = {}
         self._pending: dict[Key, _Pending] = {}
         self._under_way: set[Deferred[Any]] = set()
@@ -151,7 +153,7 @@ class TieredStore:
         return list(found.values())
 
     def _believed(self, shelf: Shelf, now: float) -> bool:
-        if shelf.suspect:
+        if shelf.suspect or (self._unlearned and self.remote is not None and self.remote.available):
             return False
         if self.remote is None or (shelf.session and shelf.session == self.session):
             return True
@@ -179,6 +181,8 @@ class TieredStore:
 
     def _arrived(self, loaded: Loaded, trip: _Trip) -> None:
         self._over(trip)
+        if not trip.tainted:
+            self._unlearned = False  # it came along
         shelf = self._shelve(trip, loaded)
         now = self.clock.now()
         found: list[tuple[Deferred[Found], Found]] = []
@@ -542,8 +546,10 @@ class TieredStore:
     async def _learn(self, learning: Coroutine[Any, Any, None]) -> None:
         try:
             await learning
+            self._unlearned = False
         except (Unavailable, Refused):
-            # Until it is known, nothing that was learned earlier is to be believed; what Redis answers next brings it.
+            # Until it is known, memory is not to be believed; what Redis answers next brings it.
+            self._unlearned = True
             self.changed(None)
 
     def _taint(self, key: Key) -> None:
