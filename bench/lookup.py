@@ -70,15 +70,32 @@ def busy(server: RedisServer) -> float:
 
 
 @inlineCallbacks
+def there(reactor: Any, service: StoreService) -> Generator[Deferred[Any], Any, None]:
+    """Redis can be asked. While it cannot, everything is answered at once, and without this the reactor would not have
+    a turn in which Redis is tried again."""
+    while service.degraded:
+        yield deferLater(reactor, 0.01)
+
+
+@inlineCallbacks
+def filled(reactor: Any, service: StoreService, start: int, stop: int) -> Generator[Deferred[Any], Any, None]:
+    """All of it is there."""
+    before = -1
+    while before != service.store.unwritten:
+        yield there(reactor, service)
+        before = service.store.unwritten
+        fill(service, start, stop)
+        yield service.store.flush()
+
+
+@inlineCallbacks
 def lookups(
     reactor: Any, service: StoreService, server: RedisServer, size: int
 ) -> Generator[Deferred[Any], Any, tuple[float, float]]:
     keys = [key(number) for number in random.choices(range(size), k=LOOKUPS)]
     start, theirs, lost = time.process_time(), busy(server), 0
     for at in range(0, LOOKUPS, AT_ONCE):
-        while service.degraded:
-            # Lookups are answered at once then, and the reactor would not have a turn in which Redis is tried again.
-            yield deferLater(reactor, 0.01)
+        yield there(reactor, service)
         found = yield gatherResults([service.store.lookup(one, REQUEST) for one in keys[at : at + AT_ONCE]])
         lost += sum(one.entry is None for one in found)
     if lost:
@@ -88,14 +105,13 @@ def lookups(
 
 @inlineCallbacks
 def growing(
-    service: StoreService, sizes: list[int], names: tuple[str, ...], measure: Callable[[int], Any]
+    reactor: Any, service: StoreService, sizes: list[int], names: tuple[str, ...], measure: Callable[[int], Any]
 ) -> Generator[Any, Any, None]:
     before = 0
     figures: list[list[float]] = [[] for _ in names]
     for size in sizes:
         for start in range(before, size, 2000):
-            fill(service, start, min(size, start + 2000))
-            yield service.store.flush()
+            yield filled(reactor, service, start, min(size, start + 2000))
         before = size
         runs = []
         for _ in range(RUNS):
@@ -111,7 +127,7 @@ def main(reactor: Any, most: str = "1000000") -> Generator[Any, Any, None]:
     sizes = [size for size in (1_000, 10_000, 100_000, 1_000_000) if size <= int(most)]
     print("memory")
     memory = open_store(reactor, redis="memory", memory=8 << 30)
-    yield growing(memory, sizes, ("peek",), lambda size: (peeks(memory, size),))
+    yield growing(reactor, memory, sizes, ("peek",), lambda size: (peeks(memory, size),))
     told(f"peek, {min(sizes):,} of {max(sizes):,}", [peeks(memory, min(sizes)) for _ in range(RUNS)])
     memory.memory.clear()
     print("redis")
@@ -121,7 +137,7 @@ def main(reactor: Any, most: str = "1000000") -> Generator[Any, Any, None]:
     redis = open_store(reactor, redis=server.url, memory=0)
     redis.startService()
     yield redis.ready()
-    yield growing(redis, sizes, ("ours", "the server's"), lambda size: lookups(reactor, redis, server, size))
+    yield growing(reactor, redis, sizes, ("ours", "the server's"), lambda size: lookups(reactor, redis, server, size))
     yield redis.stopService()
     server.close()
 
