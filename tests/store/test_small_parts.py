@@ -169,6 +169,16 @@ def test_what_begins_after_a_mark_is_later_even_if_no_time_passes() -> None:
 # -- the breaker
 
 
+def test_what_is_known_to_be_over_is_before_now() -> None:
+    clock = FleetClock(lambda: 100.0, lambda: 1000.0)
+    clock.passed(1000.5)
+    assert 1000.5 < clock.now() < 1000.6
+    clock.passed(1000.2)
+    assert clock.now() > 1000.5
+    clock.passed(4600.0)  # no clock that was measured is so wrong: that is somebody else's
+    assert clock.now() < 1001
+
+
 def test_five_failures_in_five_seconds_open_it_and_one_answer_closes_it() -> None:
     breaker = Breaker()
     assert [breaker.failed(now) for now in (0, 1, 2, 3)] == [False] * 4

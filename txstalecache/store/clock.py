@@ -23,6 +23,8 @@ class FleetClock:
 
     #: A measurement this much older than the best one replaces it even if it is less sharp, in seconds.
     PATIENCE = 100.0
+    #: What measurements may be wrong by at most, in seconds.
+    SHARP = 1.0
 
     def __init__(self, ticks: Callable[[], float] = uptime, wall: Callable[[], float] = time.time) -> None:
         self.ticks = ticks
@@ -41,6 +43,13 @@ class FleetClock:
         marked = self.now()
         self._after = marked + 0.000_001
         return marked
+
+    def passed(self, when: float) -> None:
+        """``when``, by Redis' time, is over: every later ``now`` is after it. Measured clocks differ by less than
+        ``SHARP``; a time that is further ahead is taken for no fact about this one."""
+        now = self.now()
+        if now <= when < now + self.SHARP:
+            self._after = when + 0.000_001
 
     def measured(self, theirs: float, asked: float, answered: float) -> None:
         """Redis said ``theirs`` between the ticks ``asked`` and ``answered``."""

@@ -11,8 +11,9 @@ Must not know: connections, the memory tier, who purges and why.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from txstalecache.store.clock import FleetClock
 from txstalecache.store.commands import Command, ICommands, Refused, Unavailable
 from txstalecache.store.layout import Layout
 from txstalecache.store.purges import Hardness, Purges, Record, Scope
@@ -27,21 +28,20 @@ _EVERYTHING = Record(Scope.everything(), Hardness.HARD, 0.0).name()
 
 
 class PurgeLog:
-    """``purges`` and Redis told of each other. ``useful``: for how many seconds a purge is; ``now`` is the fleet's."""
+    """``purges`` and Redis told of each other. ``useful``: for how many seconds a purge is. What begins once a purge
+    is known is later than it, by ``clock``."""
 
     #: Purges that Redis has still to be told, at most; beyond them it is told to purge everything.
     MOST = 10_000
     #: Purges learned, or told again, at a time.
     PAGE = 1000
 
-    def __init__(
-        self, commands: ICommands, layout: Layout, purges: Purges, useful: float, now: Callable[[], float]
-    ) -> None:
+    def __init__(self, commands: ICommands, layout: Layout, purges: Purges, useful: float, clock: FleetClock) -> None:
         self._commands = commands
         self._name = layout.purges
         self._purges = purges
         self._useful = useful
-        self._now = now
+        self._clock = clock
         self.corrupt = 0
         """How often there was something else in the log's place, so far."""
         self._seen = self._again = -1
@@ -59,7 +59,7 @@ class PurgeLog:
 
     def learn_everything(self, reply: object) -> None:
         """The answer to ``everything``."""
-        self._purges.trim(self._now() - self._useful)
+        self._purges.trim(self._clock.now() - self._useful)
         self._seen = -1
         try:
             told = self._read(reply)
@@ -128,6 +128,7 @@ class PurgeLog:
             self._seen = max(self._seen, *told.values())
             records = (Record.read(name, when / 1_000_000) for name, when in told.items())
             self._purges.add(record for record in records if record is not None)
+            self._clock.passed(self._seen / 1_000_000)
 
     # -- telling ----------------------------------------------------------------------------------------------------
 
@@ -152,6 +153,7 @@ class PurgeLog:
         finally:
             self._telling.discard(said)
         self._purges.settle(said, when / 1_000_000)
+        self._clock.passed(when / 1_000_000)
         return True
 
     async def catch_up(self) -> None:

@@ -92,6 +92,8 @@ class TieredStore:
         self.remote = remote
         self._unlearned = False
         """Whether something was purged, and it could not be found out what."""
+        self._attempts = 0
+        """To find out."""
         self._trips: dict[str, _Trip] = {}
         self._pending: dict[Key, _Pending] = {}
         self._under_way: set[Deferred[Any]] = set()
@@ -544,9 +546,11 @@ class TieredStore:
             self._start(self._learn(self.remote.purge_log.compare()))
 
     async def _learn(self, learning: Coroutine[Any, Any, None]) -> None:
+        self._attempts = attempt = self._attempts + 1
         try:
             await learning
-            self._unlearned = False
+            if attempt == self._attempts:  # else word has come since it was asked
+                self._unlearned = False
         except (Unavailable, Refused):
             # Until it is known, memory is not to be believed; what Redis answers next brings it.
             self._unlearned = True
