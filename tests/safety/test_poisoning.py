@@ -171,6 +171,26 @@ async def test_the_key_is_made_of_the_bytes_that_are_forwarded(origin: ScriptedO
     await connection.close()
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("written", ["GOOD.example", "good.example:80", "Good.Example:80"])
+@async_test
+async def test_a_host_is_forwarded_as_the_key_has_it_however_it_is_written(
+    origin: ScriptedOrigin, make_proxy: Any, written: str, method: str
+) -> None:
+    """Else an application that sends whoever writes it otherwise elsewhere would send everybody there."""
+    origin.handler = reflect
+    proxy = await make_proxy(origin.url, rules=Rules(methods=frozenset({b"GET", b"HEAD", b"POST"})))
+    connection = await connect(proxy.port)
+    first = await connection.request(method, "/x", host=written)
+    victim = await connection.request(method, "/x", host="good.example")
+    assert origin.hits() == 1
+    assert first.body == victim.body
+    assert victim.field("content-location") == b"good.example"
+    await connection.request("DELETE", "/y", host=written)
+    assert origin.requests[-1].field("host") == b"good.example"
+    await connection.close()
+
+
 @pytest.mark.parametrize(
     "suffix", ["/x.css", "/x.js", ";a.css", "%3b.css", "/x.png?v=1", "%2f.css", "%00.css", "?.css", "/.jpg"]
 )

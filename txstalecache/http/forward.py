@@ -100,6 +100,14 @@ _OF_A_BODY = frozenset(
 )
 
 
+def _sent(request: RequestHead) -> Fields:
+    """The end-to-end fields of ``request``, with ``Host`` as keys have it: sent as the client wrote it, an answer to one
+    way of writing it would be kept for all."""
+    fields = end_to_end(request.fields)
+    said, host = fields.get(b"host"), request.host
+    return fields if said is None or not host or said == host else fields.replacing(b"Host", host)
+
+
 def _with_via(fields: Fields, via: bytes) -> Fields:
     return fields.adding(b"Via", b"1.1 " + via)
 
@@ -113,7 +121,7 @@ def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields
     drop = _OF_A_BODY if request.method in (b"GET", b"HEAD") else frozenset()
     kept = [
         pair
-        for pair in end_to_end(request.fields).pairs
+        for pair in _sent(request).pairs
         if (name := pair[0].lower()) not in drop and (name in keyed or not telling(name))
     ]
     if b"x-forwarded-proto" not in keyed and (request.scheme != b"http" or b"x-forwarded-proto" in request.fields):
@@ -151,7 +159,7 @@ def says_all(fetch: RequestHead, request: RequestHead) -> bool:
 
 def alone(request: RequestHead, via: bytes = VIA) -> Fields:
     """The fields of a fetch for this client only: all of its end-to-end fields."""
-    return _with_via(end_to_end(request.fields), via)
+    return _with_via(_sent(request), via)
 
 
 def response(fields: Fields, via: bytes = VIA) -> Fields:
