@@ -101,8 +101,8 @@ _OF_A_BODY = frozenset(
 
 
 def _sent(request: RequestHead) -> Fields:
-    """The end-to-end fields of ``request``, with ``Host`` as keys have it: sent as the client wrote it, an answer to one
-    way of writing it would be kept for all."""
+    """The end-to-end fields of ``request``, with ``Host`` as keys have it: sent as the client wrote it, what comes of
+    one way of writing it would be kept for all."""
     fields = end_to_end(request.fields)
     said, host = fields.get(b"host"), request.host
     return fields if said is None or not host or said == host else fields.replacing(b"Host", host)

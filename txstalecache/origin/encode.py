@@ -50,6 +50,9 @@ def encode_head(request: OriginRequest, authority: bytes) -> bytes:
     if request.body is not None:
         length = request.body.length
         lines.append(b"Transfer-Encoding: chunked" if length is UNKNOWN_LENGTH else b"Content-Length: %d" % length)
+        if length != 0:
+            # The connection carries nothing after a body: an origin that takes one for a request is not to answer it.
+            lines.append(b"Connection: close")
     elif head.method in _WITH_BODY:
         lines.append(b"Content-Length: 0")
     count = len(lines)
