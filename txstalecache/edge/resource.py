@@ -278,7 +278,8 @@ class CacheResource(Resource):
             if not isinstance(landing, Regroup):
                 break
             visit.part = visit.part or landing.part
-            plans.append(replace(self._shared(visit, entry, conditions, landing.names), began_after=began_after))
+            again = self._shared(visit, entry, conditions, landing.names)
+            plans.append(replace(again, began_after=began_after, provoked=landing.provoked))
         else:
             landing = Alone("vary")
         if isinstance(landing, Alone):

@@ -143,6 +143,10 @@ class Flight:
     def passed(self) -> None:
         """An invalidation has passed it. Whoever comes next fetches anew, and is not to wait for its lease."""
         self._passed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody elsewhere need wait for this."""
         lease, self.lease = self.lease, None
         if lease is not None:
             lease.release()
@@ -298,7 +302,8 @@ class Flight:
         admission, plan, status = self._admission, self.plan, response.head.status
         self._tags = tags.of(plan.fetch, response.head.fields)
         withheld = isinstance(admission, Withhold) and plan.sharing is Sharing.SHARED
-        if withheld and status not in ERRORS and admission.why not in ("hook-failed", "range"):
+        failed = status in ERRORS or self._provoked(status)
+        if withheld and not failed and admission.why not in ("hook-failed", "range"):
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
         elif isinstance(admission, Share) and not plan.sharing.shared and status not in ERRORS:
             self._shareable_again()
@@ -314,7 +319,9 @@ class Flight:
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         collapsed = not own or len(self.waiters) > 1
         seats = [(waiter, self._seat(waiter, collapsed)) for waiter in self.waiters]
-        if self.lease is not None and not withheld and plan.fetch.method == b"GET" and status not in {206, *ERRORS}:
+        if self._provoked(status):
+            self._let_go()  # whoever asks for himself is not to wait until this one has been read
+        elif self.lease is not None and not withheld and plan.fetch.method == b"GET" and status not in {206, *ERRORS}:
             self.lease.when_watched(self._pass_on)
         wanted = self._storing or bool(self.body.readers) or any(isinstance(seat, Attached) for _, seat in seats)
         if wanted:
@@ -392,6 +399,8 @@ class Flight:
         if plan.sharing is Sharing.SHARED:
             owns = waiter.leads and plan.intact and self._chosen is None
             failed = Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after)
+            if self._provoked(status) and not waiter.leads:
+                return Regroup(plan.names, provoked=True)
             if isinstance(admission, Withhold):
                 if not owns:
                     return failed if status in ERRORS else Alone(admission.why)
@@ -414,6 +423,11 @@ class Flight:
                 return Regroup(vary.names(response.head.fields) or (), part=True)
         length = 0 if plan.fetch.method == b"HEAD" else response.length
         return Attached(response.head, self.body, length, collapsed, self._storing, admission.why)
+
+    def _provoked(self, status: int) -> bool:
+        """Whether this is an error that those who wait should not get before one of them has asked for himself."""
+        plan = self.plan
+        return plan.sharing.shared and not plan.provoked and policy.provoked(status, self._admission)
 
     def _holds(self, request: RequestHead) -> bool:
         """Whether the part that has come is all that ``request`` asks for."""
@@ -622,9 +636,7 @@ class Flight:
             self._ticker = None
         self._count(0)
         self._registry.ended(self)
-        lease, self.lease = self.lease, None
-        if lease is not None:
-            lease.release()
+        self._let_go()
         if self._response is not None and not self.body.ended:
             self._response.abort()
         air, self.air = self.air, set()

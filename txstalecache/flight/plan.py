@@ -78,6 +78,8 @@ class Plan:
     hooks: Hooks | None = None
     stored: bool = True
     """False: not asked for often enough to be worth storing."""
+    provoked: bool = False
+    """An error that somebody else may have provoked came before: another one is everybody's."""
     part: bool = False
     """Only the range that ``request`` asks for is fetched, under its If-Range: for those who ask for the same."""
 
