@@ -6,11 +6,11 @@ Must not know: connections, who the client is.
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
 from typing import Final
 
 from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, end_to_end, members
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.remembered import remembered
 
 __all__ = [
     "PRECONDITIONS",
@@ -77,7 +77,7 @@ _OF_THE_PATH: Final = frozenset(
 )
 
 
-@lru_cache(2048)
+@remembered(2048, longest=64)
 def telling(name: bytes) -> bool:
     """Whether the field ``name`` (lower case) may say who asks, or for which host, path or method, beside the key.
 
@@ -130,7 +130,7 @@ def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields
     return _with_via(Fields((*kept, *extra.pairs)), via)
 
 
-@lru_cache(2048)
+@remembered(2048, longest=64)
 def _identifying(name: bytes) -> bool:
     plain = name.lower().replace(b"_", b"-")
     return plain not in _HARMLESS and plain not in CREDENTIALS and not _IDENTIFYING.isdisjoint(plain.split(b"-"))
