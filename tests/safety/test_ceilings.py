@@ -10,7 +10,7 @@ import pytest
 
 from tests.safety.watched import Watched
 from tests.support.async_test import async_test
-from tests.support.client import NoReply, fetch
+from tests.support.client import NoReply, connect, fetch
 from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin
 from tests.support.proxy import settled
 
@@ -66,4 +66,45 @@ async def test_where_no_file_can_be_written_everything_is_answered(
     assert (await proxy.ask())["degraded"] is (full == "before the start")
     assert await proxy.leave() == 0
     assert (tmp_path / "log").read_bytes() == b""
+    assert b"Traceback" not in proxy.errors, proxy.errors.decode()
+
+
+@pytest.mark.parametrize(("left", "served"), [(48, 20), (16, 1)])
+@async_test
+async def test_with_next_to_no_memory_left_hits_go_on_and_those_too_many_are_told_to_come_back(
+    left: int, served: int, origin: ScriptedOrigin, watched: Any
+) -> None:
+    """Less than a crowd needs even if nothing is retained."""
+
+    def answer(request: Request) -> Any:
+        if request.path.startswith("/large"):
+            return [Head(200, [KEPT, ("Content-Length", str(8 * MIB))]), *[Chunk(b"x" * MIB)] * 8]
+        return Answer(200, [KEPT], b"for " + request.target)
+
+    origin.handler = answer
+    origin.keep_raw = False
+    options = ("--origin", origin.url, "--redis", "memory", "--memory", "4M")
+    proxy: Watched = await watched(*options, ceilings={"AS": -left * MIB}).ready()
+    connection = await connect(proxy.port)
+    assert (await connection.request("GET", "/hit")).body == b"for /hit"
+    crowd = [fetch(proxy.port, "GET", f"/large/{number}", keep=False) for number in range(64)]
+    for one in crowd:
+        one.addErrback(lambda failure: failure.trap(NoReply) and None)
+    waiting = settled(*crowd)
+    hits = 0
+    while not waiting.called:
+        assert (await connection.request("GET", "/hit")).body == b"for /hit"
+        hits += 1
+    outcomes = Counter(
+        reply and (reply.status, reply.length if reply.status == 200 else reply.field("retry-after"))
+        for reply in await waiting
+    )
+    print(hits, outcomes)
+    assert hits > 0
+    assert set(outcomes) <= {(200, 8 * MIB), (503, b"1")}
+    assert outcomes[200, 8 * MIB] >= served
+    for number in range(5):
+        assert (await fetch(proxy.port, "GET", f"/miss/{number}")).body == b"for /miss/%d" % number
+    await connection.close()
+    assert await proxy.leave() == 0
     assert b"Traceback" not in proxy.errors, proxy.errors.decode()

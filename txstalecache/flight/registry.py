@@ -69,7 +69,7 @@ class Registry:
 
     def refresh(self, plan: Plan) -> None:
         """Fetch behind everybody's back, unless a flight for it is in the air already. Nobody waits."""
-        if not self._closed and self._joinable(plan) is None:
+        if not self._closed and not self._full and self._joinable(plan) is None:
             self._persist(plan)
             self._take_off(plan, Purpose.REFRESH).start()
 
@@ -77,6 +77,8 @@ class Registry:
         """Fetch for one client; ``plan.sharing`` is not SHARED. Cancelling drops the fetch unless it is stored."""
         if self._closed:
             return succeed(Failed(503, "shutdown", self.limits.retry_after))
+        if self._full:
+            return succeed(Failed(503, "overflow", self.limits.retry_after))
         flight = self._new(plan, Purpose.FETCH)
         if plan.sharing is Sharing.LATE:
             self._late[plan.key] += 1
@@ -152,7 +154,12 @@ class Registry:
     def _crowded(self, flight: Flight | None) -> bool:
         if self.waiting >= self.limits.waiters:
             return True
-        return flight is not None and len(flight.waiters) >= self.limits.waiters_per_key
+        return self._full if flight is None else len(flight.waiters) >= self.limits.waiters_per_key
+
+    @property
+    def _full(self) -> bool:
+        """Whether no more may take off."""
+        return len(self.flights) >= self.limits.flights
 
     def _new(self, plan: Plan, purpose: Purpose) -> Flight:
         flight = Flight(self, plan, purpose)
