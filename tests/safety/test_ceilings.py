@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,21 @@ async def test_with_next_to_no_memory_left_hits_go_on_and_those_too_many_are_tol
     await connection.close()
     assert await proxy.leave() == 0
     assert b"Traceback" not in proxy.errors, proxy.errors.decode()
+
+
+@async_test
+async def test_what_is_compressed_is_never_unpacked(origin: ScriptedOrigin, watched: Any) -> None:
+    """A hundred MiB in a hundred KiB, up and down, whole and in part, for those who ask for gzip and who do not."""
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join([packer.compress(bytes(MIB)) for _ in range(100)]) + packer.flush()
+    gzip = ("Content-Encoding", "gzip")
+    origin.handler = lambda request: Answer(200, [gzip, KEPT], request.body or bomb)
+    proxy: Watched = await watched("--origin", origin.url, "--redis", "embedded").ready()
+    before = (await proxy.ask())["resident"]
+    for target in ("/one", "/two"):
+        for fields in ([], [("Accept-Encoding", "gzip")], [("Accept-Encoding", "identity")]):
+            assert (await fetch(proxy.port, "GET", target, fields)).body == bomb
+        assert (await fetch(proxy.port, "GET", target, [("Range", "bytes=5-9")])).body == bomb[5:10]
+        assert (await fetch(proxy.port, "POST", target, [gzip], bomb)).body == bomb
+    assert (await proxy.ask())["resident"] - before < 16 * MIB
+    assert await proxy.leave() == 0
