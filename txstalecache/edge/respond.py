@@ -142,8 +142,7 @@ def _told(visit: Visit, reply: Reply, status: CacheStatus, stored: bytes) -> Rep
     fields = reply.fields.without(*route.hide) if route.hide else reply.fields
     for name, value in route.respond_with:
         fields = fields.replacing(name, value)
-    fields = append(fields, status.member())
-    if visit.route.show_outcome:
-        outcome = _X_CACHE.get(visit.outcome.verdict, b"BYPASS")
-        fields = fields.extended(((b"X-Cache", outcome), (b"X-Store", stored)))
-    return Reply(reply.status, fields, reply.body, reply.segments)
+    more: tuple[tuple[bytes, bytes], ...] = ()
+    if route.show_outcome:
+        more = ((b"X-Cache", _X_CACHE.get(visit.outcome.verdict, b"BYPASS")), (b"X-Store", stored))
+    return Reply(reply.status, append(fields, status.member(), more), reply.body, reply.segments)

@@ -5,6 +5,7 @@ Must not know: how it came to be decided.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import floor, isnan
 from typing import Final
@@ -75,12 +76,12 @@ class CacheStatus:
         return b"; ".join(parts)
 
 
-def append(fields: Fields, member: bytes) -> Fields:
-    """``fields`` with ``member`` after what the caches before this one wrote (RFC 9211 §2).
+def append(fields: Fields, member: bytes, more: Sequence[tuple[bytes, bytes]] = ()) -> Fields:
+    """``fields`` with ``member`` after what the caches before this one wrote (RFC 9211 §2), and ``more`` lines behind it.
 
     Theirs is dropped when it is no structured list: ours would be unreadable behind it.
     """
     before = fields.get(b"cache-status")
     if before is not None and not parse_list(before):
         fields = fields.without(b"cache-status")
-    return fields.adding(b"Cache-Status", member)
+    return fields.extended(((b"Cache-Status", member), *more))

@@ -67,8 +67,9 @@ class PooledOrigin:
         except ValueError as error:
             return fail(OriginError(Fault.MALFORMED, f"request not sent: {error}"))
         exchange = Exchange(self._reactor, request, encoded)
+        begun = exchange.begun()
         self._pool.submit(exchange)
-        return exchange.begun
+        return begun
 
     def close(self) -> Deferred[None]:
         """See ``IOrigin``. Fetches are still possible; their connections are not kept."""

@@ -426,6 +426,8 @@ class TieredStore:
                 told.callback(known)
 
     def outdated(self, key: Key, began: float, tags: Iterable[bytes] = (), request: RequestHead | None = None) -> bool:
+        if not self._cuts and not self.purges:
+            return False
         return began <= max(self._cuts.get(key, -1.0), *self._purged(key, tags, request))
 
     def epoch(self, key: Key, request: RequestHead | None = None) -> float:
