@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 
 from txstalecache.edge.reply import WHOLE, Reply, refusal
+from txstalecache.edge.serving import Serving
 from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 
@@ -56,12 +57,12 @@ class Exchange(ABC):
         """Whether the whole answer was written."""
         self.done: Callable[[], None] = _nothing
         self._reader: Reader | None = None
-        self._task: Deferred[None] | None = None
+        self._task: Serving | None = None
 
     def run(self, serving: Coroutine[Deferred[Any], Any, None]) -> None:
         """Serve the request with ``serving``; whatever it raises becomes a 500 or an aborted connection."""
-        task: Deferred[None] = Deferred.fromCoroutine(serving)
-        task.addErrback(self._crashed)
+        task = Serving(serving, self._crashed)
+        task.start()
         if self.open:
             self._task = task
 

@@ -171,7 +171,7 @@ class CacheResource(Resource):
             return
         found = self._store.peek(visit.key, head)
         if found is None:
-            found = await self._store.lookup(visit.key, head)
+            found = await self._store.load(visit.key, head)
         await self._act(visit, found)
 
     async def _read(self, visit: Visit, body: IBodyProducer) -> IBodyProducer | None:
@@ -252,7 +252,7 @@ class CacheResource(Resource):
         place = parts.beside(visit.key)
         found = self._store.peek(place, head)
         if found is None:
-            found = await self._store.lookup(place, head)
+            found = await self._store.load(place, head)
         entry = found.entry
         if entry is None or parts.cut(head, entry.fields, entry.length) is None:
             return verdict

@@ -54,7 +54,6 @@ class Exchange:
 
     __slots__ = (
         "_body",
-        "_begun",
         "_buffer",
         "_clock",
         "_connection",
@@ -70,6 +69,7 @@ class Exchange:
         "_sink",
         "_total_due",
         "_upload",
+        "begun",
         "encoded",
         "head",
         "length",
@@ -84,7 +84,8 @@ class Exchange:
         self.encoded = encoded
         """The request's head, ready to be sent."""
         self.phase = Phase.WAITING
-        self._begun: Deferred[IOriginResponse] | None = None
+        self.begun: Deferred[IOriginResponse] = Deferred(self._cancelled)
+        """What the caller of ``fetch`` got."""
         self.head: ResponseHead = _EMPTY
         self.length: int | None = None
         self.withdraw: Callable[[Exchange], None] | None = None
@@ -104,18 +105,6 @@ class Exchange:
         self._held = b""
         self._ended: Framing | OriginError | None = None
         self._paused_at: float | None = None
-
-    def begun(self) -> Deferred[IOriginResponse]:
-        """Fires with this once the head is here, or fails with OriginError; the caller of ``fetch`` owns it. Call once,
-        before the exchange goes to the pool."""
-        begun = self._begun = Deferred(self._cancelled)
-        return begun
-
-    def _caller(self) -> Deferred[IOriginResponse]:
-        # Let go of first: the two hold each other, and would wait for the garbage collector.
-        begun, self._begun = self._begun, None
-        assert begun is not None
-        return begun
 
     # -- the request --------------------------------------------------------------------------------------------------
 
@@ -202,7 +191,6 @@ class Exchange:
 
     def _cancelled(self, _: object) -> None:
         withdraw, self.withdraw = self.withdraw, None
-        self._begun = None
         self.phase = Phase.OVER
         self._cut()
         if withdraw is not None:
@@ -228,7 +216,7 @@ class Exchange:
         elif self.phase is not Phase.OVER:
             self.phase = Phase.OVER
             self.withdraw = None
-            self._caller().errback(error)
+            self.begun.errback(error)
 
     def lost(self, clean: bool, detail: str) -> None:
         """The connection ended: with a FIN after all that was sent (``clean``), or otherwise."""
@@ -310,7 +298,7 @@ class Exchange:
         self._since = self._clock.seconds()
         if body.over:
             self._received_all(body)
-        self._caller().callback(self)
+        self.begun.callback(self)
         if not self._delivered and self._connection is not None:
             self._connection.pause()
         if self._connection is not None:

@@ -67,9 +67,8 @@ class PooledOrigin:
         except ValueError as error:
             return fail(OriginError(Fault.MALFORMED, f"request not sent: {error}"))
         exchange = Exchange(self._reactor, request, encoded)
-        begun = exchange.begun()
         self._pool.submit(exchange)
-        return begun
+        return exchange.begun
 
     def close(self) -> Deferred[None]:
         """See ``IOrigin``. Fetches are still possible; their connections are not kept."""
