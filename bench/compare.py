@@ -50,8 +50,8 @@ http {{ access_log off; sendfile on;
   location / {{ proxy_pass {origin}; {cache} }} {more} }} }}
 """
 
-#: The stack that is succeeded, as it answers a hit: before anything else a subrequest asks Redis how long the key has to
-#: live, by which it is seen whether it is stale; then another one gets it. One more stores.
+#: The stack that is succeeded, as it answers a hit: before anything else a subrequest asks Redis how long the key has
+#: to live, by which it is seen whether it is stale; then another one gets it. One more stores.
 SRCACHE = """
  location = /_ttl {{ internal; content_by_lua_block {{
    local r = require("nginx.redis"):new(); r:connect("127.0.0.1", {redis})

@@ -36,11 +36,12 @@ class Serving:
         if self._awaited is not None:
             self._awaited.cancel()
 
-    def _step(self, _: object) -> None:
-        # What has come, or failed, the coroutine takes from the Deferred itself.
-        self._awaited = None
+    def _step(self, result: object) -> None:
+        coroutine, self._awaited = self._coroutine, None
         try:
-            awaited = self._coroutine.send(None)
+            # What has come it takes from the Deferred itself.
+            error = result.value if isinstance(result, Failure) else None
+            awaited = coroutine.send(None) if error is None else coroutine.throw(error)
         except StopIteration:
             return
         except Exception:

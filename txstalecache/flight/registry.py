@@ -146,8 +146,8 @@ class Registry:
         self.waiting += step
 
     def watch(self, due: float) -> None:
-        """Some flight's clocks are to be looked at when it is ``due``. There is one timer for all: most flights are over
-        long before, and one each would be made and cancelled for nothing."""
+        """Some flight's clocks are to be looked at when it is ``due``. There is one timer for all: most flights are
+        over long before, and one each would be made and cancelled for nothing."""
         if due >= self._due:
             return
         self._due, pause = due, max(0.0, due - self.clock.seconds())

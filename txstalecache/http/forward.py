@@ -13,13 +13,12 @@ from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, end_to_end, member
 from txstalecache.http.messages import Fields, RequestHead
 
 __all__ = [
+    "PASSED",
     "PRECONDITIONS",
     "VIA",
     "alone",
     "identified",
     "looped",
-    "replayed",
-    "response",
     "says_all",
     "shared",
     "shared_response",

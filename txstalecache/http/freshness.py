@@ -115,8 +115,8 @@ def has_validator(fields: Fields) -> bool:
 
 
 def explicitly_shared(fields: Fields, found: Governing, response_time: float) -> bool:
-    """Whether the origin itself said that others may have the answer, which ``found`` governs: ``public``, or a lifetime
-    above zero.
+    """Whether the origin itself said that others may have the answer, which ``found`` governs: ``public``, or a
+    lifetime above zero.
 
     A lifetime of zero says nothing of the kind: it is what pages made for one person carry.
     """
