@@ -269,18 +269,21 @@ def start(directory: str, core: int, client: int) -> tuple[dict[str, Server], li
         (place / "conf").write_text(text)
         return ["nginx", "-p", str(place), "-c", str(place / "conf"), "-e", "stderr"]
 
-    for name in ("plain", "ours", "ordinary", "reverse"):
+    def service(port: int, *options: str) -> list[str]:
+        twistd = [sys.executable, "-m", "twisted", "txstalecache", "--origin", origin, "--access-log", "none"]
+        return [*twistd, "--listen", f"tcp:{port}:interface=127.0.0.1", *options]
+
+    for name in ("plain", "ordinary", "reverse"):
         add(name, lambda port, name=name: [*python, name, str(port), origin])  # type: ignore[misc]
+    add("ours", lambda port: service(port, "--redis", "memory"))
     if redis:
         where = f"redis://127.0.0.1:{redis_port}"
-        add("redis", lambda port: [*python, "redis", str(port), origin, where])
-        twistd = [sys.executable, "-m", "twisted", "txstalecache", "--origin", origin]
-        twistd += ["--access-log", "none", "--redis", where]
-        for name, workers, memory in (
-            ("one", 1, "64M"), ("two", 2, "64M"), ("one-redis", 1, "0"), ("two-redis", 2, "0"),
+        for name, workers, memory, pinned in (
+            ("redis", 1, "0", True), ("one", 1, "64M", False), ("two", 2, "64M", False),
+            ("one-redis", 1, "0", False), ("two-redis", 2, "0", False),
         ):  # fmt: skip
-            more = ["--workers", str(workers), "--memory", memory, "--prefix", f"{name}:"]
-            add(name, lambda port, more=more: [*twistd, *more, "--listen", f"tcp:{port}:interface=127.0.0.1"], False)  # type: ignore[misc]
+            more = ["--redis", where, "--workers", str(workers), "--memory", memory, "--prefix", f"{name}:"]
+            add(name, lambda port, more=more: service(port, *more), pinned)  # type: ignore[misc]
     if shutil.which("nginx"):
         add("nginx", lambda port: nginx(port, False))
         if redis:
