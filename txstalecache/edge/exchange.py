@@ -18,9 +18,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 
+from txstalecache.config.routes import Route
 from txstalecache.edge.reply import WHOLE, Reply, refusal
 from txstalecache.edge.serving import Serving
 from txstalecache.flight.body import Body, Reader, Segment
+from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 
 __all__ = ["Exchange"]
@@ -45,6 +47,8 @@ class Exchange(ABC):
     scheme: bytes
     client: str | None
     """The peer's address; None for a peer without one (a unix socket)."""
+    place: tuple[Route, Key] | None = None
+    """The route and the key of what is asked, where they have been looked up on the way here."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self.began = clock.seconds()

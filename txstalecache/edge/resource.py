@@ -154,9 +154,11 @@ class CacheResource(Resource):
             exchange.done = lambda: self._record(exchange, outcome, sent)
             exchange.answer(refusal(rejected.status, rejected.why))
             return
-        route = self._routes.pick(head)
-        head = prepared(route, head)
-        visit = Visit(exchange, head, route, route.template.key(head), self._store.now())
+        route, key = exchange.place or (self._routes.pick(head), None)
+        asked, head = head, prepared(route, head)
+        if key is None or head is not asked:
+            key = route.template.key(head)
+        visit = Visit(exchange, head, route, key, self._store.now())
         exchange.done = lambda: self._record(exchange, visit.outcome, head.fields)
         if forward.looped(head):
             self._refuse(visit, 508, "loop")
