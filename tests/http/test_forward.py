@@ -87,6 +87,11 @@ def test_a_fetch_for_one_client_says_all_it_said() -> None:
     ]  # fmt: skip
 
 
+def test_an_answer_loses_what_is_for_one_hop() -> None:
+    sent = forward.response(fields("Connection: a\nA: 1\nB: 2\nSet-Cookie: c\nVia: 1.1 origin"))
+    assert list(sent) == [(b"B", b"2"), (b"Set-Cookie", b"c"), (b"Via", b"1.1 origin")]
+
+
 def test_an_answer_for_others_sets_no_cookie() -> None:
     assert b"set-cookie" not in forward.shared_response(fields("Set-Cookie: c\nSet-Cookie2: d\nB: 2"))
 

@@ -34,7 +34,7 @@ def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
 def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
     """The origin's answer as it comes."""
     outcome, head = visit.outcome, landing.head
-    fields = head.fields if outcome.role != "waiter" else forward.shared_response(head.fields)
+    fields = forward.response(head.fields) if outcome.role != "waiter" else forward.shared_response(head.fields)
     ours: tuple[tuple[bytes, bytes], ...] = (forward.PASSED,)
     if b"date" not in fields:
         ours = (forward.PASSED, (b"Date", fieldlib.format_date(now)))

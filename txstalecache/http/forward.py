@@ -19,6 +19,7 @@ __all__ = [
     "alone",
     "identified",
     "looped",
+    "response",
     "says_all",
     "shared",
     "shared_response",
@@ -151,9 +152,14 @@ def alone(request: RequestHead) -> Fields:
     return end_to_end(request.fields).extended((PASSED,))
 
 
+def response(fields: Fields) -> Fields:
+    """The fields of an answer on its way to a client (RFC 9110 §7.6), whatever an origin made of its contract."""
+    return end_to_end(fields)
+
+
 def shared_response(fields: Fields) -> Fields:
-    """The fields of an answer on its way to others than the one who asked: without what was set for that one."""
-    return fields.without(b"set-cookie", b"set-cookie2")
+    """As ``response``, for an answer that others get too: without what was set for the one who asked."""
+    return end_to_end(fields).without(b"set-cookie", b"set-cookie2")
 
 
 def looped(request: RequestHead, via: bytes = VIA) -> bool:
