@@ -65,7 +65,8 @@ async def test_it_beats_fetches_in_the_air(shared_redis: RedisServer, make_store
     await one.store.purge(Scope.of_url(b"/a"))
     two.store.put(key(), entry(began), 600)  # before it has heard, perhaps
     await until(lambda: two.store.outdated(key(), began))
-    assert not two.store.outdated(key(), two.store.now())
+    # By its own clock, which lags behind by as much as asking for the time takes.
+    await until(lambda: not two.store.outdated(key(), two.store.now()))
     for backend in (one, two):
         assert (await backend.store.lookup(key(), get())).entry is None
 
@@ -115,7 +116,6 @@ async def test_redis_brings_its_purges_along_where_nobody_tells_of_changes(
     await stored(one)
     two._tracking._changed = lambda name: None  # deaf
     await one.store.purge(Scope.everything())
-    assert not len(two.store.purges)
     assert (await two.store.lookup(key(), get())).entry is None
 
 

@@ -21,7 +21,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -69,7 +68,8 @@ class Discard:
 
 
 class Flight:
-    """See the module."""
+    """See the module. What it holds lets go of it when it ends: ten thousand a second are not left to the garbage
+    collector."""
 
     _log = Logger()
 
@@ -94,7 +94,8 @@ class Flight:
         """What is held for this."""
         self._counted = 0
         self._progressed = registry.clock.seconds()
-        self._ticker: IDelayedCall | None = None
+        self.due = inf
+        """When its clocks are to be looked at, in the reactor's seconds."""
         self._storing = False
         """Whether the body is kept from its first byte, to be stored when it is whole."""
         self._laggards = Laggards(registry.limits.min_rate)
@@ -112,7 +113,7 @@ class Flight:
         waiter = self.waiters.add(request, entry, self._registry.clock.seconds(), leads=leads)
         if self.state is State.STREAMING:
             self.waiters.land(waiter, self._seat(waiter, collapsed=True))
-        elif self._ticker is None or len(self.waiters) == 2:
+        elif self.due == inf or len(self.waiters) == 2:
             # From the second one on somebody waits for the leader.
             self._schedule()
         return waiter
@@ -631,9 +632,9 @@ class Flight:
     def end(self, state: State) -> None:
         """Leave the registry, give back the lease, stop what is still in the air. Idempotent."""
         self.state = State.FAILED if state is State.PENDING else state
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
+        self.due = inf
+        self.waiters.forget()
+        self.body.forget()
         self._count(0)
         self._registry.ended(self)
         self._let_go()
@@ -653,31 +654,27 @@ class Flight:
         return self._registry.clock.seconds() - self._progressed
 
     def _schedule(self) -> None:
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
-        due = self._due()
-        if due is None:
-            return
-        delay = max(TICK, due - self._registry.clock.seconds())
-        self._ticker = self._registry.clock.callLater(delay, self._tick)
+        now = self._registry.clock.seconds()
+        self.due = max(now + TICK, self._next(now))
+        self._registry.watch(self.due)
 
-    def _due(self) -> float | None:
-        """When the clocks are to be looked at next, in the reactor's seconds; None: when somebody comes."""
+    def _next(self, now: float) -> float:
+        """When the clocks are to be looked at next; inf: when somebody comes."""
         if self.state is not State.PENDING:
-            return None if self._storing else self._registry.clock.seconds() + 1.0
-        times = [self.waiters.due()]
+            return inf if self._storing else now + 1.0
+        due = self.waiters.due()
         if len(self.waiters) > 1 and self.attempts < ATTEMPTS:
-            times.append(self._progressed + self.plan.clocks.leader_age)
-        return min((time for time in times if time is not None), default=None)
+            due = min(due, self._progressed + self.plan.clocks.leader_age)
+        return due
 
-    def _tick(self) -> None:
-        self._ticker = None
+    def tick(self) -> None:
+        """It is ``due``."""
+        self.due = inf
         if self.state is State.PENDING:
             self._look_at_clocks()
         else:
             self._laggards.look(self.body, self._registry.clock.seconds())
-        if self.state in (State.PENDING, State.STREAMING, State.UNSHAREABLE) and self._ticker is None:
+        if self.state in (State.PENDING, State.STREAMING, State.UNSHAREABLE) and self.due == inf:
             self._schedule()
 
     def _look_at_clocks(self) -> None:

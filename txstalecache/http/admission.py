@@ -127,7 +127,7 @@ def admit(
     why = _refusal(request, response, rules, found)
     if why is not None:
         return Withhold(why)
-    explicit = freshness.explicitly_shared(fields, response_time)
+    explicit = freshness.explicitly_shared(fields, found, response_time)
     if request.method == b"HEAD":
         return Share(explicit, "head")  # RFC 9110 §9.3.2: it has no body to store
     control = found.control if rules.honour_cache_control else NOTHING_SAID
@@ -139,7 +139,7 @@ def admit(
     elif not rules.honour_cache_control:
         lifetime = Lifetime(0.0, Source.NONE)
     else:
-        lifetime = freshness.lifetime(response.status, fields, response_time)
+        lifetime = freshness.lifetime(response.status, fields, found, response_time)
     if lifetime.source is Source.NONE and rules.default_ttl is not None and response.status in FORCED_STATUSES:
         lifetime = Lifetime(rules.default_ttl + age, Source.EXPLICIT)
     if rules.max_ttl is not None and lifetime.seconds - age > rules.max_ttl:

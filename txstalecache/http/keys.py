@@ -35,11 +35,8 @@ class Key:
     def digest(self) -> str:
         """A 160-bit hash over the length-prefixed parts, in hex."""
         if not self._digest:
-            hashed = blake2b(digest_size=20)
-            for part in self.parts:
-                hashed.update(b"%d:" % len(part))
-                hashed.update(part)
-            self._digest = hashed.hexdigest()
+            sized = b"".join([b"%d:%b" % (len(part), part) for part in self.parts])
+            self._digest = blake2b(sized, digest_size=20).hexdigest()
         return self._digest
 
     def __hash__(self) -> int:

@@ -75,7 +75,7 @@ def _decide(
             return Pass("cookie")
         elif (
             identified
-            and not explicitly_shared(entry.fields, entry.response_time)
+            and not explicitly_shared(entry.fields, governing(entry.fields), entry.response_time)
             and forward.identified(request, [name for name, _ in entry.selector])
         ):
             return Pass("credentials")
@@ -126,7 +126,9 @@ def _takes_cookie(entry: Entry, rules: Rules) -> bool:
     """Whether a request with a Cookie may have ``entry``: the origin said so, or chose it by that Cookie."""
     if entry.status in rules.statuses:
         return False
-    return explicitly_shared(entry.fields, entry.response_time) or any(name == b"cookie" for name, _ in entry.selector)
+    said = governing(entry.fields)
+    shared = explicitly_shared(entry.fields, said, entry.response_time)
+    return shared or any(name == b"cookie" for name, _ in entry.selector)
 
 
 def _unwilling(entry: Entry, asked: Wishes, age: float, left: float) -> str:
