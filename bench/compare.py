@@ -50,16 +50,25 @@ http {{ access_log off; sendfile on;
   location / {{ proxy_pass {origin}; {cache} }} {more} }} }}
 """
 
-#: The stack that is succeeded, in small: a subrequest for each fetch from Redis, and one for each store.
+#: The stack that is succeeded, as it answers a hit: before anything else a subrequest asks Redis how long the key has
+#: to live, by which it is seen whether it is stale; then another one gets it. One more stores.
 SRCACHE = """
+ location = /_ttl {{ internal; content_by_lua_block {{
+   local r = require("nginx.redis"):new(); r:connect("127.0.0.1", {redis})
+   local left = r:ttl(ngx.var.arg_key); r:set_keepalive(60000, 1024); ngx.print(left) }} }}
  location = /_get {{ internal; content_by_lua_block {{
    local r = require("nginx.redis"):new(); r:connect("127.0.0.1", {redis})
-   local v = r:get(ngx.var.arg_key); r:set_keepalive(60000, 100)
+   local v = r:get(ngx.var.arg_key); r:set_keepalive(60000, 1024)
    if v == ngx.null then return ngx.exit(404) end; ngx.print(v) }} }}
  location = /_put {{ internal; client_max_body_size 1m; client_body_buffer_size 1m; content_by_lua_block {{
    ngx.req.read_body(); local r = require("nginx.redis"):new(); r:connect("127.0.0.1", {redis})
-   r:set(ngx.var.arg_key, ngx.req.get_body_data()); r:set_keepalive(60000, 100) }} }}
+   r:setex(ngx.var.arg_key, 3600, ngx.req.get_body_data()); r:set_keepalive(60000, 1024) }} }}
 """
+SRCACHED = """set $key $scheme$host$request_uri; set_escape_uri $k $key;
+ rewrite_by_lua_block {{
+   local left = tonumber(ngx.location.capture("/_ttl", {{args = {{key = ngx.var.k}}}}).body)
+   if left >= 0 and left < 100 then ngx.exit(503) end }}
+ srcache_fetch GET /_get key=$k; srcache_store PUT /_put key=$k;"""
 
 
 class Server:
@@ -254,25 +263,27 @@ def start(directory: str, core: int, client: int) -> tuple[dict[str, Server], li
             names = ("ndk_http", "ngx_http_lua", "ngx_http_set_misc", "ngx_http_srcache_filter")
             modules = "\n".join(f"load_module {found}/{name}_module.so;" for name in names)
             lua = 'lua_package_path "/usr/share/lua/5.1/?.lua;;";'
-            cache = "set $key $scheme$host$request_uri; set_escape_uri $k $key;"
-            cache += "srcache_fetch GET /_get key=$k; srcache_store PUT /_put key=$k;"
+            cache = SRCACHED.format()
             more = SRCACHE.format(redis=redis_port)
         text = NGINX.format(dir=place, port=port, origin=origin, modules=modules, lua=lua, cache=cache, more=more)
         (place / "conf").write_text(text)
         return ["nginx", "-p", str(place), "-c", str(place / "conf"), "-e", "stderr"]
 
-    for name in ("plain", "ours", "ordinary", "reverse"):
+    def service(port: int, *options: str) -> list[str]:
+        twistd = [sys.executable, "-m", "twisted", "txstalecache", "--origin", origin, "--access-log", "none"]
+        return [*twistd, "--listen", f"tcp:{port}:interface=127.0.0.1", *options]
+
+    for name in ("plain", "ordinary", "reverse"):
         add(name, lambda port, name=name: [*python, name, str(port), origin])  # type: ignore[misc]
+    add("ours", lambda port: service(port, "--redis", "memory"))
     if redis:
         where = f"redis://127.0.0.1:{redis_port}"
-        add("redis", lambda port: [*python, "redis", str(port), origin, where])
-        twistd = [sys.executable, "-m", "twisted", "txstalecache", "--origin", origin]
-        twistd += ["--access-log", "none", "--redis", where]
-        for name, workers, memory in (
-            ("one", 1, "64M"), ("two", 2, "64M"), ("one-redis", 1, "0"), ("two-redis", 2, "0"),
+        for name, workers, memory, pinned in (
+            ("redis", 1, "0", True), ("one", 1, "64M", False), ("two", 2, "64M", False),
+            ("one-redis", 1, "0", False), ("two-redis", 2, "0", False),
         ):  # fmt: skip
-            more = ["--workers", str(workers), "--memory", memory, "--prefix", f"{name}:"]
-            add(name, lambda port, more=more: [*twistd, *more, "--listen", f"tcp:{port}:interface=127.0.0.1"], False)  # type: ignore[misc]
+            more = ["--redis", where, "--workers", str(workers), "--memory", memory, "--prefix", f"{name}:"]
+            add(name, lambda port, more=more: service(port, *more), pinned)  # type: ignore[misc]
     if shutil.which("nginx"):
         add("nginx", lambda port: nginx(port, False))
         if redis:

@@ -12,12 +12,17 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+# What a machine that is busy makes slow is no fault of the example's.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 SUPPORT = tuple(f"tests.support.{name}" for name in ("origin", "client", "faultproxy", "redis", "proxy", "configured"))
 

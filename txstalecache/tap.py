@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from txstalecache.service import ProxyService
 
-__all__ = ["Options", "count_uptime", "leave_in_order", "makeService"]
+__all__ = ["Options", "collect_rarely", "count_uptime", "leave_in_order", "makeService"]
 
 
 def makeService(options: Options) -> IService:
@@ -25,6 +26,7 @@ def makeService(options: Options) -> IService:
 
     service: ProxyService
     count_uptime(reactor)
+    collect_rarely(reactor)
     if options.settings.fleet.workers > 1:
         service = WorkersService(reactor, options.settings, options.given)
     else:
@@ -44,6 +46,21 @@ def count_uptime(reactor: Any) -> None:
 
     if not reactor.getDelayedCalls():
         reactor.seconds = uptime
+
+
+def collect_rarely(reactor: Any) -> None:
+    """Keep the garbage collector from going through all that lives, entries above all, again and again: requests leave
+    it next to nothing to find, as what they hold is let go of when they end.
+
+    Once the reactor runs, and for the whole process: an application that embeds the cache decides this for itself.
+    """
+
+    def settle() -> None:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
+
+    reactor.callWhenRunning(settle)
 
 
 def leave_in_order(reactor: Any) -> None:

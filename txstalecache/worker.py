@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> None:
     from txstalecache.config.fleet import Fleet
     from txstalecache.config.options import Options
     from txstalecache.service import ProxyService
-    from txstalecache.tap import count_uptime, leave_in_order
+    from txstalecache.tap import collect_rarely, count_uptime, leave_in_order
 
     class WorkerService(ProxyService):
         """Takes no request before its Redis can be asked, or has had time to appear: what waits on the socket is
@@ -99,6 +99,7 @@ def main(arguments: list[str]) -> None:
 
     reactor: Any = installed
     count_uptime(reactor)
+    collect_rarely(reactor)
     # What the parent has in force, whatever the file says by now.
     options = Options(_text_of(CONFIGURATION) if told["configured"] else None)
     options.parseOptions(arguments)

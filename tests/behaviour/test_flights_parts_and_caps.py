@@ -149,6 +149,29 @@ async def test_beyond_the_caps_it_is_503_at_once(origin: ScriptedOrigin, make_pr
 
 
 @async_test
+async def test_one_fetch_too_many_is_503_whoever_it_is_for_and_what_is_stale_is_not_renewed(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    held(origin)
+    origin.on("/y", [Gate("head"), Head(200, SHARED), Chunk(BODY)])
+    origin.on("/stale", Answer(200, [("Cache-Control", "max-age=0, stale-while-revalidate=60")], b"stale"))
+    proxy = await make_proxy(origin.url, limits=Limits(flights=2))
+    assert (await fetch(proxy.port, "GET", "/stale")).body == b"stale"
+    inside = [fetch(proxy.port, "GET", path) for path in ("/x", "/x", "/y")]
+    await until(lambda: proxy.flights == 2)
+    for method, path in (("GET", "/z"), ("POST", "/z"), ("POST", "/x")):
+        reply = await fetch(proxy.port, method, path)
+        assert (reply.status, reply.field("retry-after")) == (503, b"1")
+    assert (await fetch(proxy.port, "GET", "/stale")).body == b"stale"
+    assert origin.hits("/stale") == 1 and proxy.flights == 2
+    inside.append(fetch(proxy.port, "GET", "/y"))
+    await until(lambda: proxy.resource.registry.waiting == 4)
+    origin.release("head")
+    origin.release("rest")
+    assert {reply.body for reply in await settled(*inside)} == {BODY}
+
+
+@async_test
 async def test_beyond_the_caps_it_is_stale_where_that_is_permitted(origin: ScriptedOrigin, make_proxy: Any) -> None:
     answers = iter([Answer(200, [("Cache-Control", "max-age=5"), ("Age", "6"), ("ETag", '"1"')], b"old")])
     origin.on("/x", lambda _: next(answers, [Gate("go"), Head(304, [("ETag", '"1"'), ("Cache-Control", "max-age=9")])]))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -562,3 +563,25 @@ def test_what_is_used_of_twisteds_request_is_still_there() -> None:
     assert request._disconnected is False
     assert request.sentLength == 0
     assert client.channel.requests == [request]
+
+
+class Abrupt(Transport):
+    """As TCP in Twisted: with its way out closed already, closing it is the end at once."""
+
+    channel: Any = None
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        if self.half_closed:
+            self.channel.connectionLost(Failure(ConnectionDone()))
+
+
+def test_a_refused_connection_that_lingers_for_too_long_leaves_nothing_behind() -> None:
+    client = Client(linger=2.0)
+    client.wire.__class__ = Abrupt
+    client.wire.channel = client.channel  # type: ignore[attr-defined]
+    client.channel.dataReceived(b"nonsense\r\n\r\n")
+    assert client.wire.half_closed
+    client.clock.advance(2.0)
+    assert client.wire.disconnecting
+    assert client.clock.getDelayedCalls() == []

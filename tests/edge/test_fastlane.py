@@ -197,7 +197,7 @@ class Side:
         """Let ``store`` answer as one does that asks Redis each time."""
         peek = store.peek
         store.peek = store.held = lambda *_: None
-        store.lookup = lambda *asked: deferLater(self.clock, far, peek, *asked)
+        store.load = store.lookup = lambda *asked: deferLater(self.clock, far, peek, *asked)
 
     def connect(self) -> None:
         """A client comes; one that was here leaves."""

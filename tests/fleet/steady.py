@@ -129,7 +129,8 @@ class Load(Looped):
 
 class Gateway(Looped):
     """A unix socket that leads to another one. ``garbage`` and ``error`` are what is said instead of what the server
-    says; ``delay`` comes on top of its own."""
+    says; ``delay`` comes on top of its own. While ``silent`` it takes everything and passes nothing on, as a host that
+    is gone without a word; what was connected then is closed at the first byte after."""
 
     def __init__(self, path: str, target: str) -> None:
         super().__init__()
@@ -137,6 +138,7 @@ class Gateway(Looped):
         self.delay = 0.0
         self.garbage = b""
         self.error = b""
+        self.silent = False
         self.url = f"unix://{path}"
         self._server = self.do(self._listen(path))
 
@@ -154,8 +156,19 @@ class Gateway(Looped):
             writer.close()
             return
         commands = hiredis.Reader()
+        lost = False
+
+        def swallowed() -> bool:
+            nonlocal lost
+            if lost and not self.silent:
+                writer.close()
+                back.close()
+            lost = lost or self.silent
+            return lost
 
         async def asked(data: bytes) -> None:
+            if swallowed():
+                return
             if self.error:
                 commands.feed(data)
                 while commands.gets() is not False:
@@ -164,6 +177,8 @@ class Gateway(Looped):
                 back.write(data)
 
         async def told(data: bytes) -> None:
+            if swallowed():
+                return
             writer.write(self.garbage or data)
 
         ways = [self._carry(reader, asked, self._no_delay), self._carry(there, told, lambda: self.delay)]

@@ -90,6 +90,10 @@ class Redis:
         self.gateway.garbage = b"HTTP/1.1 400 Bad Request\r\n\r\n"
         return lambda: setattr(self.gateway, "garbage", b"")
 
+    def half_open(self) -> Callable[[], None]:
+        self.gateway.silent = True
+        return lambda: setattr(self.gateway, "silent", False)
+
     def slow(self) -> Callable[[], None]:
         self.gateway.delay = 0.2
         return lambda: setattr(self.gateway, "delay", 0.0)
@@ -109,6 +113,7 @@ FAULTS = [
     "locked",
     "busy",
     "garbage",
+    "half_open",
     "slow",
     "paused",
 ]
@@ -173,6 +178,27 @@ def test_no_fault_of_redis_is_seen(fault: str, run_proxy: RunProxy, threaded_ori
     if fault not in ANSWERS:
         # The breaker is open: what is left is the way to the origin.
         assert median(answer.seconds for answer in settled) < 0.05
+    assert back <= 5.0 + BUSY
+    assert "Traceback" not in proxy.output
+    assert proxy.end() == 0
+
+
+def test_a_redis_that_is_not_there_at_the_start_is_not_missed_and_is_found(
+    run_proxy: RunProxy, threaded_origin: Origin, redis: Redis
+) -> None:
+    come = redis.killed()
+    began = time.monotonic()
+    proxy = run_proxy("--origin", threaded_origin.url, "--redis", redis.gateway.url, "--memory", "0")
+    load = Load(proxy.port)
+    time.sleep(redis.seconds)
+    mended = time.monotonic()
+    come()
+    back = came_back(load, mended, 5.0)
+    answers = load.finish()
+    meanwhile = load.since(began, mended)
+    print(f"absent: {len(meanwhile)} requests, p99 {ninety_ninth(meanwhile) * 1000:.0f} ms; hits after {back:.2f} s")
+    assert errors(answers) == []
+    assert ninety_ninth(meanwhile) <= READ + ON_TOP + BUSY
     assert back <= 5.0 + BUSY
     assert "Traceback" not in proxy.output
     assert proxy.end() == 0

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.processes import Origin, Proxy, ask, owners, together
+from tests.safety.test_chaos import leases
+from tests.safety.test_drain import entries
 from tests.support.process import PROXY
 from tests.support.redis import RedisServer
 
@@ -198,10 +200,24 @@ def test_a_burst_of_connections_is_shared_by_all_workers(run_proxy: RunProxy, th
     assert proxy.end() == 0
 
 
-def test_sigterm_lets_all_workers_drain(run_proxy: RunProxy, threaded_origin: Origin) -> None:
+def upload(proxy: Proxy) -> int:
+    """Send a body so slowly that the proxy is told to leave meanwhile; the status that comes back."""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as client:
+        client.sendall(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n")
+        for _ in range(20):
+            client.sendall(b"x")
+            time.sleep(0.1)
+        return int(client.recv(65536).split()[1])
+
+
+def test_sigterm_lets_all_workers_drain(
+    run_proxy: RunProxy, threaded_origin: Origin, one_redis_server: RedisServer
+) -> None:
+    """Waiters, an upload, connections kept alive that ask nothing; what was fetched is in Redis, no lease is left."""
     threaded_origin.delay = 1.5
-    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
+    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2", "--redis", one_redis_server.url)
     processes = proxy.workers(2)
+    idle = [socket.create_connection(("127.0.0.1", proxy.port), timeout=20) for _ in range(6)]
 
     def leave() -> int:
         deadline = time.monotonic() + 10
@@ -210,9 +226,16 @@ def test_sigterm_lets_all_workers_drain(run_proxy: RunProxy, threaded_origin: Or
             time.sleep(0.01)
         return proxy.end()
 
-    results = together([*[partial(status, proxy, f"/{n}") for n in range(8)], leave])
-    assert [result for result, _ in results] == [200] * 8 + [0]
+    asked = [partial(status, proxy, f"/{n}") for n in range(8) for _ in range(2)]
+    results = together([*asked, partial(upload, proxy), leave])
+    assert [result for result, _ in results] == [200] * 17 + [0]
     assert not any(alive(process) for process in processes)
+    for connection in idle:
+        assert connection.recv(1) == b"", "closed, and not cut"
+        connection.close()
+    assert sorted(path for path in threaded_origin.hits if path != "/up") == [f"/{n}" for n in range(8)]
+    assert not leases(one_redis_server)
+    assert len(entries(one_redis_server)) >= 8
 
 
 def test_workers_leave_when_the_parent_is_killed(run_proxy: RunProxy, threaded_origin: Origin) -> None:

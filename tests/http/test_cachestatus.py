@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.exchanges import fields
-from txstalecache.http.cachestatus import CacheStatus, append
+from txstalecache.http.cachestatus import CacheStatus, legible
 from txstalecache.http.structured import Item, parse_list
 
 
@@ -65,5 +65,5 @@ def test_no_time_is_too_odd(ttl: float) -> None:
     ],
 )
 def test_a_member_goes_behind_those_of_caches_before_and_junk_goes(before: str, expected: bytes) -> None:
-    found = append(fields(before), b"me").get(b"cache-status")
+    found = legible(fields(before)).adding(b"Cache-Status", b"me").get(b"cache-status")
     assert found == expected

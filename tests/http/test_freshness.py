@@ -16,6 +16,9 @@ from txstalecache.http.freshness import (
     lifetime,
 )
 from txstalecache.http.messages import Fields
+from txstalecache.http.targeted import governing
+
+OLD = fields("Last-Modified: @-1000\nDate: @0")
 
 
 @pytest.mark.parametrize(
@@ -124,18 +127,19 @@ def test_the_fractions_of_an_age_add_up() -> None:
 def test_the_lifetime_comes_from_the_first_that_gives_one(
     text: str, status: int, seconds: float, source: Source
 ) -> None:
-    found = lifetime(status, fields(text), NOW)
+    said = fields(text)
+    found = lifetime(status, said, governing(said), NOW)
     assert (found.seconds, found.source) == (seconds, source)
 
 
 @pytest.mark.parametrize("status", [200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501])
 def test_these_statuses_have_a_heuristic_lifetime(status: int) -> None:
-    assert lifetime(status, fields("Last-Modified: @-1000\nDate: @0"), NOW).source is Source.HEURISTIC
+    assert lifetime(status, OLD, governing(OLD), NOW).source is Source.HEURISTIC
 
 
 @pytest.mark.parametrize("status", [201, 202, 302, 303, 307, 400, 401, 403, 429, 500, 502, 503, 504, 599])
 def test_these_have_none(status: int) -> None:
-    assert lifetime(status, fields("Last-Modified: @-1000\nDate: @0"), NOW).source is Source.NONE
+    assert lifetime(status, OLD, governing(OLD), NOW).source is Source.NONE
 
 
 @pytest.mark.parametrize(
@@ -174,7 +178,8 @@ def test_a_validator_is_a_tag_or_a_date(text: str, expected: bool) -> None:
     ],
 )
 def test_only_the_origin_makes_an_answer_everybodys(text: str, expected: bool) -> None:
-    assert explicitly_shared(fields(text), NOW) is expected
+    said = fields(text)
+    assert explicitly_shared(said, governing(said), NOW) is expected
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import txstalecache
-from txstalecache.http.admission import _NEVER_SHARED
+from txstalecache.http.admission import NEVER_SHARED
 from txstalecache.observe.reasons import REASONS
 from txstalecache.origin.interfaces import Fault
 
@@ -90,7 +90,7 @@ def said() -> dict[str, str]:
         for word in said_in(ast.parse(path.read_text()))
     }
     found |= {fault.value: "interfaces.py" for fault in Fault}
-    found |= dict.fromkeys(_NEVER_SHARED.values(), "admission.py")
+    found |= dict.fromkeys(NEVER_SHARED.values(), "admission.py")
     return found
 
 

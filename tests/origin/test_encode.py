@@ -41,9 +41,10 @@ def test_host_comes_from_the_url_when_the_request_brings_none() -> None:
         ("PATCH", None, b"Content-Length: 0\r\n"),
         ("GET", None, b""),
         ("DELETE", None, b""),
-        ("POST", Body(5), b"Content-Length: 5\r\n"),
-        ("GET", Body(5), b"Content-Length: 5\r\n"),
-        ("POST", Body(UNKNOWN_LENGTH), b"Transfer-Encoding: chunked\r\n"),
+        ("POST", Body(0), b"Content-Length: 0\r\n"),
+        ("POST", Body(5), b"Content-Length: 5\r\nConnection: close\r\n"),
+        ("GET", Body(5), b"Content-Length: 5\r\nConnection: close\r\n"),
+        ("POST", Body(UNKNOWN_LENGTH), b"Transfer-Encoding: chunked\r\nConnection: close\r\n"),
     ],
 )
 def test_framing_is_ours_whatever_the_fields_say(method: str, body: Any, framing: bytes) -> None:
@@ -105,4 +106,5 @@ def test_h11_reads_what_we_write() -> None:
         (b"A", b"1"),
         (b"A", b"\xff\t2"),
         (b"Content-Length", b"3"),
+        (b"Connection", b"close"),
     ]

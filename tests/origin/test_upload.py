@@ -67,7 +67,7 @@ class Whole:
 @pytest.mark.parametrize("length", [None, UNKNOWN_LENGTH])
 @pytest.mark.parametrize("data", [b"", b"hello", b"x" * 300_000])
 @async_test
-async def test_a_body_arrives_whole_and_the_connection_is_kept(
+async def test_a_body_arrives_whole_and_nothing_comes_after_it_on_its_connection(
     origin: ScriptedOrigin, http_origin: MakeHttpOrigin, data: bytes, length: Any
 ) -> None:
     origin.handler = lambda request: Answer(200, (), request.body)
@@ -75,8 +75,9 @@ async def test_a_body_arrives_whole_and_the_connection_is_kept(
     for _ in range(2):
         kept = await fetch_from(ours, "POST", "/", (), Whole(data, length))
         assert (kept.body, kept.framing) == (data, Framing.DELIMITED)
-    assert len(origin.connections) == 1
+    assert len(origin.connections) == (2 if data or length else 1)
     assert origin.requests[0].body == data
+    assert (origin.requests[0].field("connection") == b"close") is bool(data or length)
     assert (origin.requests[0].field("transfer-encoding") is None) == (length is None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from tests.safety.watched import Watched
 from tests.support.async_test import async_test
-from tests.support.client import NoReply, fetch
+from tests.support.client import NoReply, connect, fetch
 from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin
 from tests.support.proxy import settled
 
@@ -67,3 +68,62 @@ async def test_where_no_file_can_be_written_everything_is_answered(
     assert await proxy.leave() == 0
     assert (tmp_path / "log").read_bytes() == b""
     assert b"Traceback" not in proxy.errors, proxy.errors.decode()
+
+
+@pytest.mark.parametrize(("left", "served"), [(48, 20), (16, 1)])
+@async_test
+async def test_with_next_to_no_memory_left_hits_go_on_and_those_too_many_are_told_to_come_back(
+    left: int, served: int, origin: ScriptedOrigin, watched: Any
+) -> None:
+    """Less than a crowd needs even if nothing is retained."""
+
+    def answer(request: Request) -> Any:
+        if request.path.startswith("/large"):
+            return [Head(200, [KEPT, ("Content-Length", str(8 * MIB))]), *[Chunk(b"x" * MIB)] * 8]
+        return Answer(200, [KEPT], b"for " + request.target)
+
+    origin.handler = answer
+    origin.keep_raw = False
+    options = ("--origin", origin.url, "--redis", "memory", "--memory", "4M")
+    proxy: Watched = await watched(*options, ceilings={"AS": -left * MIB}).ready()
+    connection = await connect(proxy.port)
+    assert (await connection.request("GET", "/hit")).body == b"for /hit"
+    crowd = [fetch(proxy.port, "GET", f"/large/{number}", keep=False) for number in range(64)]
+    for one in crowd:
+        one.addErrback(lambda failure: failure.trap(NoReply) and None)
+    waiting = settled(*crowd)
+    hits = 0
+    while not waiting.called:
+        assert (await connection.request("GET", "/hit")).body == b"for /hit"
+        hits += 1
+    outcomes = Counter(
+        reply and (reply.status, reply.length if reply.status == 200 else reply.field("retry-after"))
+        for reply in await waiting
+    )
+    print(hits, outcomes)
+    assert hits > 0
+    assert set(outcomes) <= {(200, 8 * MIB), (503, b"1")}
+    assert outcomes[200, 8 * MIB] >= served
+    for number in range(5):
+        assert (await fetch(proxy.port, "GET", f"/miss/{number}")).body == b"for /miss/%d" % number
+    await connection.close()
+    assert await proxy.leave() == 0
+    assert b"Traceback" not in proxy.errors, proxy.errors.decode()
+
+
+@async_test
+async def test_what_is_compressed_is_never_unpacked(origin: ScriptedOrigin, watched: Any) -> None:
+    """A hundred MiB in a hundred KiB, up and down, whole and in part, for those who ask for gzip and who do not."""
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join([packer.compress(bytes(MIB)) for _ in range(100)]) + packer.flush()
+    gzip = ("Content-Encoding", "gzip")
+    origin.handler = lambda request: Answer(200, [gzip, KEPT], request.body or bomb)
+    proxy: Watched = await watched("--origin", origin.url, "--redis", "embedded").ready()
+    before = (await proxy.ask())["resident"]
+    for target in ("/one", "/two"):
+        for fields in ([], [("Accept-Encoding", "gzip")], [("Accept-Encoding", "identity")]):
+            assert (await fetch(proxy.port, "GET", target, fields)).body == bomb
+        assert (await fetch(proxy.port, "GET", target, [("Range", "bytes=5-9")])).body == bomb[5:10]
+        assert (await fetch(proxy.port, "POST", target, [gzip], bomb)).body == bomb
+    assert (await proxy.ask())["resident"] - before < 16 * MIB
+    assert await proxy.leave() == 0

@@ -38,8 +38,10 @@ class Origin:
         self.chance = chance
         self.failing = False
         self.in_progress: Counter[bytes] = Counter()
-        self.crowds: list[tuple[float, bytes, int]] = []
-        """When more than one fetch for a public key was in progress."""
+        self.crowds: list[tuple[float, bytes, int, float]] = []
+        """When more than one fetch for a public key was in progress, how many, and when the last one had failed."""
+        self.failed: dict[bytes, float] = {}
+        """When a key was last answered with an error."""
 
     @staticmethod
     def kind(target: bytes) -> str:
@@ -57,9 +59,11 @@ class Origin:
         if kind == "public":
             self.in_progress[request.target] += 1
             if self.in_progress[request.target] > 1:
-                self.crowds.append((time.monotonic(), request.target, self.in_progress[request.target]))
+                failed = self.failed.get(request.target, 0.0)
+                self.crowds.append((time.monotonic(), request.target, self.in_progress[request.target], failed))
         try:
             if self.failing or self.chance.random() < 0.05:
+                self.failed[request.target] = time.monotonic()
                 yield Head(500, [("Content-Length", "0")])
                 return
             framing = ("Transfer-Encoding", "chunked")
@@ -262,11 +266,12 @@ class Chaos:
     def crowded(self) -> list[str]:
         """Keys that were fetched twice at once while nothing was wrong and nothing had been for a while."""
         found = []
-        for at, target, count in self.origin.crowds:
+        for at, target, count, failed in self.origin.crowds:
             began = [(ended, name) for began, ended, name in self.faults if began <= at]
             ended, name = max(began, default=(0.0, "nothing"))
             if at - ended > SETTLED:
-                found.append(f"{target!r} fetched {count} times at once, {at - ended:.2f} s after {name}")
+                since = f"{at - ended:.2f} s after {name}, {at - failed:.2f} s after its last error"
+                found.append(f"{target!r} fetched {count} times at once, {since}")
         return found
 
 
@@ -298,7 +303,7 @@ async def test_nothing_that_must_hold_gives_way(
     clients = [Deferred.fromCoroutine(chaos.client(number)) for number in range(CLIENTS)]
     await settled(*clients, Deferred.fromCoroutine(chaos.weather()))
     print(dict(chaos.outcomes), Counter(name for _, _, name in chaos.faults))
-    most = max((count for _, _, count in behaviour.crowds), default=1)
+    most = max((count for _, _, count, _ in behaviour.crowds), default=1)
     print(f"at most {most} fetches of one key at once")
 
     assert chaos.wrong == [], (seed, chaos.faults)

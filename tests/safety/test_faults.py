@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,9 +17,9 @@ from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolu
 from zope.interface import implementer
 
 from tests.support.async_test import async_test
-from tests.support.client import NoReply, fetch, open_exchange
+from tests.support.client import NoReply, connect, fetch, open_exchange
 from tests.support.faultproxy import FaultProxy
-from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin
+from tests.support.origin import Answer, Chunk, Close, Gate, Head, Raw, Request, ScriptedOrigin
 from tests.support.proxy import later, settled, until
 from txstalecache.flight.clocks import Clocks
 from txstalecache.http.rules import Rules
@@ -207,34 +208,50 @@ async def test_an_origin_that_always_fails_is_asked_twice_for_fifty_clients(
     assert origin.hits() <= 2
 
 
+#: What a refresh may come to that is no answer, by path.
+WAYS_TO_FAIL: dict[str, Any] = {
+    "/500": Answer(500, [], b"down"),
+    "/kept": Answer(500, [KEPT], b"down"),
+    "/private": Answer(503, [("Cache-Control", "private")], b"down"),
+    "/504": Answer(504, [], b"down"),
+    "/rubbish": [Raw(b"down\r\n\r\n")],
+    "/cut": [Head(200, [KEPT, ("Content-Length", "100")]), Chunk(b"down"), Close()],
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fast_lane", [True, False], ids=["fast lane", "no fast lane"])
 @async_test
-async def test_an_origin_that_flaps_is_seen_by_nobody_and_tried_once_a_second(
+async def test_an_origin_that_flaps_is_seen_by_nobody_and_left_alone_for_a_second_after_each_failure(
     fast_lane: bool, origin: ScriptedOrigin, make_proxy: Any
 ) -> None:
+    """Up and down by turns of half a second, asked far more often; what it says when it is up is stale at once."""
+    tried: dict[str, list[tuple[float, bool]]] = {path: [] for path in WAYS_TO_FAIL}
     began = time.monotonic()
-    tried: list[float] = []
 
-    def flap(request: Request) -> Answer:
-        tried.append(time.monotonic())
-        up = int((time.monotonic() - began) / 0.5) % 2 == 0
-        return (
-            Answer(200, [("Cache-Control", "max-age=1, stale-while-revalidate=60")], b"up")
-            if up
-            else Answer(500, [], b"down")
-        )
+    def flap(request: Request) -> Any:
+        before, now = tried[request.path], time.monotonic()
+        up = not before or int((now - began) / 0.5) % 2 == 1
+        before.append((now, up))
+        return Answer(200, [STALE], b"up") if up else WAYS_TO_FAIL[request.path]
 
     origin.handler = flap
     proxy = await make_proxy(origin.url)
     proxy.site._fast = fast_lane
-    statuses = set()
-    while time.monotonic() < began + 3:
-        reply = await fetch(proxy.port, "GET", "/x")
-        statuses.add(reply.status)
-        await later(0.02)
-    assert statuses == {200}
-    assert len(tried) <= 5
+    seen: Counter[tuple[int, bytes]] = Counter()
+    connection = await connect(proxy.port)
+    while time.monotonic() < began + 4.2:
+        for path in tried:
+            reply = await connection.request("GET", path)
+            seen[reply.status, reply.body] += 1
+        await later(0.01)
+    await connection.close()
+    assert set(seen) == {(200, b"up")}
+    for path, tries in tried.items():
+        failures = [number for number, (_, up) in enumerate(tries[:-1]) if not up]
+        assert failures, f"{path} was never asked for while the origin was down"
+        for number in failures:
+            assert tries[number + 1][0] - tries[number][0] >= 0.99, path
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from twisted.web.server import Site
 from twisted.web.test.requesthelper import DummyChannel
 
 from tests.safety.payloads import CLOSES, OK, PAYLOADS
-from tests.safety.test_request_payloads import requests_in
+from tests.safety.test_request_payloads import requests_to
 from tests.support.async_test import async_test
 from tests.support.client import connect
 from tests.support.origin import Answer, ScriptedOrigin
@@ -98,7 +98,7 @@ async def test_whatever_is_sent_to_a_plain_site_each_request_that_reaches_the_or
         connection.send(payload.raw)
     await settled(*[connection._when_lost() for connection in connections])
     assert not origin.malformed
-    seen = requests_in(b"".join(bytes(one.received) for one in origin.connections))
+    seen = requests_to(origin)
     assert len(seen) == len(origin.requests) >= sum(payload.expected in (OK, CLOSES) for payload in PAYLOADS)
 
 

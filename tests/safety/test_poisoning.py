@@ -12,7 +12,7 @@ from tests.safety.lanes import either_lane
 from tests.safety.telling_fields import TELLING_FIELDS
 from tests.support.async_test import async_test
 from tests.support.client import connect, fetch
-from tests.support.origin import Answer, Request, ScriptedOrigin
+from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin
 from tests.support.proxy import later, settled, until
 from txstalecache.flight.limits import Limits
 from txstalecache.http.rules import Rules
@@ -171,6 +171,26 @@ async def test_the_key_is_made_of_the_bytes_that_are_forwarded(origin: ScriptedO
     await connection.close()
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("written", ["GOOD.example", "good.example:80", "Good.Example:80"])
+@async_test
+async def test_a_host_is_forwarded_as_the_key_has_it_however_it_is_written(
+    origin: ScriptedOrigin, make_proxy: Any, written: str, method: str
+) -> None:
+    """Else an application that sends whoever writes it otherwise elsewhere would send everybody there."""
+    origin.handler = reflect
+    proxy = await make_proxy(origin.url, rules=Rules(methods=frozenset({b"GET", b"HEAD", b"POST"})))
+    connection = await connect(proxy.port)
+    first = await connection.request(method, "/x", host=written)
+    victim = await connection.request(method, "/x", host="good.example")
+    assert origin.hits() == 1
+    assert first.body == victim.body
+    assert victim.field("content-location") == b"good.example"
+    await connection.request("DELETE", "/y", host=written)
+    assert origin.requests[-1].field("host") == b"good.example"
+    await connection.close()
+
+
 @pytest.mark.parametrize(
     "suffix", ["/x.css", "/x.js", ";a.css", "%3b.css", "/x.png?v=1", "%2f.css", "%00.css", "?.css", "/.jpg"]
 )
@@ -206,6 +226,46 @@ async def test_an_error_that_one_client_provokes_is_not_kept_for_others(
     await fetch(proxy.port, "GET", "/x", [("X-Strange", "1")])
     await later(0.02)  # a failed burst is answered as a burst
     assert (await fetch(proxy.port, "GET", "/x")).body == b"fine"
+
+
+@pytest.mark.parametrize("control", [[], [("Cache-Control", "no-store")]], ids=["nothing said", "no-store"])
+@pytest.mark.parametrize("status", [400, 403, 413, 431])
+@async_test
+async def test_an_error_that_one_client_provokes_is_not_given_to_those_who_wait_with_it(
+    origin: ScriptedOrigin, make_proxy: Any, status: int, control: Any
+) -> None:
+    """The origin takes offence at a field that everybody sends, and one sends strangely."""
+
+    def touchy(request: Request) -> Any:
+        strange = len(request.field("accept") or b"") > 1000
+        head = Head(status if strange else 200, [("Content-Length", "4"), *(control if strange else [CACHEABLE])])
+        return [Gate("all"), head, Chunk(b"oops" if strange else b"fine")]
+
+    origin.handler = touchy
+    proxy = await make_proxy(origin.url)
+    leading = fetch(proxy.port, "GET", "/x", [("Accept", "a" * 8000)])
+    await origin.arrived(1)
+    victims = [fetch(proxy.port, "GET", "/x") for _ in range(20)]
+    await until(lambda: proxy.resource.registry.waiting == 21)
+    origin.release("all")
+    assert (await leading).status == status
+    assert {(reply.status, reply.body) for reply in await settled(*victims)} == {(200, b"fine")}
+    assert origin.hits() == 2, "nor has each of them to ask for itself"
+    assert (await fetch(proxy.port, "GET", "/x")).field("x-cache") == b"HIT"
+
+
+@pytest.mark.parametrize("fields", [[], [CACHEABLE]], ids=["for nobody else", "for a minute"])
+@async_test
+async def test_an_error_that_everybody_gets_costs_two_fetches_at_most(
+    origin: ScriptedOrigin, make_proxy: Any, fields: Any
+) -> None:
+    origin.handler = [Gate("all"), Head(403, [("Content-Length", "5"), *fields]), Chunk(b"error")]
+    proxy = await make_proxy(origin.url)
+    crowd = [fetch(proxy.port, "GET", "/x") for _ in range(50)]
+    await until(lambda: proxy.resource.registry.waiting == 50)
+    origin.release("all")
+    assert {(reply.status, reply.body) for reply in await settled(*crowd)} == {(403, b"error")}
+    assert origin.hits() == (1 if fields else 2)
 
 
 @async_test

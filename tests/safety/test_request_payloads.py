@@ -20,8 +20,13 @@ __all__ = ["either_lane"]
 SOON = EdgeLimits(head_deadline=0.25, body_deadline=0.25, linger=0.05, methods=ALLOWED_METHODS)
 
 
+def requests_to(origin: ScriptedOrigin) -> list[h11.Request]:
+    """The requests in what ``origin`` received, in the eyes of somebody else. Raises when they are not well-formed."""
+    return [request for one in origin.connections for request, _ in requests_in(bytes(one.received))]
+
+
 def requests_in(raw: bytes) -> list[tuple[h11.Request, bytes]]:
-    """The requests in what an origin received, in the eyes of somebody else. Raises when they are not well-formed."""
+    """The requests on one connection, and their bodies."""
     found: list[tuple[h11.Request, bytes]] = []
     server = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     server.receive_data(raw)
@@ -92,7 +97,7 @@ async def test_none_or_exactly_one_request_reaches_the_origin(
         else:
             assert (reply.field("connection") or b"").lower() == b"close"
             await connection.lost
-        seen = [request for request, _ in requests_in(b"".join(bytes(c.received) for c in origin.connections))]
+        seen = requests_to(origin)
         assert len(seen) == (2 if payload.expected == OK else 1)
         assert seen[0].method == method
         if payload.expected == OK:

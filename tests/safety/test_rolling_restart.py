@@ -38,10 +38,11 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
-def start(listening: socket.socket, origin: str, redis: str, log: Path) -> subprocess.Popen[bytes]:
-    """A proxy that takes ``listening`` over as systemd hands a socket over."""
+def start(listening: socket.socket, origin: str, redis: str, workers: int, log: Path) -> subprocess.Popen[bytes]:
+    """A proxy of so many ``workers`` that takes ``listening`` over as systemd hands a socket over."""
     listen = "systemd:domain=INET:index=0"
     command = [*PROXY["twistd"], "--origin", origin, "--redis", redis, "--listen", listen, "--access-log", "none"]
+    command += ["--workers", str(workers)]
     with log.open("wb") as out:
         return subprocess.Popen(
             [sys.executable, "-c", HAND_OVER, str(listening.fileno()), *command],
@@ -89,9 +90,10 @@ async def client(number: int, port: int, going: Any, outcomes: Counter[str]) -> 
         await connection.close()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @async_test
 async def test_none_of_two_hundred_requests_a_second_is_lost(
-    origin: ScriptedOrigin, one_redis_server: RedisServer, tmp_path: Path
+    origin: ScriptedOrigin, one_redis_server: RedisServer, tmp_path: Path, workers: int
 ) -> None:
     origin.handler = lambda request: (
         slow(request)
@@ -104,7 +106,7 @@ async def test_none_of_two_hundred_requests_a_second_is_lost(
         port = listening.getsockname()[1]
         try:
             for name in ("old", "new"):
-                processes.append(start(listening, origin.url, one_redis_server.url, tmp_path / name))
+                processes.append(start(listening, origin.url, one_redis_server.url, workers, tmp_path / name))
                 # The first answers alone before the second is there.
                 await until(lambda name=name: "listens on" in (tmp_path / name).read_text(), 20)  # type: ignore[misc]
             old, new = processes

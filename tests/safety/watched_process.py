@@ -59,6 +59,7 @@ def held(reactor: Any, service: Any) -> dict[str, Any]:
         "descriptors": len(os.listdir("/proc/self/fd")),
         "calls": calls,
         "resident": resident(),
+        "addresses": address_space(),
         "stored": service._store.figures()["memory_bytes"],
         "degraded": service._store.degraded,
         "now": service._resource._store.now(),

@@ -16,7 +16,14 @@ from txstalecache.store.envelope import PIECE, Manifest, Row
 
 FULL = Entry(
     status=203,
-    fields=Fields([(b"Date", b"x"), (b"set-thing", b""), (b"Set-Thing", bytes(range(1, 256))), (b"ETag", b'"e"')]),
+    fields=Fields(
+        [
+            (b"Date", b"x"),
+            (b"set-thing", b""),
+            (b"Set-Thing", bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))),
+            (b"ETag", b'"e"'),
+        ]
+    ),
     body=(b"one", b"two"),
     request_time=1_795_000_000.123456,
     response_time=1_795_000_000.5,

@@ -262,6 +262,7 @@ OF_CLIENTS = (
 OF_FLIGHTS = (
     Item("waiters_per_key", read.count(1, 1_000_000), 10_000, "Requests that wait for one fetch; beyond: 503."),
     Item("waiters", read.count(1, 10_000_000), 50_000, "Requests that wait for any; beyond: 503."),
+    Item("flights", read.count(1, 10_000_000), 50_000, "Fetches in the air; beyond: stale where it may be, else 503."),
     Item("bytes_in_flight", read.size, "256M", "Bodies held while they are fetched; beyond, new ones are not stored."),
     Item("window", read.size, "1M", "How far the slowest reader of a body that is not held may lag."),
     Item("min_rate", read.size, "64K", "A reader that holds others back and takes less than this a second is dropped."),

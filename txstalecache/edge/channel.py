@@ -160,11 +160,12 @@ class CacheChannel(HTTPChannel):
         """Close once all is written; a client that does not take it is cut off."""
         lingered, self.phase = self.phase is Phase.LINGER, Phase.CLOSED
         self._received.clear()
+        # First: where the way out is closed already, the connection is gone at once.
+        self._wait(self._limits.idle)
         if lingered:
             self._wire.loseConnection()
         else:
             self.loseConnection()
-        self._wait(self._limits.idle)
 
     # -- the way in ----------------------------------------------------------------------------------------------
 

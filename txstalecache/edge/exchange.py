@@ -18,8 +18,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 
+from txstalecache.config.routes import Route
 from txstalecache.edge.reply import WHOLE, Reply, refusal
+from txstalecache.edge.serving import Serving
 from txstalecache.flight.body import Body, Reader, Segment
+from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 
 __all__ = ["Exchange"]
@@ -44,6 +47,8 @@ class Exchange(ABC):
     scheme: bytes
     client: str | None
     """The peer's address; None for a peer without one (a unix socket)."""
+    place: tuple[Route, Key] | None = None
+    """The route and the key of what is asked, where they have been looked up on the way here."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self.began = clock.seconds()
@@ -56,12 +61,12 @@ class Exchange(ABC):
         """Whether the whole answer was written."""
         self.done: Callable[[], None] = _nothing
         self._reader: Reader | None = None
-        self._task: Deferred[None] | None = None
+        self._task: Serving | None = None
 
     def run(self, serving: Coroutine[Deferred[Any], Any, None]) -> None:
         """Serve the request with ``serving``; whatever it raises becomes a 500 or an aborted connection."""
-        task: Deferred[None] = Deferred.fromCoroutine(serving)
-        task.addErrback(self._crashed)
+        task = Serving(serving, self._crashed)
+        task.start()
         if self.open:
             self._task = task
 

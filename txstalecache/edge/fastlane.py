@@ -53,7 +53,8 @@ class Asked:
         self.head = head
         self.route = route
         self.key = route.template.key(head)
-        self.shape: Shape = shape(head)
+        self.shape: Shape | None = None
+        """Known once something is there that may answer it."""
         self.answer: Answer | None = None
         self.shelf: Shelf | None = None
         self.changes = self.session = self.purges = 0
@@ -181,6 +182,8 @@ class FastLane:
         variant = shelf.matching(asked.head, now, store.purges)
         if variant is None or variant.entry is None:
             return None
+        if asked.shape is None:
+            asked.shape = shape(asked.head)
         ready = variant.ready
         if not isinstance(ready, Ready):
             ready = variant.ready = Ready()
@@ -254,6 +257,8 @@ class LaneChannel(CacheChannel):
     lane: FastLane | None = None
     served: Callable[[Exchange], None] | None = None
     """Who answers on the channel itself; None: requests become those of ``twisted.web``."""
+    _place: tuple[Route, Key] | None = None
+    """Where the request that is about to be opened belongs, as the lane has found out."""
 
     def dataReceived(self, data: bytes) -> None:
         lane = self.lane
@@ -264,6 +269,7 @@ class LaneChannel(CacheChannel):
                     self._blank_lines = 1
                     self._wait(self._limits.idle)
                 else:
+                    self._place = (asked.route, asked.key)
                     self.take(ReceivedRequest(asked.head))
                 return
         super().dataReceived(data)
@@ -272,7 +278,9 @@ class LaneChannel(CacheChannel):
         # Twisted answers ``*`` by itself.
         if self.served is None or received.head.target == b"*":
             return super().opened(received)
-        return DirectExchange(self, self._clock, self.served)
+        exchange = DirectExchange(self, self._clock, self.served)
+        exchange.place, self._place = self._place, None
+        return exchange
 
     def put(self, head: bytes, body: tuple[bytes, ...], length: int) -> None:
         """Write a whole answer, with a body of ``length`` bytes."""

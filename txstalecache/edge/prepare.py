@@ -57,8 +57,8 @@ def _codings(accepted: bytes, wanted: Sequence[bytes]) -> bytes:
 
 def addressed(route: Route, fields: Fields) -> Fields:
     """The fields of a fetch with what the route takes away from them and adds to them."""
-    hidden = (*route.strip, *[name for name, _ in (*route.bypass, *route.refresh)])
-    fields = fields.without(*hidden) if hidden else fields
+    if route.strip or route.bypass or route.refresh:
+        fields = fields.without(*route.strip, *[name for name, _ in (*route.bypass, *route.refresh)])
     for name, value in route.ask_with:
         fields = fields.replacing(name, value)
     return fields

@@ -154,9 +154,11 @@ class CacheResource(Resource):
             exchange.done = lambda: self._record(exchange, outcome, sent)
             exchange.answer(refusal(rejected.status, rejected.why))
             return
-        route = self._routes.pick(head)
-        head = prepared(route, head)
-        visit = Visit(exchange, head, route, route.template.key(head), self._store.now())
+        route, key = exchange.place or (self._routes.pick(head), None)
+        asked, head = head, prepared(route, head)
+        if key is None or head is not asked:
+            key = route.template.key(head)
+        visit = Visit(exchange, head, route, key, self._store.now())
         exchange.done = lambda: self._record(exchange, visit.outcome, head.fields)
         if forward.looped(head):
             self._refuse(visit, 508, "loop")
@@ -171,7 +173,7 @@ class CacheResource(Resource):
             return
         found = self._store.peek(visit.key, head)
         if found is None:
-            found = await self._store.lookup(visit.key, head)
+            found = await self._store.load(visit.key, head)
         await self._act(visit, found)
 
     async def _read(self, visit: Visit, body: IBodyProducer) -> IBodyProducer | None:
@@ -252,7 +254,7 @@ class CacheResource(Resource):
         place = parts.beside(visit.key)
         found = self._store.peek(place, head)
         if found is None:
-            found = await self._store.lookup(place, head)
+            found = await self._store.load(place, head)
         entry = found.entry
         if entry is None or parts.cut(head, entry.fields, entry.length) is None:
             return verdict
@@ -278,7 +280,8 @@ class CacheResource(Resource):
             if not isinstance(landing, Regroup):
                 break
             visit.part = visit.part or landing.part
-            plans.append(replace(self._shared(visit, entry, conditions, landing.names), began_after=began_after))
+            again = self._shared(visit, entry, conditions, landing.names)
+            plans.append(replace(again, began_after=began_after, provoked=landing.provoked))
         else:
             landing = Alone("vary")
         if isinstance(landing, Alone):

@@ -16,7 +16,7 @@ from txstalecache.flight.body import Body, Segment
 from txstalecache.flight.landing import Attached
 from txstalecache.http import conditional, forward, parts, ranges
 from txstalecache.http import fields as fieldlib
-from txstalecache.http.cachestatus import CacheStatus, append
+from txstalecache.http.cachestatus import CacheStatus, legible
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import Fields
 
@@ -26,17 +26,18 @@ __all__ = ["failure", "from_entry", "from_flight"]
 def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
     """A stored response, with its ``Age`` (RFC 9111 §5.1) and this proxy in its ``Via``."""
     age = entry.age(now)
-    fields = forward.replayed(entry.fields).adding(b"Age", b"%d" % age)
-    reply = _selected(visit, entry.status, fields, Body.of(entry.body), entry.length)
-    return _told(visit, reply, _entry_status(visit.outcome, round(entry.freshness.lifetime - age)), b"BYPASS")
+    reply = _selected(visit, entry.status, entry.fields, Body.of(entry.body), entry.length)
+    status = _entry_status(visit.outcome, round(entry.freshness.lifetime - age))
+    return _told(visit, reply, (forward.PASSED, (b"Age", b"%d" % age)), status, b"BYPASS")
 
 
 def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
     """The origin's answer as it comes."""
     outcome, head = visit.outcome, landing.head
     fields = forward.response(head.fields) if outcome.role != "waiter" else forward.shared_response(head.fields)
+    ours: tuple[tuple[bytes, bytes], ...] = (forward.PASSED,)
     if b"date" not in fields:
-        fields = fields.adding(b"Date", fieldlib.format_date(now))
+        ours = (forward.PASSED, (b"Date", fieldlib.format_date(now)))
     if outcome.role == "alone":
         # The origin was told of conditions and ranges: its answer is the answer.
         segments: Sequence[Segment] = () if visit.head.method == b"HEAD" else ((0, None),)
@@ -50,23 +51,19 @@ def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
         collapsed=(outcome.role == "waiter") or outcome.collapsed,
         detail=outcome.why if outcome.role == "alone" else None if landing.stored else landing.why,
     )
-    return _told(visit, reply, status, b"STORE" if landing.stored else b"BYPASS")
+    return _told(visit, reply, ours, status, b"STORE" if landing.stored else b"BYPASS")
 
 
 def failure(visit: Visit, status: int, why: str, retry_after: int | None) -> Reply:
     """An answer of our own, because there is no other."""
     reply = refusal(status, why)
-    fields = reply.fields
-    if retry_after is not None:
-        fields = fields.adding(b"Retry-After", b"%d" % retry_after)
+    ours = () if retry_after is None else ((b"Retry-After", b"%d" % retry_after),)
     if visit.head.method == b"HEAD":
         reply = replace(reply, segments=())
     outcome = visit.outcome
     forwarded = None if outcome.verdict == "refuse" else _forwarded(outcome)
     collapsed = True if outcome.role == "waiter" else None
-    return _told(
-        visit, replace(reply, fields=fields), CacheStatus(fwd=forwarded, collapsed=collapsed, detail=why), b"BYPASS"
-    )
+    return _told(visit, reply, ours, CacheStatus(fwd=forwarded, collapsed=collapsed, detail=why), b"BYPASS")
 
 
 def _selected(visit: Visit, status: int, fields: Fields, body: Body, length: int | None) -> Reply:
@@ -136,14 +133,17 @@ def _forwarded(outcome: Outcome) -> str:
 _X_CACHE = {"fresh": b"HIT", "stale": b"STALE", "validate": b"EXPIRED", "miss": b"MISS", "pass": b"BYPASS"}
 
 
-def _told(visit: Visit, reply: Reply, status: CacheStatus, stored: bytes) -> Reply:
-    """With what happened in ``Cache-Status`` (RFC 9211) and, where the route says so, in the seed's two fields."""
-    route = visit.route
-    fields = reply.fields.without(*route.hide) if route.hide else reply.fields
-    for name, value in route.respond_with:
-        fields = fields.replacing(name, value)
-    fields = append(fields, status.member())
-    if visit.route.show_outcome:
-        outcome = _X_CACHE.get(visit.outcome.verdict, b"BYPASS")
-        fields = fields.extended(((b"X-Cache", outcome), (b"X-Store", stored)))
-    return Reply(reply.status, fields, reply.body, reply.segments)
+def _told(
+    visit: Visit, reply: Reply, ours: tuple[tuple[bytes, bytes], ...], status: CacheStatus, stored: bytes
+) -> Reply:
+    """With ``ours``, this proxy's lines of it, and what happened: in ``Cache-Status`` (RFC 9211) and, where the route
+    says so, in the seed's two fields."""
+    route, fields = visit.route, legible(reply.fields)
+    if route.hide or route.respond_with:
+        fields, ours = fields.extended(ours).without(*route.hide), ()
+        for name, value in route.respond_with:
+            fields = fields.replacing(name, value)
+    told = (*ours, (b"Cache-Status", status.member()))
+    if route.show_outcome:
+        told += ((b"X-Cache", _X_CACHE.get(visit.outcome.verdict, b"BYPASS")), (b"X-Store", stored))
+    return Reply(reply.status, fields.extended(told), reply.body, reply.segments)

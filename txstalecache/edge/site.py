@@ -29,12 +29,22 @@ __all__ = ["CacheSite"]
 
 
 class _Full(Protocol):
-    """A connection too many."""
+    """A connection too many. One that does not take its answer (with TLS: that never shakes hands) is cut off after
+    ``patience`` seconds."""
+
+    def __init__(self, clock: IReactorTime, patience: float) -> None:
+        self._clock = clock
+        self._patience = patience
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
+        self._cut = self._clock.callLater(self._patience, transport.abortConnection)
         transport.write(canned(503, "too many connections", retry_after=1))
         transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._cut.active():
+            self._cut.cancel()
 
 
 class _Channel(LaneChannel):
@@ -87,7 +97,7 @@ class CacheSite(Site):
             if not self._crowded:
                 self._crowded = True
                 Logger().warn("connection cap of {cap} reached: new clients get 503", cap=self._cap)
-            return _Full()
+            return _Full(self.reactor, self.limits.linger)
         self._crowded = False
         channel: Any = _Channel(self.limits, self.reactor, self._refused)
         channel.factory = channel.site = self

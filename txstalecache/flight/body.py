@@ -103,6 +103,10 @@ class Body:
         self.ended = True
         self._pump_all()
 
+    def forget(self) -> None:
+        """The source is gone: nobody is told of anything any more."""
+        self.drained = self.abandoned = None
+
     def cut(self) -> None:
         """No more will come though some is missing: every reader's consumer is told."""
         self.broken = True

@@ -21,7 +21,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -69,7 +68,8 @@ class Discard:
 
 
 class Flight:
-    """See the module."""
+    """See the module. What it holds lets go of it when it ends: ten thousand a second are not left to the garbage
+    collector."""
 
     _log = Logger()
 
@@ -94,7 +94,8 @@ class Flight:
         """What is held for this."""
         self._counted = 0
         self._progressed = registry.clock.seconds()
-        self._ticker: IDelayedCall | None = None
+        self.due = inf
+        """When its clocks are to be looked at, in the reactor's seconds."""
         self._storing = False
         """Whether the body is kept from its first byte, to be stored when it is whole."""
         self._laggards = Laggards(registry.limits.min_rate)
@@ -112,7 +113,7 @@ class Flight:
         waiter = self.waiters.add(request, entry, self._registry.clock.seconds(), leads=leads)
         if self.state is State.STREAMING:
             self.waiters.land(waiter, self._seat(waiter, collapsed=True))
-        elif self._ticker is None or len(self.waiters) == 2:
+        elif self.due == inf or len(self.waiters) == 2:
             # From the second one on somebody waits for the leader.
             self._schedule()
         return waiter
@@ -143,6 +144,10 @@ class Flight:
     def passed(self) -> None:
         """An invalidation has passed it. Whoever comes next fetches anew, and is not to wait for its lease."""
         self._passed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody elsewhere need wait for this."""
         lease, self.lease = self.lease, None
         if lease is not None:
             lease.release()
@@ -298,7 +303,8 @@ class Flight:
         admission, plan, status = self._admission, self.plan, response.head.status
         self._tags = tags.of(plan.fetch, response.head.fields)
         withheld = isinstance(admission, Withhold) and plan.sharing is Sharing.SHARED
-        if withheld and status not in ERRORS and admission.why not in ("hook-failed", "range"):
+        failed = status in ERRORS or self._provoked(status)
+        if withheld and not failed and admission.why not in ("hook-failed", "range"):
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
         elif isinstance(admission, Share) and not plan.sharing.shared and status not in ERRORS:
             self._shareable_again()
@@ -314,7 +320,9 @@ class Flight:
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         collapsed = not own or len(self.waiters) > 1
         seats = [(waiter, self._seat(waiter, collapsed)) for waiter in self.waiters]
-        if self.lease is not None and not withheld and plan.fetch.method == b"GET" and status not in {206, *ERRORS}:
+        if self._provoked(status):
+            self._let_go()  # whoever asks for himself is not to wait until this one has been read
+        elif self.lease is not None and not withheld and plan.fetch.method == b"GET" and status not in {206, *ERRORS}:
             self.lease.when_watched(self._pass_on)
         wanted = self._storing or bool(self.body.readers) or any(isinstance(seat, Attached) for _, seat in seats)
         if wanted:
@@ -392,6 +400,8 @@ class Flight:
         if plan.sharing is Sharing.SHARED:
             owns = waiter.leads and plan.intact and self._chosen is None
             failed = Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after)
+            if self._provoked(status) and not waiter.leads:
+                return Regroup(plan.names, provoked=True)
             if isinstance(admission, Withhold):
                 if not owns:
                     return failed if status in ERRORS else Alone(admission.why)
@@ -414,6 +424,11 @@ class Flight:
                 return Regroup(vary.names(response.head.fields) or (), part=True)
         length = 0 if plan.fetch.method == b"HEAD" else response.length
         return Attached(response.head, self.body, length, collapsed, self._storing, admission.why)
+
+    def _provoked(self, status: int) -> bool:
+        """Whether this is an error that those who wait should not get before one of them has asked for himself."""
+        plan = self.plan
+        return plan.sharing.shared and not plan.provoked and policy.provoked(status, self._admission)
 
     def _holds(self, request: RequestHead) -> bool:
         """Whether the part that has come is all that ``request`` asks for."""
@@ -617,14 +632,12 @@ class Flight:
     def end(self, state: State) -> None:
         """Leave the registry, give back the lease, stop what is still in the air. Idempotent."""
         self.state = State.FAILED if state is State.PENDING else state
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
+        self.due = inf
+        self.waiters.forget()
+        self.body.forget()
         self._count(0)
         self._registry.ended(self)
-        lease, self.lease = self.lease, None
-        if lease is not None:
-            lease.release()
+        self._let_go()
         if self._response is not None and not self.body.ended:
             self._response.abort()
         air, self.air = self.air, set()
@@ -641,31 +654,27 @@ class Flight:
         return self._registry.clock.seconds() - self._progressed
 
     def _schedule(self) -> None:
-        if self._ticker is not None:
-            self._ticker.cancel()
-            self._ticker = None
-        due = self._due()
-        if due is None:
-            return
-        delay = max(TICK, due - self._registry.clock.seconds())
-        self._ticker = self._registry.clock.callLater(delay, self._tick)
+        now = self._registry.clock.seconds()
+        self.due = max(now + TICK, self._next(now))
+        self._registry.watch(self.due)
 
-    def _due(self) -> float | None:
-        """When the clocks are to be looked at next, in the reactor's seconds; None: when somebody comes."""
+    def _next(self, now: float) -> float:
+        """When the clocks are to be looked at next; inf: when somebody comes."""
         if self.state is not State.PENDING:
-            return None if self._storing else self._registry.clock.seconds() + 1.0
-        times = [self.waiters.due()]
+            return inf if self._storing else now + 1.0
+        due = self.waiters.due()
         if len(self.waiters) > 1 and self.attempts < ATTEMPTS:
-            times.append(self._progressed + self.plan.clocks.leader_age)
-        return min((time for time in times if time is not None), default=None)
+            due = min(due, self._progressed + self.plan.clocks.leader_age)
+        return due
 
-    def _tick(self) -> None:
-        self._ticker = None
+    def tick(self) -> None:
+        """It is ``due``."""
+        self.due = inf
         if self.state is State.PENDING:
             self._look_at_clocks()
         else:
             self._laggards.look(self.body, self._registry.clock.seconds())
-        if self.state in (State.PENDING, State.STREAMING, State.UNSHAREABLE) and self._ticker is None:
+        if self.state in (State.PENDING, State.STREAMING, State.UNSHAREABLE) and self.due == inf:
             self._schedule()
 
     def _look_at_clocks(self) -> None:

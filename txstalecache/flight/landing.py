@@ -50,10 +50,12 @@ class Alone:
 @dataclass(frozen=True, slots=True)
 class Regroup:
     """The answer varies by ``names``: wait with those who send the same. ``part``: and who ask for the same part, which
-    is to be fetched alone; the whole is too long to be stored."""
+    is to be fetched alone; the whole is too long to be stored. ``provoked``: it is an error that the one who was asked
+    for may have provoked; ask for yourselves, once."""
 
     names: tuple[bytes, ...]
     part: bool = False
+    provoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ class Limits:
 
     waiters_per_key: int = 10_000
     waiters: int = 50_000
+    flights: int = 50_000
+    """Fetches in the air; one more gets stale where that is permitted, else 503. A refresh too many is not made."""
     bytes_in_flight: int = 256 * 1024 * 1024
     """Bytes of retained bodies; beyond them new bodies stream through unstored."""
     window: int = 1024 * 1024
@@ -28,8 +30,16 @@ class Limits:
     """Seconds, in ``Retry-After``."""
 
 
+#: The least that a window is worth having, and what a fetch that streams through one of these takes in all.
+_NARROW = 64 * 1024
+_EACH = 256 * 1024
+#: Fetches that have their window at once: as many as there are connections to one server by default.
+_AT_ONCE = 64
+
+
 def affordable(limits: Limits) -> Limits:
-    """``limits`` with no more bytes in flight than a quarter of the address space this process may still take."""
+    """``limits`` for the address space this process may still take: a quarter of it for bytes in flight at most,
+    another for the windows of what streams by, and no more fetches than those are enough for."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY:
         return limits
@@ -38,4 +48,10 @@ def affordable(limits: Limits) -> Limits:
             taken = int(statm.read().split()[0]) * resource.getpagesize()
     except OSError:
         taken = 0
-    return replace(limits, bytes_in_flight=min(limits.bytes_in_flight, max(0, soft - taken) // 4))
+    share = max(0, soft - taken) // 4
+    return replace(
+        limits,
+        bytes_in_flight=min(limits.bytes_in_flight, share),
+        window=min(limits.window, max(_NARROW, share // _AT_ONCE)),
+        flights=min(limits.flights, max(1, share // _EACH)),
+    )

@@ -6,6 +6,7 @@ Must not know: the client's connection.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import field
 from enum import Enum
 from typing import Final
 
@@ -78,14 +79,21 @@ class Plan:
     hooks: Hooks | None = None
     stored: bool = True
     """False: not asked for often enough to be worth storing."""
+    provoked: bool = False
+    """An error that somebody else may have provoked came before: another one is everybody's."""
     part: bool = False
     """Only the range that ``request`` asks for is fetched, under its If-Range: for those who ask for the same."""
+    _group: Group | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def group(self) -> Group:
         """Where the flight is registered."""
-        names = {*self.names, *PART} if self.part else self.names
-        return self.request.method, self.key, selector(names, self.request)
+        group = self._group
+        if group is None:
+            names = {*self.names, *PART} if self.part else self.names
+            group = self.request.method, self.key, selector(names, self.request)
+            object.__setattr__(self, "_group", group)
+        return group
 
     @property
     def intact(self) -> bool:

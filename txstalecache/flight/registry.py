@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 
 from txstalecache.flight.figures import Figures
 from txstalecache.flight.flight import Flight
@@ -46,6 +48,9 @@ class Registry:
         self._late: Counter[Key] = Counter()
         """Flights for late waiters, by key."""
         self._closed = False
+        self._timer: IDelayedCall | None = None
+        self._due = inf
+        """When ``_timer`` is to look at the flights."""
 
     def join(self, plan: Plan) -> tuple[Deferred[Landing], bool]:
         """Wait for an answer to ``plan``: in a flight that is in the air, else in a new one. The caller owns the
@@ -69,7 +74,7 @@ class Registry:
 
     def refresh(self, plan: Plan) -> None:
         """Fetch behind everybody's back, unless a flight for it is in the air already. Nobody waits."""
-        if not self._closed and self._joinable(plan) is None:
+        if not self._closed and not self._full and self._joinable(plan) is None:
             self._persist(plan)
             self._take_off(plan, Purpose.REFRESH).start()
 
@@ -77,6 +82,8 @@ class Registry:
         """Fetch for one client; ``plan.sharing`` is not SHARED. Cancelling drops the fetch unless it is stored."""
         if self._closed:
             return succeed(Failed(503, "shutdown", self.limits.retry_after))
+        if self._full:
+            return succeed(Failed(503, "overflow", self.limits.retry_after))
         flight = self._new(plan, Purpose.FETCH)
         if plan.sharing is Sharing.LATE:
             self._late[plan.key] += 1
@@ -103,18 +110,22 @@ class Registry:
         if flight not in self.flights:
             return
         self.flights.remove(flight)
+        if not self.flights and self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._due = None, inf
         self.figures.ended[flight.purpose.value, flight.plan.sharing.value, flight.state.value] += 1
         for watcher in self.watchers:
             watcher(flight)
         if flight.plan.sharing is Sharing.LATE:
             self._late[flight.plan.key] -= 1
             self._late += Counter()  # forgets what is down to nothing
-        group = flight.plan.group
-        flights = self._groups.get(group)
-        if flights is not None and flight in flights:
-            flights.remove(flight)
+        if flight.plan.sharing is Sharing.SHARED:
+            group = flight.plan.group
+            flights = self._groups.get(group, [])
+            if flight in flights:
+                flights.remove(flight)
             if not flights:
-                del self._groups[group]
+                self._groups.pop(group, None)
 
     def lease_name(self, plan: Plan) -> str:
         """What the lease of ``plan`` is called: one per variant, and another one after each purge, so that nobody waits
@@ -136,7 +147,29 @@ class Registry:
         """``step`` more wait."""
         self.waiting += step
 
+    def watch(self, due: float) -> None:
+        """Some flight's clocks are to be looked at when it is ``due``. There is one timer for all: most flights are
+        over long before, and one each would be made and cancelled for nothing."""
+        if due >= self._due:
+            return
+        self._due, pause = due, max(0.0, due - self.clock.seconds())
+        if self._timer is None:
+            self._timer = self.clock.callLater(pause, self._look)
+        else:
+            self._timer.reset(pause)
+
     # -- inside --------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._timer, self._due = None, inf
+        now = self.clock.seconds()
+        for flight in [flight for flight in self.flights if flight.due <= now]:
+            try:
+                flight.tick()
+            except Exception:
+                # One flight's fault is not the others'.
+                flight.crashed(Failure())
+        self.watch(min((flight.due for flight in self.flights), default=inf))
 
     def _joinable(self, plan: Plan) -> Flight | None:
         groups = [plan.group]
@@ -152,7 +185,12 @@ class Registry:
     def _crowded(self, flight: Flight | None) -> bool:
         if self.waiting >= self.limits.waiters:
             return True
-        return flight is not None and len(flight.waiters) >= self.limits.waiters_per_key
+        return self._full if flight is None else len(flight.waiters) >= self.limits.waiters_per_key
+
+    @property
+    def _full(self) -> bool:
+        """Whether no more may take off."""
+        return len(self.flights) >= self.limits.flights
 
     def _new(self, plan: Plan, purpose: Purpose) -> Flight:
         flight = Flight(self, plan, purpose)

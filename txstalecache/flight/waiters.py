@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from math import inf
 
 from twisted.internet.defer import Deferred
 
@@ -47,7 +48,7 @@ class Waiters:
     def __init__(self, clocks: Clocks, counted: Callable[[int], None], left: Callable[[], None]) -> None:
         self._clocks = clocks
         self._counted = counted
-        self._left = left
+        self._left: Callable[[], None] | None = left
         self._waiting: dict[Waiter, None] = {}
         self._hopeful: deque[Waiter] = deque()
         """Those with an entry who have not waited for ``wait_stale``; some may have gone."""
@@ -79,8 +80,12 @@ class Waiters:
 
     def detach(self, waiter: Waiter) -> None:
         """The client of ``waiter`` has left."""
-        if self._gone(waiter):
+        if self._gone(waiter) and self._left is not None:
             self._left()
+
+    def forget(self) -> None:
+        """What they wait for is over: nobody is told when they leave."""
+        self._left = None
 
     def land(self, waiter: Waiter, landing: Landing) -> None:
         """Tell ``waiter`` what it came to; nothing happens when it has gone."""
@@ -92,11 +97,11 @@ class Waiters:
         for waiter in self:
             self.land(waiter, landing)
 
-    def due(self) -> float | None:
-        """When somebody's patience runs out next, on the clock of ``add``; None: nobody is here."""
+    def due(self) -> float:
+        """When somebody's patience runs out next, on the clock of ``add``; inf: nobody is here."""
         first = next(iter(self._waiting), None)
         if first is None:
-            return None
+            return inf
         due = first.since + self._clocks.wait_deadline
         self._forget_gone()
         if self._hopeful:

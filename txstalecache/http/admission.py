@@ -15,13 +15,13 @@ from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.targeted import Governing, governing
 from txstalecache.http.verdict import Admission, Share, Store, Withhold
 
-__all__ = ["FORCED_STATUSES", "admit", "forced_lifetime", "make_entry"]
+__all__ = ["FORCED_STATUSES", "NEVER_SHARED", "admit", "forced_lifetime", "make_entry"]
 
 #: The statuses that a route's ``ttl`` means. Errors are stored only where the route names them in ``statuses``.
 FORCED_STATUSES = frozenset({200, 203, 204, 206, 300, 301, 302, 303, 307, 308})
 
-# Answers to what a shared fetch never asks: credentials, a condition, a part that is not there (RFC 9110 §15).
-_NEVER_SHARED = {
+#: Answers to what a shared fetch never asks: credentials, a condition, a part that is not there (RFC 9110 §15).
+NEVER_SHARED = {
     304: "not-modified",
     401: "unauthorized",
     407: "unauthorized",
@@ -54,8 +54,8 @@ def _refusal(request: RequestHead, response: ResponseHead, rules: Rules, found: 
         return "interim"
     if request.method not in rules.methods:
         return "method"
-    if status in _NEVER_SHARED:
-        return _NEVER_SHARED[status]
+    if status in NEVER_SHARED:
+        return NEVER_SHARED[status]
     if status == 206 and parts.announced(fields) is None:
         return "partial"  # RFC 9110 §15.3.7: numbers that contradict one another, or several parts in one body
     if control.private:
@@ -127,7 +127,7 @@ def admit(
     why = _refusal(request, response, rules, found)
     if why is not None:
         return Withhold(why)
-    explicit = freshness.explicitly_shared(fields, response_time)
+    explicit = freshness.explicitly_shared(fields, found, response_time)
     if request.method == b"HEAD":
         return Share(explicit, "head")  # RFC 9110 §9.3.2: it has no body to store
     control = found.control if rules.honour_cache_control else NOTHING_SAID
@@ -139,7 +139,7 @@ def admit(
     elif not rules.honour_cache_control:
         lifetime = Lifetime(0.0, Source.NONE)
     else:
-        lifetime = freshness.lifetime(response.status, fields, response_time)
+        lifetime = freshness.lifetime(response.status, fields, found, response_time)
     if lifetime.source is Source.NONE and rules.default_ttl is not None and response.status in FORCED_STATUSES:
         lifetime = Lifetime(rules.default_ttl + age, Source.EXPLICIT)
     if rules.max_ttl is not None and lifetime.seconds - age > rules.max_ttl:

@@ -5,12 +5,11 @@ Must not know: entries, rules, the time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
 from math import inf
-from typing import Final, TypeVar
+from typing import Final
 
 from txstalecache.http.fields import delta_seconds, directives, members
+from txstalecache.http.remembered import remembered
 from txstalecache.http.values import dataclass
 
 __all__ = ["NOTHING_SAID", "NO_WISHES", "RELOAD", "Control", "Wishes", "control", "wishes"]
@@ -61,20 +60,10 @@ _ESSENTIAL = frozenset(
     """.split()
 )
 
-_Parsed = TypeVar("_Parsed")
 
-
-def _remembered(parse: Callable[[bytes], _Parsed]) -> Callable[[bytes], _Parsed]:
-    """``parse``, remembering short values: a site has few of them."""
-    remembering = lru_cache(maxsize=512)(parse)
-
-    def parsed(value: bytes) -> _Parsed:
-        return remembering(value) if len(value) <= 256 else parse(value)
-
-    return parsed
-
-
-def _control(value: bytes) -> Control:
+@remembered(512, longest=256)
+def control(value: bytes) -> Control:
+    """The directives of a response's Cache-Control value (all its lines joined)."""
     # RFC 9111 §4.2.1: of a directive given twice, the first counts; of two that conflict, the stricter.
     found: dict[bytes, bytes | None] = {}
     no_cache = False
@@ -106,10 +95,6 @@ def _control(value: bytes) -> Control:
     )
 
 
-control = _remembered(_control)
-"""The directives of a response's Cache-Control value (all its lines joined)."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
     """The directives of a request (RFC 9111 §5.2.1, RFC 5861 §4). Seconds, or None where absent or no number."""
@@ -128,7 +113,9 @@ NO_WISHES: Final = Wishes()
 RELOAD: Final = Wishes(no_cache=True)
 
 
-def _wishes(value: bytes) -> Wishes:
+@remembered(512, longest=256)
+def wishes(value: bytes) -> Wishes:
+    """The directives of a request's Cache-Control value (all its lines joined); without any ``NO_WISHES`` itself."""
     found: dict[bytes, bytes | None] = {}
     for name, argument in directives(value):
         found.setdefault(name, argument)
@@ -145,7 +132,3 @@ def _wishes(value: bytes) -> Wishes:
         only_if_cached=b"only-if-cached" in found,
     )
     return NO_WISHES if parsed == NO_WISHES else parsed
-
-
-wishes = _remembered(_wishes)
-"""The directives of a request's Cache-Control value (all its lines joined). ``NO_WISHES`` itself when it has none."""

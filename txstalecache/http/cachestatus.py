@@ -14,7 +14,7 @@ from txstalecache.http.messages import Fields
 from txstalecache.http.structured import parse_list, serialize_string
 from txstalecache.http.values import dataclass
 
-__all__ = ["NAME", "CacheStatus", "append"]
+__all__ = ["NAME", "CacheStatus", "legible"]
 
 #: How this cache calls itself.
 NAME: Final = b"txstalecache"
@@ -75,12 +75,8 @@ class CacheStatus:
         return b"; ".join(parts)
 
 
-def append(fields: Fields, member: bytes) -> Fields:
-    """``fields`` with ``member`` after what the caches before this one wrote (RFC 9211 §2).
-
-    Theirs is dropped when it is no structured list: ours would be unreadable behind it.
-    """
+def legible(fields: Fields) -> Fields:
+    """``fields``, to which one more member may be added behind those of the caches before this one (RFC 9211 §2): what
+    they wrote is dropped when it is no structured list, as ours would be unreadable behind it."""
     before = fields.get(b"cache-status")
-    if before is not None and not parse_list(before):
-        fields = fields.without(b"cache-status")
-    return fields.adding(b"Cache-Status", member)
+    return fields if before is None or parse_list(before) else fields.without(b"cache-status")

@@ -222,14 +222,15 @@ def end_to_end(fields: Fields) -> Fields:
 
     A well-known end-to-end field is kept even when it is listed: the rest of the decision has been made with it.
     """
+    if fields.names.isdisjoint(HOP_BY_HOP):
+        return fields
     drop = HOP_BY_HOP
     listed = fields.get(b"connection")
     if listed is not None:
         named = {name.lower() for name in members(listed)} - _END_TO_END
         if not named <= drop:
             drop = drop | named
-    kept = [pair for pair in fields.pairs if pair[0].lower() not in drop]
-    return fields if len(kept) == len(fields.pairs) else Fields(kept)
+    return Fields([pair for pair in fields.pairs if pair[0].lower() not in drop])
 
 
 def updated(stored: Fields, newer: Fields) -> Fields:

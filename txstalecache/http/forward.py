@@ -6,19 +6,19 @@ Must not know: connections, who the client is.
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
 from typing import Final
 
 from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, end_to_end, members
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.remembered import remembered
 
 __all__ = [
+    "PASSED",
     "PRECONDITIONS",
     "VIA",
     "alone",
     "identified",
     "looped",
-    "replayed",
     "response",
     "says_all",
     "shared",
@@ -28,6 +28,8 @@ __all__ = [
 
 #: How this proxy calls itself in Via (RFC 9110 §7.6.3).
 VIA: Final = b"txstalecache"
+#: What each message is given that goes on, in either direction (RFC 9110 §7.6.3).
+PASSED: Final = (b"Via", b"1.1 " + VIA)
 
 #: RFC 9110 §13.1. A cache answers a client's own; on a shared fetch only the cache's go upstream.
 PRECONDITIONS: Final = frozenset(
@@ -77,7 +79,7 @@ _OF_THE_PATH: Final = frozenset(
 )
 
 
-@lru_cache(2048)
+@remembered(2048, longest=64)
 def telling(name: bytes) -> bool:
     """Whether the field ``name`` (lower case) may say who asks, or for which host, path or method, beside the key.
 
@@ -100,11 +102,15 @@ _OF_A_BODY = frozenset(
 )
 
 
-def _with_via(fields: Fields, via: bytes) -> Fields:
-    return fields.adding(b"Via", b"1.1 " + via)
+def _sent(request: RequestHead) -> Fields:
+    """The end-to-end fields of ``request``, with ``Host`` as keys have it: sent as the client wrote it, what comes of
+    one way of writing it would be kept for all."""
+    fields = end_to_end(request.fields)
+    said, host = fields.get(b"host"), request.host
+    return fields if said is None or not host or said == host else fields.replacing(b"Host", host)
 
 
-def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields(), via: bytes = VIA) -> Fields:
+def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields()) -> Fields:
     """The fields of a fetch whose answer anybody with the same key may get.
 
     Whatever says who asks, asks for a part, sets conditions, or overrides the target is left out, unless ``keyed``
@@ -113,16 +119,16 @@ def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields
     drop = _OF_A_BODY if request.method in (b"GET", b"HEAD") else frozenset()
     kept = [
         pair
-        for pair in end_to_end(request.fields).pairs
+        for pair in _sent(request).pairs
         if (name := pair[0].lower()) not in drop and (name in keyed or not telling(name))
     ]
     if b"x-forwarded-proto" not in keyed and (request.scheme != b"http" or b"x-forwarded-proto" in request.fields):
         # An origin behind us may have to know, and what a client says of it is poison: what the key says is not.
         kept.append((b"X-Forwarded-Proto", request.scheme))
-    return _with_via(Fields((*kept, *extra.pairs)), via)
+    return Fields((*kept, *extra.pairs, PASSED))
 
 
-@lru_cache(2048)
+@remembered(2048, longest=64)
 def _identifying(name: bytes) -> bool:
     plain = name.lower().replace(b"_", b"-")
     return plain not in _HARMLESS and plain not in CREDENTIALS and not _IDENTIFYING.isdisjoint(plain.split(b"-"))
@@ -149,24 +155,19 @@ def says_all(fetch: RequestHead, request: RequestHead) -> bool:
     )
 
 
-def alone(request: RequestHead, via: bytes = VIA) -> Fields:
+def alone(request: RequestHead) -> Fields:
     """The fields of a fetch for this client only: all of its end-to-end fields."""
-    return _with_via(end_to_end(request.fields), via)
+    return _sent(request).extended((PASSED,))
 
 
-def response(fields: Fields, via: bytes = VIA) -> Fields:
-    """The fields of an answer on its way to a client (RFC 9110 §7.6)."""
-    return _with_via(end_to_end(fields), via)
+def response(fields: Fields) -> Fields:
+    """The fields of an answer on its way to a client (RFC 9110 §7.6), whatever an origin made of its contract."""
+    return end_to_end(fields)
 
 
-def replayed(fields: Fields, via: bytes = VIA) -> Fields:
-    """The fields of an entry on their way to a client: end-to-end already."""
-    return _with_via(fields, via)
-
-
-def shared_response(fields: Fields, via: bytes = VIA) -> Fields:
+def shared_response(fields: Fields) -> Fields:
     """As ``response``, for an answer that others get too: without what was set for the one who asked."""
-    return _with_via(end_to_end(fields).without(b"set-cookie", b"set-cookie2"), via)
+    return end_to_end(fields).without(b"set-cookie", b"set-cookie2")
 
 
 def looped(request: RequestHead, via: bytes = VIA) -> bool:

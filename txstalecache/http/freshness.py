@@ -9,7 +9,7 @@ from enum import Enum
 
 from txstalecache.http.fields import delta_seconds, parse_date
 from txstalecache.http.messages import Fields
-from txstalecache.http.targeted import Governing, governing
+from txstalecache.http.targeted import Governing
 from txstalecache.http.values import dataclass
 
 __all__ = [
@@ -92,9 +92,8 @@ def explicit_lifetime(fields: Fields, found: Governing, response_time: float) ->
     return None if expires is None else max(0.0, expires - date_value(fields, response_time))
 
 
-def lifetime(status: int, fields: Fields, response_time: float) -> Lifetime:
-    """How long a response stays fresh, and what says so (RFC 9111 §4.2.1, §4.2.2)."""
-    found = governing(fields)
+def lifetime(status: int, fields: Fields, found: Governing, response_time: float) -> Lifetime:
+    """How long a response that ``found`` governs stays fresh, and what says so (RFC 9111 §4.2.1, §4.2.2)."""
     explicit = explicit_lifetime(fields, found, response_time)
     if explicit is not None:
         return Lifetime(explicit, Source.EXPLICIT)
@@ -115,12 +114,12 @@ def has_validator(fields: Fields) -> bool:
     return bool(lines) and parse_date(lines[0]) is not None
 
 
-def explicitly_shared(fields: Fields, response_time: float) -> bool:
-    """Whether the origin itself said that others may have the answer: ``public``, or a lifetime above zero.
+def explicitly_shared(fields: Fields, found: Governing, response_time: float) -> bool:
+    """Whether the origin itself said that others may have the answer, which ``found`` governs: ``public``, or a
+    lifetime above zero.
 
     A lifetime of zero says nothing of the kind: it is what pages made for one person carry.
     """
-    found = governing(fields)
     if found.control.public:
         return True
     return not found.control.no_cache and (explicit_lifetime(fields, found, response_time) or 0.0) > 0

@@ -35,11 +35,8 @@ class Key:
     def digest(self) -> str:
         """A 160-bit hash over the length-prefixed parts, in hex."""
         if not self._digest:
-            hashed = blake2b(digest_size=20)
-            for part in self.parts:
-                hashed.update(b"%d:" % len(part))
-                hashed.update(part)
-            self._digest = hashed.hexdigest()
+            sized = b"".join([b"%d:%b" % (len(part), part) for part in self.parts])
+            self._digest = blake2b(sized, digest_size=20).hexdigest()
         return self._digest
 
     def __hash__(self) -> int:
@@ -69,13 +66,9 @@ class KeyTemplateError(ValueError):
 #: One part of a key, read off a request.
 _Part = Callable[[RequestHead], bytes]
 
-_DEFAULT_PORTS = {b"http": b":80", b"https": b":443"}
-
 
 def _host(request: RequestHead) -> bytes:
-    host = request.authority.lower()
-    port = _DEFAULT_PORTS.get(request.scheme)
-    return host[: -len(port)] if port is not None and host.endswith(port) else host
+    return request.host
 
 
 def _scheme(request: RequestHead) -> bytes:
@@ -245,7 +238,7 @@ class KeyTemplate:
         if request.method not in _READING:
             # What a body says is in the key of a request that has one, whatever the template forgot.
             parts = (*parts, request.method, body_digest or b"")
-        return Key(parts, _host(request), request.target)
+        return Key(parts, request.host, request.target)
 
 
 _READING: Final = (b"GET", b"HEAD")

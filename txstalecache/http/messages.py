@@ -111,6 +111,9 @@ class Fields:
         return f"Fields({list(self.pairs)!r})"
 
 
+_OWN_PORTS = {b"http": b":80", b"https": b":443"}
+
+
 @dataclass(frozen=True, slots=True)
 class RequestHead:
     """A validated request head. ``target`` is in origin form, the exact bytes that are forwarded."""
@@ -120,6 +123,13 @@ class RequestHead:
     fields: Fields
     scheme: bytes = b"http"
     authority: bytes = b""
+
+    @property
+    def host(self) -> bytes:
+        """The authority as one name has it, however it was written: in lower case, without the scheme's own port."""
+        host = self.authority.lower()
+        port = _OWN_PORTS.get(self.scheme)
+        return host[: -len(port)] if port is not None and host.endswith(port) else host
 
     @property
     def path(self) -> bytes:

@@ -7,20 +7,20 @@ Must not know: stores, flights, connections.
 from __future__ import annotations
 
 from txstalecache.http import forward
-from txstalecache.http.admission import admit, make_entry
+from txstalecache.http.admission import NEVER_SHARED, admit, make_entry
 from txstalecache.http.cachecontrol import NO_WISHES, RELOAD, Wishes, wishes
 from txstalecache.http.conditional import conditions
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
 from txstalecache.http.fields import members
-from txstalecache.http.freshness import explicitly_shared
+from txstalecache.http.freshness import HEURISTIC_STATUSES, explicitly_shared
 from txstalecache.http.invalidation import invalidates, is_safe
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.targeted import governing
 from txstalecache.http.vary import by_credentials
-from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
+from txstalecache.http.verdict import Admission, Fresh, Miss, Pass, Refuse, Share, Stale, Validate, Verdict, Withhold
 
-__all__ = ["ORIGIN_ERROR", "admit", "invalidates", "is_safe", "judge", "make_entry", "stands_in"]
+__all__ = ["ORIGIN_ERROR", "admit", "invalidates", "is_safe", "judge", "make_entry", "provoked", "stands_in"]
 
 #: ``Marker.why`` of an ERROR marker left by an answer of the origin; any other word means that none came.
 ORIGIN_ERROR = "origin-error"
@@ -75,7 +75,7 @@ def _decide(
             return Pass("cookie")
         elif (
             identified
-            and not explicitly_shared(entry.fields, entry.response_time)
+            and not explicitly_shared(entry.fields, governing(entry.fields), entry.response_time)
             and forward.identified(request, [name for name, _ in entry.selector])
         ):
             return Pass("credentials")
@@ -114,11 +114,21 @@ def _decide(
     return Validate(entry, age, why, conditions(entry), own)
 
 
+def provoked(status: int, admission: Admission) -> bool:
+    """Whether an answer may be about the request that was sent, and not about what it asked for: an error of the
+    client's that no cache keeps unasked (RFC 9110 §15.1), and of which nobody says that it is for everybody."""
+    if not 400 <= status < 500 or status in HEURISTIC_STATUSES or status in NEVER_SHARED:
+        return False
+    return isinstance(admission, Withhold) or (isinstance(admission, Share) and not admission.explicit)
+
+
 def _takes_cookie(entry: Entry, rules: Rules) -> bool:
     """Whether a request with a Cookie may have ``entry``: the origin said so, or chose it by that Cookie."""
     if entry.status in rules.statuses:
         return False
-    return explicitly_shared(entry.fields, entry.response_time) or any(name == b"cookie" for name, _ in entry.selector)
+    said = governing(entry.fields)
+    shared = explicitly_shared(entry.fields, said, entry.response_time)
+    return shared or any(name == b"cookie" for name, _ in entry.selector)
 
 
 def _unwilling(entry: Entry, asked: Wishes, age: float, left: float) -> str:

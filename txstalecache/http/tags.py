@@ -12,6 +12,9 @@ from txstalecache.http.structured import Item, String, parse_list
 
 __all__ = ["group_tag", "invalidated", "of"]
 
+_FIELDS = (b"surrogate-key", b"xkey", b"cache-tag", b"cache-groups")
+_NONE: frozenset[bytes] = frozenset()
+
 
 def _groups(value: bytes | None) -> list[bytes]:
     """The strings of a list of strings; what is not one makes the whole field nothing (RFC 9875 §2, §3)."""
@@ -33,6 +36,8 @@ def group_tag(request: RequestHead, group: bytes) -> bytes:
 def of(request: RequestHead, fields: Fields) -> frozenset[bytes]:
     """The tags of the response with ``fields`` to ``request``. A cache group counts under its bare name as well, so
     that an operator can purge it as any other tag."""
+    if fields.names.isdisjoint(_FIELDS):
+        return _NONE
     found: set[bytes] = set()
     for name in (b"surrogate-key", b"xkey"):
         for value in fields.get_all(name):

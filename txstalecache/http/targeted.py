@@ -5,12 +5,12 @@ Must not know: what the directives lead to.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 from txstalecache.http.cachecontrol import NOTHING_SAID, Control, control
 from txstalecache.http.fields import FOREVER
 from txstalecache.http.messages import Fields
+from txstalecache.http.remembered import remembered
 from txstalecache.http.structured import Item, String, parse_dictionary
 from txstalecache.http.values import dataclass
 
@@ -45,7 +45,9 @@ class Governing:
     targeted: bool
 
 
-def _targeted_control(value: bytes) -> Control | None:
+@remembered(256, longest=256)
+def targeted_control(value: bytes) -> Control | None:
+    """The directives of a targeted field; None when it is empty, malformed, or a value is of the wrong type."""
     found = parse_dictionary(value)
     if not found:
         return None  # RFC 9213 §2.2: empty or malformed is as if it were not there
@@ -65,14 +67,6 @@ def _targeted_control(value: bytes) -> Control | None:
                 return None
             arguments[_NAMING[name]] = bare if isinstance(bare, bool) else True
     return Control(**arguments)  # type: ignore[arg-type]
-
-
-_remembered = lru_cache(maxsize=256)(_targeted_control)
-
-
-def targeted_control(value: bytes) -> Control | None:
-    """The directives of a targeted field; None when it is empty, malformed, or a value is of the wrong type."""
-    return _remembered(value) if len(value) <= 256 else _targeted_control(value)
 
 
 def governing(fields: Fields) -> Governing:

@@ -8,12 +8,12 @@ Must not know: keys, stores.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 
 from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.fields import CREDENTIALS, SECRETS, is_token, members
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.remembered import remembered
 
 __all__ = ["MOST_NAMES", "by_credentials", "matches", "names", "select", "selector"]
 
@@ -24,7 +24,7 @@ MOST_NAMES = 32
 _SETS = frozenset({b"accept-encoding", b"accept-language", b"accept-charset"})
 
 
-@lru_cache(maxsize=512)
+@remembered(512, longest=1024)
 def _names(value: bytes) -> tuple[bytes, ...] | None:
     found = {name.lower() for name in members(value)}
     if len(found) > MOST_NAMES or not all(name != b"*" and is_token(name) for name in found):
@@ -38,27 +38,23 @@ def names(fields: Fields) -> tuple[bytes, ...] | None:
     return () if value is None else _names(value)
 
 
-@lru_cache(maxsize=2048)
+@remembered(2048, longest=1024)
 def _listed(value: bytes) -> bytes:
     return b", ".join(members(value))
 
 
-@lru_cache(maxsize=2048)
+@remembered(2048, longest=1024)
 def _set(value: bytes) -> bytes:
     found = {b"".join(member.lower().split()) for member in members(value)}
     # ``;q=1`` is what no weight means (RFC 9110 §12.4.2).
     return b", ".join(sorted(member.removesuffix(b";q=1") for member in found))
 
 
-_LONG = 1024
-
-
 def _normalised(name: bytes, value: bytes) -> bytes:
     """``value`` with what makes no difference taken out: spaces around members, how lines were joined, set order."""
     if name in SECRETS:
         return blake2b(value, digest_size=20, person=b"txsc-vary").hexdigest().encode("ascii")
-    normalise = _set if name in _SETS else _listed
-    return normalise(value) if len(value) <= _LONG else normalise.__wrapped__(value)
+    return _set(value) if name in _SETS else _listed(value)
 
 
 def selector(names: Iterable[bytes], request: RequestHead) -> Selector:

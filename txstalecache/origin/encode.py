@@ -7,6 +7,7 @@ kept from becoming a second request. Must not know: sockets, clocks.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from twisted.web.iweb import UNKNOWN_LENGTH
 
@@ -28,8 +29,10 @@ _HEAD = re.compile(
 )
 
 
-def sent_fields(fields: Fields) -> list[tuple[bytes, bytes]]:
+def sent_fields(fields: Fields) -> Sequence[tuple[bytes, bytes]]:
     """The lines of ``fields`` that go to the origin: without those that are about framing or the connection."""
+    if fields.names.isdisjoint(_OURS):
+        return fields.pairs
     return [pair for pair in fields.pairs if pair[0].lower() not in _OURS]
 
 
@@ -45,11 +48,13 @@ def encode_head(request: OriginRequest, authority: bytes) -> bytes:
         lines.append(b"Host: " + authority)
     elif len(head.fields.get_all(b"host")) > 1:
         raise ValueError("more than one Host")
-    for name, value in sent_fields(head.fields):
-        lines.append(b"%s: %s" % (name, value))
+    lines += [b"%b: %b" % pair for pair in sent_fields(head.fields)]
     if request.body is not None:
         length = request.body.length
         lines.append(b"Transfer-Encoding: chunked" if length is UNKNOWN_LENGTH else b"Content-Length: %d" % length)
+        if length != 0:
+            # The connection carries nothing after a body: an origin that takes one for a request is not to answer it.
+            lines.append(b"Connection: close")
     elif head.method in _WITH_BODY:
         lines.append(b"Content-Length: 0")
     count = len(lines)

@@ -109,6 +109,11 @@ class Exchange:
     # -- the request --------------------------------------------------------------------------------------------------
 
     @property
+    def _has_body(self) -> bool:
+        body = self.request.body
+        return body is not None and body.length != 0
+
+    @property
     def repeatable(self) -> bool:
         """Nothing of a response has come, and sending the request again does no harm."""
         return (
@@ -126,7 +131,7 @@ class Exchange:
         self._connection = connection
         self._since = self._clock.seconds()
         body = self.request.body
-        if body is None or body.length == 0:
+        if body is None or not self._has_body:
             connection.send(self.encoded, last=True)
             return
         connection.send(self.encoded, last=False)
@@ -287,7 +292,9 @@ class Exchange:
     def _begin(self, received: ReceivedHead, events: ChunkEvents, rest: bytes) -> None:
         self.head, self.length = received.head, received.length
         self._body = body = body_of(received, self.request.head.method, events)
-        self._persistent, self._keep_alive = received.persistent, received.keep_alive
+        # After a body nobody knows where the origin thinks that the next request begins (request smuggling, "CL.0").
+        self._persistent = received.persistent and not self._has_body
+        self._keep_alive = received.keep_alive
         # RFC 9112 §9.5: an answer that is no success means that the rest of the request is not wanted. A success may
         # be one that is made while the request is read (an echo): go on sending, but never past the response's end.
         if self._upload is not None and received.head.status >= 300:

@@ -96,8 +96,9 @@ class HttpOrigin(PooledOrigin):
     At most ``max_connections`` at a time; ``queue`` fetches may wait ``queue_wait`` seconds for one, beyond that they
     fail as OVERLOADED. Connections are kept ``idle`` seconds after their last exchange (below the 5 s after which many
     servers close theirs); 0 keeps none. A connection is used again only after an exchange that ended exactly where it
-    said it would. No redirects, no cookies, no decoding. Nothing is sent twice, but for an idempotent request without
-    body whose kept connection turns out to have been closed: that goes out once more on a fresh one.
+    said it would, and whose request had no body: an origin that reads bodies otherwise would answer what is in them.
+    No redirects, no cookies, no decoding. Nothing is sent twice, but for an idempotent request without body whose kept
+    connection turns out to have been closed: that goes out once more on a fresh one.
 
     Raises ValueError, in one line, for a URL or a TLS file that cannot be used.
     """

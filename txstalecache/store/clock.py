@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 __all__ = ["FleetClock", "uptime"]
 
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", None)
 
-def uptime() -> float:
-    """Seconds that pass whatever is done to the host's clock, time asleep included where the system can tell."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+uptime: Callable[[], float] = time.monotonic if _BOOTTIME is None else partial(time.clock_gettime, _BOOTTIME)
+"""Seconds that pass whatever is done to the host's clock, time asleep included where the system can tell."""
 
 
 class FleetClock:
@@ -35,7 +35,8 @@ class FleetClock:
 
     def now(self) -> float:
         """The fleet's time."""
-        return max(self.ticks() + self._offset, self._after)
+        now = self.ticks() + self._offset
+        return now if now > self._after else self._after
 
     def mark(self) -> float:
         """The fleet's time, and every later ``now`` is after it, be it by a microsecond: what begins later can be told

@@ -20,11 +20,13 @@ Must not know: Redis, its keys' names, time limits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from struct import Struct, pack, unpack_from
 from zlib import crc32
 
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind, Selector
+from txstalecache.http.fields import HOP_BY_HOP
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields
 from txstalecache.http.values import dataclass
@@ -153,6 +155,25 @@ def _pairs(strings: list[bytes | None]) -> list[tuple[bytes, bytes | None]] | No
     return None if None in names else list(zip(names, strings[1::2], strict=True))  # type: ignore[arg-type]
 
 
+# Names and values as they may be sent, each with an end that neither may have in it.
+_LINES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++\x00[\t\x20-\x7e\x80-\xff]*+\n)*+")
+
+
+def open_fields(lines: list[tuple[bytes, bytes | None]] | None) -> Fields | None:
+    """``lines`` as the fields of a response when they can be sent as such; None when one of them would end its line, or
+    say where a message ends: that is somebody's doing (response splitting)."""
+    if lines is None:
+        return None
+    try:
+        text = b"".join([b"%b\0%b\n" % line for line in lines])  # type: ignore[str-format]
+    except TypeError:
+        return None  # a value that is none
+    if text.count(b"\n") != len(lines) or _LINES.fullmatch(text) is None:
+        return None
+    fields = Fields(lines)  # type: ignore[arg-type]
+    return fields if HOP_BY_HOP.isdisjoint(fields.names) else None
+
+
 # -- entries ------------------------------------------------------------------------------------------------------
 
 
@@ -205,10 +226,10 @@ def open_entry(data: object, key: Key) -> Opened | None:
     strings, body_at = split
     if not 200 <= status <= 599 or not _same(strings[:parts], key):
         return None
-    lines = _pairs(strings[parts : parts + 2 * fields])
+    lines = open_fields(_pairs(strings[parts : parts + 2 * fields]))
     chosen = _pairs(strings[parts + 2 * fields : parts + 2 * (fields + selectors)])
     labels = strings[parts + 2 * (fields + selectors) :]
-    if lines is None or chosen is None or None in labels or None in strings[parts + 1 : parts + 2 * fields : 2]:
+    if lines is None or chosen is None or None in labels:
         return None
     pieces = int(data[42:46])
     manifest = None
@@ -223,7 +244,7 @@ def open_entry(data: object, key: Key) -> Opened | None:
         body = (data[body_at:],) if length else ()
     entry = Entry(
         status=status,
-        fields=Fields(lines),  # type: ignore[arg-type]
+        fields=lines,
         body=body,
         request_time=began,
         response_time=came,

@@ -46,7 +46,10 @@ class IStore(Interface):
     """Where entries live. All methods may be called at any time, before and after Redis comes and goes."""
 
     def peek(key: Key, request: RequestHead) -> Found | None:
-        """What this process can say at once, without I/O; None when it would have to ask further (``lookup``)."""
+        """What this process can say at once, without I/O; None when it would have to ask further (``load``)."""
+
+    def load(key: Key, request: RequestHead) -> Deferred[Found]:
+        """What is known further off about ``key``, of which ``peek`` has just said nothing; else as ``lookup``."""
 
     def lookup(key: Key, request: RequestHead) -> Deferred[Found]:
         """What is known about ``key``. Takes at most the read time limit. Never fails; cancelling it is safe."""

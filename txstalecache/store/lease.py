@@ -167,13 +167,18 @@ class _RedisLease:
 
     def release(self) -> None:
         if not self._over:
-            self._over = True
+            self._end()
             self._leases.end(self._name, self._token)
 
     def back_off(self) -> None:
         if not self._over:
-            self._over = True
+            self._end()
             self._leases.back_off(self._name, self._token)
+
+    def _end(self) -> None:
+        self._over = True
+        # The next beat is still to come, and finds that out: nothing of the fetch waits for it.
+        self._tell = None
 
     def _next(self) -> None:
         self._leases.deadlines.add(HOLD / 3, self._beat)

@@ -82,6 +82,7 @@ class TieredStore:
     ) -> None:
         self.memory = memory
         self.clock = clock
+        self.now = clock.now
         self.purges = Purges() if purges is None else purges
         self.session = 0
         """The tracking session that runs; 0: none."""
@@ -100,9 +101,6 @@ class TieredStore:
         self._names: OrderedDict[Key, tuple[bytes, ...]] = OrderedDict()
         self._cuts: OrderedDict[Key, float] = OrderedDict()
         self._untold: OrderedDict[Key, float] = OrderedDict()
-
-    def now(self) -> float:
-        return self.clock.now()
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
@@ -134,8 +132,9 @@ class TieredStore:
 
     def lookup(self, key: Key, request: RequestHead) -> Deferred[Found]:
         found = self.peek(key, request)
-        if found is not None:
-            return succeed(found)
+        return self.load(key, request) if found is None else succeed(found)
+
+    def load(self, key: Key, request: RequestHead) -> Deferred[Found]:
         done: Deferred[Found] = Deferred()
         trip = self._trips.get(key.digest)
         if trip is not None:
@@ -432,6 +431,8 @@ class TieredStore:
                 told.callback(known)
 
     def outdated(self, key: Key, began: float, tags: Iterable[bytes] = (), request: RequestHead | None = None) -> bool:
+        if not self._cuts and not self.purges:
+            return False
         return began <= max(self._cuts.get(key, -1.0), *self._purged(key, tags, request))
 
     def epoch(self, key: Key, request: RequestHead | None = None) -> float:

@@ -1,0 +1,53 @@
+"""Clients over TLS that never shake hands cost no more than others, and no longer."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.ssl import PrivateCertificate
+
+from tests.support.async_test import async_test
+from tests.support.origin import Answer, ScriptedOrigin
+from tests.support.proxy import later, until
+from tests.support.tls import Authority
+from txstalecache import CacheResource, CacheSite
+from txstalecache.edge.limits import EdgeLimits
+
+
+@async_test
+async def test_a_silent_client_too_many_is_cut_soon(origin: ScriptedOrigin, tmp_path: Path) -> None:
+    """It cannot be told 503 before it has shaken hands, and is not waited for until it does."""
+    from twisted.internet import reactor
+
+    anything: Any = reactor
+    origin.handler = Answer(200, [], b"fine")
+    resource = CacheResource(origin.url)
+    site = CacheSite(resource, anything, limits=EdgeLimits(connections=2, linger=0.3))
+    both, _ = Authority(tmp_path).issue("127.0.0.1")
+    options = PrivateCertificate.loadPEM(both.read_bytes()).options()
+    listening = anything.listenSSL(0, site, options, interface="127.0.0.1")
+    silent = [socket.create_connection(("127.0.0.1", listening.getHost().port)) for _ in range(10)]
+    for one in silent:
+        one.setblocking(False)
+    await later(0.05)
+    began = time.monotonic()
+    await until(lambda: sum(_ended(one) for one in silent) == len(silent) - 2, 5)
+    assert time.monotonic() - began < 3
+    assert len(site.channels) == 2, "those that were in time may still shake hands"
+    for one in silent:
+        one.close()
+    await until(lambda: not site.channels)
+    await listening.stopListening()
+    await resource.close()
+
+
+def _ended(client: socket.socket) -> bool:
+    try:
+        return client.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
