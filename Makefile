@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LISTEN ?= tcp:8080:interface=127.0.0.1
-# One after the other: make PARALLEL= test
-PARALLEL ?= -n 2 --dist worksteal
+# Tests wait as much as they work: three at a time keep two cores busy. One after the other: make PROCESSES=0 test
+PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test slow chaos lint types docs package bench clean
@@ -30,10 +30,10 @@ run: $(VENV)/.installed-embedded ## Start the proxy in front of a slow demo orig
 	@$(BIN)/twistd --nodaemon --pidfile= txstalecache --demo --listen '$(LISTEN)'
 
 test: $(VENV)/.installed-embedded+test ## Run the whole suite
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 slow: $(VENV)/.installed-embedded+test ## Run what takes longer: chaos, load, failover, killed processes
-	$(BIN)/python -m pytest -m slow $(PARALLEL) $(ARGS)
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ARGS)
 
 SEED ?= 1
 SECONDS ?= 120

@@ -14,6 +14,8 @@ from txstalecache.origin.interfaces import Fault
 
 __all__ = ["Figures", "Unstored"]
 
+_CLASSES: Final = {number: f"{number}xx" for number in range(1, 6)}
+
 
 class Unstored(NamedTuple):
     """An answer that was not stored: its status, why, and when its head came."""
@@ -54,7 +56,7 @@ class Figures:
 
     def answered(self, status: int, seconds: float) -> None:
         """A head came, ``seconds`` after it was asked for."""
-        self.answers["304" if status == 304 else f"{status // 100}xx" if 100 <= status < 600 else "other"] += 1
+        self.answers["304" if status == 304 else _CLASSES.get(status // 100, "other")] += 1
         self.latency.add(seconds)
 
     def faulted(self, fault: Fault) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection"]
 
+#: What is there to be read stays there, and nothing is waited for.
+_LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
+
 #: Seconds an orderly close (a TLS goodbye, a FIN) may take before the connection is cut.
 CLOSE_WITHIN = 2.0
 
@@ -135,7 +138,7 @@ class Connection(Protocol):
         if self._socket is None:
             return True
         try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            self._socket.recv(1, _LOOK)
         except BlockingIOError:
             return True
         except OSError:
