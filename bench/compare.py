@@ -13,6 +13,7 @@ import argparse
 import os
 import platform
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -125,6 +126,9 @@ def version(*command: str) -> str:
 class Result:
     """One run: requests a second, 99th percentile in milliseconds, whether some answers were not as expected."""
 
+    client = 0.0
+    """Seconds of CPU time that the client took for each answer."""
+
     def __init__(self, rate: float, p99: float = 0.0, bad: bool = False) -> None:
         self.rate, self.p99, self.bad = rate, p99, bad
 
@@ -134,6 +138,12 @@ class Result:
         late = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
         p99 = float(late[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[late[2]] if late else 0.0
         return cls(float(rate[1]) if rate else 0.0, p99, "Non-2xx" in text or "Socket errors" in text)
+
+
+def client_cpu() -> float:
+    """Seconds of CPU time that clients took which are through."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 #: Another key for each request.
@@ -164,7 +174,11 @@ class Bench:
             command += ["-H", line]
         if case.cold:
             command += ["-s", str(self.script)]
-        return Result.of_wrk(self._pinned([*command, url], server.pinned))
+        before = client_cpu()
+        result = Result.of_wrk(self._pinned([*command, url], server.pinned))
+        if result.rate:
+            result.client = (client_cpu() - before) / (result.rate * (seconds or self.seconds))
+        return result
 
     def ask(self, server: Server, case: Case, method: str, path: str) -> Result:
         """The same by the client of ours: requests for each second of the server's CPU time."""
@@ -355,6 +369,11 @@ def compare(case: Case, bench: Bench, made: dict[str, Server], runs: int) -> Non
     missed = "  missed" if median(ratios) < case.target else ""
     rates = f"{case.name:<42}{mine:>8.0f} {his:>8.0f}  {median(ratios):>6.2f} {spread:>15} {case.target:>7.2f}"
     print(f"{rates}   {p99}{missed}{bad}", flush=True)
+    if case.ours == "two":
+        # One worker has a core to itself; two have what the client leaves of both.
+        took = median(theirs.client for _, theirs in pairs)
+        most = 2 / (1 + took * his)
+        print(f"{'':<42}the client takes {took * 1e6:.1f} us for each: no more than {most:.2f} is to be had beside it")
 
 
 if __name__ == "__main__":

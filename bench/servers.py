@@ -1,9 +1,9 @@
-"""The servers that are compared: ``python bench/servers.py NAME PORT ORIGIN [REDIS]``.
+"""The servers that are compared, beside the service itself: ``python bench/servers.py NAME PORT ORIGIN``.
 
 Serves until it is ended. ``plain``: a Twisted Site with a Resource that has the body at hand. ``reverse``:
 ``twisted.web.proxy.ReverseProxyResource``. ``origin``: answers in as good as no time, ``/N`` with N bytes, cacheable;
-``/stale/N`` is stale after a second, and its refreshes do not end; ``/none/N`` may not be stored. ``ours``;
-``ordinary`` (without the lane), ``redis`` (without the memory tier).
+``/stale/N`` is stale after a second, and its refreshes do not end; ``/none/N`` may not be stored. ``ordinary``: ours, in
+memory, without the lane.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ HEAD = b"\r\n".join(
 )
 
 
-def main(name: str, port: int, origin: str, redis: str = "memory") -> None:
+def main(name: str, port: int, origin: str) -> None:
     where = urlsplit(origin)
     site: Any
     if name == "origin":
@@ -89,14 +89,14 @@ def main(name: str, port: int, origin: str, redis: str = "memory") -> None:
     elif name == "reverse":
         site = Site(ReverseProxyResource(where.hostname, where.port, b""))
     else:
-        store = open_store(reactor, redis=redis, memory=0 if name == "redis" else 64 * 1024 * 1024)
+        store = open_store(reactor, redis="memory")
         store.startService()
         reactor.addSystemEventTrigger("before", "shutdown", store.stopService)
-        site = CacheSite(CacheResource(origin, store), reactor, fast_lane=name != "ordinary")
+        site = CacheSite(CacheResource(origin, store), reactor, fast_lane=False)
     site.noisy = False
     reactor.listenTCP(port, site, backlog=1024, interface="127.0.0.1")
     reactor.run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
