@@ -2,8 +2,8 @@
 
 Serves until it is ended. ``plain``: a Twisted Site with a Resource that has the body at hand. ``reverse``:
 ``twisted.web.proxy.ReverseProxyResource``. ``origin``: answers in as good as no time, ``/N`` with N bytes, cacheable;
-``/stale/N`` is stale after a second, and its refreshes do not end; ``/none/N`` may not be stored. ``ordinary``: ours, in
-memory, without the lane.
+``/stale/N`` is stale after a second, and its refreshes do not end; ``/none/N`` may not be stored. ``ordinary``: ours,
+in memory, without the lane.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Fields:
     @property
     def names(self) -> KeysView[bytes]:
         """The names there are, lower case, each once."""
-        return self._lines().keys()
+        return (self._index or self._lines()).keys()
 
     def __contains__(self, name: object) -> bool:
         """Whether a line named ``name`` (lower case) is present."""

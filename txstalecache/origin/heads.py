@@ -94,7 +94,8 @@ def read_head(block: bytes, method: bytes, events: object) -> ReceivedHead:
     persistent = match[1] == b"1" and kind is not BodyKind.UNTIL_CLOSE
     if connection is not None and b"close" in members(connection.lower()):
         persistent = False
-    promised = _TIMEOUT.search(fields.get(b"keep-alive") or b"")
+    lasting = fields.get(b"keep-alive")
+    promised = None if lasting is None else _TIMEOUT.search(lasting)
     forwarded = end_to_end(fields)
     if status == 204:
         if b"transfer-encoding" in fields:
