@@ -12,8 +12,9 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable
-from tempfile import TemporaryFile
 from typing import Any
+
+from txstalecache.nameless import nameless
 
 __all__ = ["Shares", "Turns"]
 
@@ -31,7 +32,7 @@ class Shares:
     @classmethod
     def fresh(cls, workers: int) -> Shares:
         """A new page, on which no worker is there yet. To be closed."""
-        with TemporaryFile() as file:
+        with nameless() as file:
             os.ftruncate(file.fileno(), 4 * workers)
             shares = cls(os.dup(file.fileno()), workers)
         for number in range(1, workers + 1):

@@ -12,7 +12,6 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from tempfile import TemporaryFile
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -23,6 +22,7 @@ from twisted.python.failure import Failure
 
 from txstalecache.config.settings import Settings
 from txstalecache.intercom import Asker, Unanswered
+from txstalecache.nameless import nameless
 from txstalecache.service import DRAIN, ProxyService
 from txstalecache.turns import Shares
 from txstalecache.worker import ANSWERS, CONFIGURATION, SHARES, SOCKET, TOLD
@@ -84,7 +84,7 @@ class Worker(ProcessProtocol):
             }
         )
         environment = {name: text for name, text in os.environ.items() if not name.startswith("LISTEN_")}
-        with TemporaryFile() as text:
+        with nameless() as text:
             text.write((self._text or "").encode())
             text.flush()
             self._process = self._reactor.spawnProcess(

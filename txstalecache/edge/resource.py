@@ -465,6 +465,8 @@ class CacheResource(Resource):
 
     def _record(self, exchange: Exchange, outcome: Outcome, fields: Fields) -> None:
         duration = self._clock.seconds() - exchange.began
+        lines = fields.get_all
+        host, referer, agent = lines(b"host"), lines(b"referer"), lines(b"user-agent")
         self.recorded(
             Record(
                 time=self._store.now() - duration,
@@ -472,12 +474,12 @@ class CacheResource(Resource):
                 method=exchange.method,
                 target=exchange.target,
                 version=exchange.version,
-                host=_first(fields, b"host") or b"",
+                host=host[0] if host else b"",
                 status=exchange.status,
                 sent=exchange.sent,
                 complete=exchange.complete,
-                referer=_first(fields, b"referer"),
-                user_agent=_first(fields, b"user-agent"),
+                referer=referer[0] if referer else None,
+                user_agent=agent[0] if agent else None,
                 verdict=outcome.verdict,
                 why=outcome.why,
                 role=outcome.role,
@@ -486,11 +488,6 @@ class CacheResource(Resource):
                 duration=duration,
                 scheme=exchange.scheme,
                 collapsed=outcome.collapsed,
-                trace=outcome.trace or TraceContext.read(fields.get_all(b"traceparent")),
+                trace=outcome.trace or TraceContext.read(lines(b"traceparent")),
             )
         )
-
-
-def _first(fields: Fields, name: bytes) -> bytes | None:
-    values = fields.get_all(name)
-    return values[0] if values else None

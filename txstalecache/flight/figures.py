@@ -49,8 +49,8 @@ class Figures:
 
     def unstored(self, key: Key, status: int, why: str, when: float) -> None:
         """The answer for ``key`` is not stored."""
+        self.lately.pop(key.digest, None)
         self.lately[key.digest] = Unstored(status, why, when)
-        self.lately.move_to_end(key.digest)
         if len(self.lately) > self.MOST:
             self.lately.popitem(last=False)
 

@@ -49,6 +49,8 @@ __all__ = ["Flight", "State"]
 
 #: Answers that count as the origin's failure (RFC 5861 §4).
 ERRORS = frozenset({500, 502, 503, 504})
+#: Answers that are not passed on to other processes.
+_HERE_ONLY = ERRORS | {206}
 ATTEMPTS = 2
 #: Seconds between two looks at the clocks, at least.
 TICK = 0.05
@@ -98,7 +100,8 @@ class Flight:
         """When its clocks are to be looked at, in the reactor's seconds."""
         self._storing = False
         """Whether the body is kept from its first byte, to be stored when it is whole."""
-        self._laggards = Laggards(registry.limits.min_rate)
+        self._laggards: Laggards | None = None
+        """Once it has been streaming for long enough that some may be behind."""
         self._chosen: Selector | None = None
         """What the answer of another process, which is passed on here, was chosen by; None: the answer is our own."""
         self._transmission: Transmission | None = None
@@ -322,7 +325,7 @@ class Flight:
         seats = [(waiter, self._seat(waiter, collapsed)) for waiter in self.waiters]
         if self._provoked(status):
             self._let_go()  # whoever asks for himself is not to wait until this one has been read
-        elif self.lease is not None and not withheld and plan.fetch.method == b"GET" and status not in {206, *ERRORS}:
+        elif self.lease is not None and not withheld and plan.fetch.method == b"GET" and status not in _HERE_ONLY:
             self.lease.when_watched(self._pass_on)
         wanted = self._storing or bool(self.body.readers) or any(isinstance(seat, Attached) for _, seat in seats)
         if wanted:
@@ -673,7 +676,10 @@ class Flight:
         if self.state is State.PENDING:
             self._look_at_clocks()
         else:
-            self._laggards.look(self.body, self._registry.clock.seconds())
+            laggards = self._laggards
+            if laggards is None:
+                laggards = self._laggards = Laggards(self._registry.limits.min_rate)
+            laggards.look(self.body, self._registry.clock.seconds())
         if self.state in (State.PENDING, State.STREAMING, State.UNSHAREABLE) and self.due == inf:
             self._schedule()
 

@@ -77,7 +77,8 @@ class Fields:
             index = longer._index = self._index.copy()
             for name, value in more:
                 name = name.lower()
-                index[name] = [*index.get(name, ()), value]
+                before = index.get(name)
+                index[name] = [value] if before is None else [*before, value]
         return longer
 
     def replacing(self, name: bytes, value: bytes) -> Fields:

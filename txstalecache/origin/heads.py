@@ -79,11 +79,8 @@ def read_head(block: bytes, method: bytes, events: object) -> ReceivedHead:
     del lines[0]
     if len(lines) > MAX_FIELDS:
         raise Malformed(f"more than {MAX_FIELDS} fields")
-    pairs: list[tuple[bytes, bytes]] = []
-    for line in lines:
-        name, _, value = line.partition(b":")
-        pairs.append((name, value.strip(b" \t")))
-    fields = Fields(pairs)
+    parted = [line.partition(b":") for line in lines]
+    fields = Fields([(name, value.strip(b" \t")) for name, _, value in parted])
     kind, length = _body(fields, status, method, match[1] == b"1")
     parser = HttpResponseParser(events)
     try:
