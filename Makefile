@@ -33,7 +33,7 @@ test: $(VENV)/.installed-embedded+test ## Run the whole suite
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 slow: $(VENV)/.installed-embedded+test ## Run what takes longer: chaos, load, failover, killed processes
-	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m slow -n $(PROCESSES) --dist worksteal $(ARGS)
 
 SEED ?= 1
 SECONDS ?= 120

@@ -495,6 +495,36 @@ def test_a_draining_site_ends_each_connection_with_its_answer() -> None:
     assert drained
 
 
+def test_an_answer_that_has_begun_before_a_site_drains_does_not_cost_the_next_request() -> None:
+    client = Client()
+    client.send(GET)
+    request = client.resource.requests[0]
+    request.setHeader(b"Content-Length", b"6")
+    request.write(b"ans")
+    client.site.drain()
+    request.write(b"wer")
+    request.finish()
+    # It could not say that it is the last: the client may ask again.
+    assert b"Connection: close" not in client.said and not client.over()
+    client.send(GET)
+    client.resource.answer(1)
+    assert b"Connection: close" in client.said and client.over()
+
+
+def test_it_closes_soon_where_no_request_follows_that_answer() -> None:
+    client = Client(linger=2.0)
+    client.send(GET)
+    client.resource.requests[0].setHeader(b"Content-Length", b"6")
+    client.resource.requests[0].write(b"ans")
+    client.site.drain()
+    client.resource.requests[0].write(b"wer")
+    client.resource.requests[0].finish()
+    client.clock.advance(1.9)
+    assert not client.over()
+    client.clock.advance(0.2)
+    assert client.over()
+
+
 def test_a_draining_site_takes_the_request_that_was_on_its_way() -> None:
     client = Client()
     client.site.drain()

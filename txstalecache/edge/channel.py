@@ -98,6 +98,8 @@ class CacheChannel(HTTPChannel):
         self.phase = Phase.IDLE
         self.persistent = True
         """Whether the connection outlives the answer in progress, or the next one."""
+        self._announced = False
+        """Whether the last answer has said that the connection ends with it."""
         self.client: str | None = None
         """The peer's address; None for a peer without one (a unix socket)."""
         self.asked: ReceivedRequest | None = None
@@ -150,8 +152,8 @@ class CacheChannel(HTTPChannel):
         self._wire.abortConnection()
 
     def retire(self) -> None:
-        """Close with the answer in progress, or with the next one: a request may be on its way to us. Without one,
-        after ``linger``."""
+        """Close with the answer in progress where it can still say so, else with the next one: a request may be on its
+        way to us. Without one, after ``linger``."""
         self.persistent = False
         if self.phase is Phase.IDLE:
             self._wait(self._limits.linger)
@@ -334,7 +336,7 @@ class CacheChannel(HTTPChannel):
 
     def _next(self) -> None:
         """The exchange is over."""
-        if not self.persistent:
+        if not self.persistent and self._announced:
             # What came after the last request is not looked at; unread, it would turn the close into a RST.
             if self._received:
                 self._give_up()
@@ -342,18 +344,23 @@ class CacheChannel(HTTPChannel):
                 self._close()
             return
         self.phase = Phase.IDLE
-        self._wait(self._limits.idle)
+        self._wait(self._limits.idle if self.persistent else self._limits.linger)
         if self._received:
             self._advance()
         else:
             self._read_or_not()
+
+    def announces(self) -> bool:
+        """Whether the answer whose head is made now is the last one, and is to say so."""
+        self._announced = not self.persistent
+        return self._announced
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         if not self._mute:
             if code[:1] != b"1":
                 if self.phase is Phase.ANSWER:
                     self._wait(None)  # from here on, ``stall`` bounds it
-                if not self.persistent:
+                if self.announces():
                     headers.setRawHeaders(b"Connection", [b"close"])
             super().writeHeaders(version, code, reason, headers)
 

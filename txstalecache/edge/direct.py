@@ -87,7 +87,7 @@ class DirectExchange(Exchange):
         more: list[tuple[bytes, bytes]] = []
         if b"date" not in fields:
             more.append((b"Date", datetimeToString()))  # RFC 9110 §6.6.1: an answer of our own
-        if not self._channel.persistent:
+        if self._channel.announces():
             more.append((b"Connection", b"close"))
         if not lengths and not self._bodyless and self.version == b"HTTP/1.1":
             self._chunked = True
