@@ -23,6 +23,7 @@ from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Rules
 from txstalecache.origin.interfaces import Fault, Framing
 from txstalecache.store.clock import FleetClock
+from txstalecache.store.interfaces import Purpose
 from txstalecache.store.lease import LocalLeases
 from txstalecache.store.memory import MemoryTier
 from txstalecache.store.purges import Hardness, Scope
@@ -487,6 +488,31 @@ def test_leader_age_brings_one_second_attempt_and_the_first_head_wins() -> None:
     finish(tower.origin.answer(1, 200, CACHEABLE))
     assert {seat.data for seat in seats} == {b"body"}
     assert tower.origin.cancelled == [0]
+    assert tower.at_rest()
+
+
+class LateLeases(LocalLeases):
+    """Grants when the test says so."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.asked: Deferred[Any] = Deferred()
+
+    def acquire(self, name: str, purpose: Purpose) -> Deferred[Any]:
+        return self.asked
+
+
+def test_a_lease_that_comes_after_the_second_attempt_brings_no_third_fetch() -> None:
+    tower = Tower()
+    leases = tower.registry.leases = LateLeases(tower.clock)
+    seats = [tower.join() for _ in range(10)]
+    assert not tower.origin.requests
+    tower.clock.advance(5)
+    assert len(tower.origin.requests) == 1
+    leases.asked.callback(leases.grant("x", Purpose.FETCH))
+    assert len(tower.origin.requests) == 1
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert {seat.data for seat in seats} == {b"body"}
     assert tower.at_rest()
 
 

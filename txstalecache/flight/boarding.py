@@ -64,7 +64,7 @@ class Boarding:
         # Nothing is stored in Redis: what there may be is here, on its way there.
         found: Found | None = self._registry.store.peek(flight.plan.key, flight.plan.request)
         if found is None or not self._settled_by(found):
-            flight.fetch()
+            self._fetch()
 
     def _run(self, boarding: Any) -> None:
         flight = self._flight
@@ -77,6 +77,11 @@ class Boarding:
     def _boarded(self, fetches: bool, task: Deferred[Any]) -> None:
         self._flight.air.discard(task)
         if fetches and self._flight.state is State.PENDING:
+            self._fetch()
+
+    def _fetch(self) -> None:
+        # The flight may have grown tired of waiting for the lease, and have asked the origin: that is the fetch then.
+        if not self._flight.air:
             self._flight.fetch()
 
     def _failed(self, failure: Failure, task: Deferred[Any]) -> Failure:
