@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -488,6 +491,39 @@ def test_leader_age_brings_one_second_attempt_and_the_first_head_wins() -> None:
     finish(tower.origin.answer(1, 200, CACHEABLE))
     assert {seat.data for seat in seats} == {b"body"}
     assert tower.origin.cancelled == [0]
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("fields", [CACHEABLE, PRIVATE])
+def test_a_flight_that_has_ended_is_not_left_to_the_garbage_collector(fields: Any) -> None:
+    tower = Tower()
+    gc.collect()
+    gc.disable()
+    try:
+        seat = tower.join()
+        (flight,) = map(weakref.ref, tower.registry.flights)
+        response = tower.origin.answer(0, 200, fields)
+        finish(response)
+        response.sink = None  # as an origin lets go of whom it has told all
+        assert seat.data == b"body"
+        assert flight() is None
+    finally:
+        gc.enable()
+
+
+def test_one_timer_looks_at_all_flights_and_the_fault_of_one_is_not_the_others(logged_failures: Any) -> None:
+    tower = Tower()
+    first = Seat(tower.registry.join(tower.plan())[0])
+    tower.clock.advance(1)
+    second = Seat(tower.registry.join(replace(tower.plan(), key=Key((b"other",))))[0])
+    assert len(tower.clock.getDelayedCalls()) == 1
+    (broken,) = [flight for flight in tower.registry.flights if flight.plan.key == KEY]
+    broken._look_at_clocks = lambda: 1 / 0  # type: ignore[method-assign,assignment]
+    tower.clock.advance(14)
+    assert logged_failures.flush(ZeroDivisionError)
+    tower.clock.advance(1)
+    assert first.landing is None and isinstance(second.landing, Failed)
+    tower.registry.close()
     assert tower.at_rest()
 
 
