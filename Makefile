@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 LISTEN ?= tcp:8080:interface=127.0.0.1
-# Tests wait as much as they work: three at a time keep two cores busy. One after the other: make PROCESSES=0 test
-PROCESSES ?= 3
+# As many tests at a time as there are cores to be timed on. One after the other: make PROCESSES=0 test
+PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test slow chaos lint types docs package bench clean
