@@ -24,17 +24,19 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txstalecache.flight.arrival import ERRORS, Arrival
 from txstalecache.flight.boarding import Boarding
 from txstalecache.flight.body import Body, Reader
 from txstalecache.flight.clocks import Late
+from txstalecache.flight.discard import Discard
 from txstalecache.flight.hooks import Hooks
 from txstalecache.flight.laggards import Laggards
-from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
+from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Settled
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.relayed import Relayed
 from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
-from txstalecache.http import conditional, forward, parts, policy, ranges, tags, vary
+from txstalecache.http import conditional, parts, policy, tags
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Share, Store, Withhold
@@ -47,26 +49,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Flight", "State"]
 
-#: Answers that count as the origin's failure (RFC 5861 §4).
-ERRORS = frozenset({500, 502, 503, 504})
 #: Answers that are not passed on to other processes.
 _HERE_ONLY = ERRORS | {206}
 ATTEMPTS = 2
 #: Seconds between two looks at the clocks, at least.
 TICK = 0.05
-
-
-class Discard:
-    """A sink for a body that nobody reads."""
-
-    def write(self, data: bytes) -> None:
-        pass
-
-    def complete(self, framing: Framing) -> None:
-        pass
-
-    def broken(self, error: OriginError) -> None:
-        pass
 
 
 class Flight:
@@ -90,8 +77,9 @@ class Flight:
         self.air: set[Deferred[Any]] = set()
         """What is under way to get an answer; cancelled when one has been found."""
         self._response: IOriginResponse | None = None
-        self._admission: Admission = Withhold("pending")
-        self._request_time = self._response_time = self.began
+        """Where the body comes from."""
+        self._arrival: Arrival | None = None
+        """What has landed it."""
         self.lease: ILease | None = None
         """What is held for this."""
         self._counted = 0
@@ -102,8 +90,6 @@ class Flight:
         """Whether the body is kept from its first byte, to be stored when it is whole."""
         self._laggards: Laggards | None = None
         """Once it has been streaming for long enough that some may be behind."""
-        self._chosen: Selector | None = None
-        """What the answer of another process, which is passed on here, was chosen by; None: the answer is our own."""
         self._transmission: Transmission | None = None
         """On its way to other processes."""
         self._tags: frozenset[bytes] = frozenset()
@@ -114,8 +100,9 @@ class Flight:
     def wait(self, request: RequestHead, entry: Entry | None, *, leads: bool = False) -> Deferred[Landing]:
         """A Deferred of the caller's own, which never fails; cancelling it only detaches the caller."""
         waiter = self.waiters.add(request, entry, self._registry.clock.seconds(), leads=leads)
-        if self.state is State.STREAMING:
-            self.waiters.land(waiter, self._seat(waiter, collapsed=True))
+        arrival = self._arrival
+        if self.state is State.STREAMING and arrival is not None:
+            self.waiters.land(waiter, self._seat(arrival, waiter, collapsed=True))
         elif self.due == inf or len(self.waiters) == 2:
             # From the second one on somebody waits for the leader.
             self._schedule()
@@ -129,11 +116,13 @@ class Flight:
             return False
         if self.state is State.PENDING:
             return True
+        arrival = self._arrival
         return (
             self.state is State.STREAMING
-            and self._keeps_fresh()
             and self._storing
-            and self._fits(request)
+            and arrival is not None
+            and arrival.keeps_fresh
+            and arrival.fits(request)
             and self._stalled() < self.plan.clocks.leader_age
         )
 
@@ -154,17 +143,6 @@ class Flight:
         lease, self.lease = self.lease, None
         if lease is not None:
             lease.release()
-
-    def _fits(self, request: RequestHead) -> bool:
-        assert self._response is not None
-        names = vary.names(self._response.head.fields)
-        if names is None:
-            return False
-        chosen = vary.selector(names, self.plan.fetch) if self._chosen is None else self._chosen
-        return vary.selector(names, request) == chosen
-
-    def _identified(self, request: RequestHead) -> bool:
-        return forward.identified(request, self.plan.rules.keyed_fields.union(self.plan.names))
 
     # -- attempts ------------------------------------------------------------------------------------------------
 
@@ -229,10 +207,9 @@ class Flight:
             response.abort()
             return
         self._response = response
-        self._request_time = self._asked = request_time
-        self._response_time = now
+        self._asked = request_time
         self._progressed = registry.clock.seconds()
-        self._arrived(response)
+        self._arrived(response, request_time, now)
 
     def receive(self, reception: Reception) -> bool:
         """What another process gets of the origin is on its way to us: land with it, if it is for those who wait here.
@@ -242,36 +219,37 @@ class Flight:
             return False
         if store.outdated(plan.key, told.request_time, tags.of(plan.fetch, told.head.fields), plan.fetch):
             return False
-        self._chosen = told.selector
-        self._asked = self._request_time = told.request_time
-        self._response_time = told.response_time
-        self._progressed = self._registry.clock.seconds()
         self._response = Relayed(reception)
-        self._arrived(self._response)
+        self._asked = told.request_time
+        self._progressed = self._registry.clock.seconds()
+        self._arrived(self._response, told.request_time, told.response_time, told.selector)
         return True
 
     # -- the decision at the head --------------------------------------------------------------------------------
 
-    def _arrived(self, response: IOriginResponse) -> None:
+    def _arrived(
+        self, response: IOriginResponse, request_time: float, response_time: float, chosen: Selector | None = None
+    ) -> None:
         plan, head = self.plan, response.head
         shared = plan.sharing is Sharing.SHARED
         if shared and plan.entry is not None and head.status == 304:
-            self._validated(plan.entry, response)
+            self._validated(plan.entry, response, request_time, response_time)
             return
-        admission = self._admission = policy.admit(
-            plan.fetch, head, plan.rules, self._request_time, self._response_time
-        )
+        admission = policy.admit(plan.fetch, head, plan.rules, request_time, response_time)
         if plan.hooks is not None:
-            admission = self._admission = self._hooked(plan.hooks, admission, head)
+            admission = self._hooked(plan.hooks, admission, head)
         if shared and head.status in ERRORS and not (isinstance(admission, Store) and plan.entry is None):
             # An error never takes the place of an entry that was good.
-            self._admission = Share(admission.explicit, "error") if isinstance(admission, Store) else admission
+            if isinstance(admission, Store):
+                admission = Share(admission.explicit, "error")
             if self._fell_back(head.status):
                 response.abort()
                 return
             if len(self.waiters) > 1:
                 self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, policy.ORIGIN_ERROR, head.status)
-        self._stream(response)
+        arrival = Arrival(plan, head, response.length, admission, request_time, response_time, chosen)
+        self._arrival = arrival
+        self._stream(arrival, response)
 
     def _hooked(self, hooks: Hooks, admission: Admission, head: ResponseHead) -> Admission:
         """What the route's own code makes of it; when that fails, nobody else gets the answer and none is stored."""
@@ -281,12 +259,10 @@ class Flight:
             self._log.failure("a hook failed")
             return Withhold("hook-failed")
 
-    def _validated(self, entry: Entry, response: IOriginResponse) -> None:
+    def _validated(self, entry: Entry, response: IOriginResponse, request_time: float, response_time: float) -> None:
         """RFC 9111 §4.3.4: the origin says the entry still holds."""
         plan, store = self.plan, self._registry.store
-        fresh = conditional.freshen(
-            entry, plan.fetch, response.head, plan.rules, self._request_time, self._response_time
-        )
+        fresh = conditional.freshen(entry, plan.fetch, response.head, plan.rules, request_time, response_time)
         response.deliver(Discard())
         purged = store.left(plan.key, entry) is None
         if purged or fresh is None:
@@ -302,28 +278,27 @@ class Flight:
         self.waiters.land_all(Settled(fresh, collapsed=len(self.waiters) > 1, validated=True))
         self.end(State.DONE)
 
-    def _stream(self, response: IOriginResponse) -> None:
-        admission, plan, status = self._admission, self.plan, response.head.status
-        self._tags = tags.of(plan.fetch, response.head.fields)
-        withheld = isinstance(admission, Withhold) and plan.sharing is Sharing.SHARED
-        failed = status in ERRORS or self._provoked(status)
-        if withheld and not failed and admission.why not in ("hook-failed", "range"):
-            self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
-        elif isinstance(admission, Share) and not plan.sharing.shared and status not in ERRORS:
+    def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
+        admission, plan, status = arrival.admission, self.plan, arrival.head.status
+        self._tags = tags.of(plan.fetch, arrival.head.fields)
+        withheld = arrival.withheld
+        if withheld:
+            if not (arrival.error or arrival.provoked or admission.why in ("hook-failed", "range")):
+                self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
+        elif isinstance(admission, Share) and not plan.sharing.shared and not arrival.error:
             self._shareable_again()
-        self._storing = isinstance(admission, Store) and self._storable(admission, response)
-        own = self._chosen is None
-        if own and plan.entry is not None and not self._storing and status not in ERRORS:
-            self._superseded(plan.entry, response)
-        if self._too_long():
+        self._storing = arrival.storable and self._room_for(arrival.length or 0) and not self.outdated
+        if arrival.own and plan.entry is not None and not self._storing and not arrival.error:
+            self._superseded(plan.entry, arrival)
+        if arrival.too_long:
             self._mark(MarkerKind.LONG, plan.rules.hit_for_miss, "long")
         self.body.passing = not self._storing
         self.body.drained = response.resume
         self.body.abandoned = self._if_abandoned
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
-        collapsed = not own or len(self.waiters) > 1
-        seats = [(waiter, self._seat(waiter, collapsed)) for waiter in self.waiters]
-        if self._provoked(status):
+        collapsed = not arrival.own or len(self.waiters) > 1
+        seats = [(waiter, self._seat(arrival, waiter, collapsed)) for waiter in self.waiters]
+        if arrival.provoked:
             self._let_go()  # whoever asks for himself is not to wait until this one has been read
         elif self.lease is not None and not withheld and plan.fetch.method == b"GET" and status not in _HERE_ONLY:
             self.lease.when_watched(self._pass_on)
@@ -336,8 +311,8 @@ class Flight:
         if not self._storing:
             why = admission.why
             if isinstance(admission, Store):
-                why = "long" if self._too_long() else "kept-out"
-            self._registry.figures.unstored(plan.key, status, why, self._response_time)
+                why = "long" if arrival.too_long else "kept-out"
+            self._registry.figures.unstored(plan.key, status, why, arrival.response_time)
             self.body.release()
         if not wanted:
             response.abort()
@@ -349,31 +324,20 @@ class Flight:
 
     def _pass_on(self, send: Send) -> None:
         """Somebody waits in another process: what comes goes there as well. Nobody here waits for that."""
-        response = self._response
+        arrival = self._arrival
         begun = bool(self.body.length) and not self._storing
-        if self.state is not State.STREAMING or response is None or begun:
+        if self.state is not State.STREAMING or arrival is None or begun:
             return
-        if (response.length or 0) > self.plan.rules.max_object:
+        if (arrival.length or 0) > self.plan.rules.max_object:
             return
-        names = vary.names(response.head.fields) or ()
-        chosen = vary.selector(names, self.plan.fetch)
-        late = self._storing and self._keeps_fresh()
-        head = replace(response.head, fields=response.head.fields.without(b"set-cookie", b"set-cookie2"))
-        told = Told(head, chosen, self._request_time, self._response_time, late)
+        late = self._storing and arrival.keeps_fresh
+        head = replace(arrival.head, fields=arrival.head.fields.without(b"set-cookie", b"set-cookie2"))
+        told = Told(head, arrival.chosen, arrival.request_time, arrival.response_time, late)
         self._transmission = transmission = send(self.plan.key, told)
         if not transmission.over:
             reader = Reader(self.body, transmission)
             transmission.attach(reader, patient=self._storing)
             reader.start()
-
-    def _keeps_fresh(self) -> bool:
-        """Whether the answer is also for those who come after its head."""
-        admission = self._admission
-        return (
-            isinstance(admission, Store)
-            and not admission.freshness.no_cache
-            and admission.freshness.lifetime > admission.freshness.initial_age
-        )
 
     def _shareable_again(self) -> None:
         """An answer to one client could have been shared: the next ones need not go alone."""
@@ -382,93 +346,37 @@ class Flight:
         if found is None or (found.marker is not None and found.marker.kind is MarkerKind.PRIVATE):
             store.unmark(plan.key)
 
-    def _superseded(self, entry: Entry, response: IOriginResponse) -> None:
+    def _superseded(self, entry: Entry, arrival: Arrival) -> None:
         """The origin has something else now, and it may not be stored; or has said by HEAD that nothing has changed."""
         plan = self.plan
         fresh = None
         if plan.fetch.method == b"HEAD":
-            fresh = conditional.freshen_by_head(
-                entry, plan.fetch, response.head, plan.rules, self._request_time, self._response_time
-            )
+            times = arrival.request_time, arrival.response_time
+            fresh = conditional.freshen_by_head(entry, plan.fetch, arrival.head, plan.rules, *times)
         if fresh is None:
             self._registry.store.discard(plan.key)
         elif fresh is not entry:
             self._put(fresh)
 
-    def _seat(self, waiter: Waiter, collapsed: bool) -> Landing:
+    def _seat(self, arrival: Arrival, waiter: Waiter, collapsed: bool) -> Landing:
         """What ``waiter`` gets of the answer that has just begun: the answer, or why it may not have it."""
-        plan, admission, response = self.plan, self._admission, self._response
-        assert response is not None
-        status = response.head.status
-        if plan.sharing is Sharing.SHARED:
-            owns = waiter.leads and plan.intact and self._chosen is None
-            failed = Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after)
-            if self._provoked(status) and not waiter.leads:
-                return Regroup(plan.names, provoked=True)
-            if isinstance(admission, Withhold):
-                if not owns:
-                    return failed if status in ERRORS else Alone(admission.why)
-            elif not self._fits(waiter.request):
-                # An origin that fails is not asked once for each variant.
-                names = vary.names(response.head.fields) or ()
-                return failed if status in ERRORS and not isinstance(admission, Store) else Regroup(names)
-            elif not owns and plan.cookie_matters(waiter.request) and not admission.explicit:
-                if status in ERRORS:
-                    return failed
-                self._mark(MarkerKind.COOKIE, plan.rules.hit_for_miss, "cookie")
-                return Alone("cookie")
-            elif not owns and self._identified(waiter.request) and not admission.explicit:
-                return failed if status in ERRORS else Alone("credentials")
-            elif status == 206 and not (owns and plan.part) and not self._holds(waiter.request):
-                if not plan.part:
-                    self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, "partial")
-                return Alone("partial")
-            elif self._too_long() and self._begins_late(waiter.request):
-                return Regroup(vary.names(response.head.fields) or (), part=True)
-        length = 0 if plan.fetch.method == b"HEAD" else response.length
-        return Attached(response.head, self.body, length, collapsed, self._storing, admission.why)
-
-    def _provoked(self, status: int) -> bool:
-        """Whether this is an error that those who wait should not get before one of them has asked for himself."""
         plan = self.plan
-        return plan.sharing.shared and not plan.provoked and policy.provoked(status, self._admission)
+        refused = arrival.refused(waiter, self._registry.limits.retry_after)
+        if refused is None:
+            length = 0 if plan.fetch.method == b"HEAD" else arrival.length
+            return Attached(arrival.head, self.body, length, collapsed, self._storing, arrival.admission.why)
+        if isinstance(refused, Alone) and not arrival.withheld:
+            # Those who come next are not to wait for it.
+            if refused.why == "cookie":
+                self._mark(MarkerKind.COOKIE, plan.rules.hit_for_miss, "cookie")
+            elif refused.why == "partial" and not plan.part:
+                self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, "partial")
+        return refused
 
-    def _holds(self, request: RequestHead) -> bool:
-        """Whether the part that has come is all that ``request`` asks for."""
-        assert self._response is not None
-        return parts.cut(request, self._response.head.fields, self._response.length or 0) is not None
-
-    def _too_long(self) -> bool:
-        """Whether the whole has come, and it is known already that it is too long to be stored."""
-        response = self._response
-        return (
-            isinstance(self._admission, Store)
-            and response is not None
-            and response.head.status == 200
-            and (response.length or 0) > self.plan.rules.max_object
-        )
-
-    def _begins_late(self, request: RequestHead) -> bool:
-        """Whether ``request`` asks for one part only, and what comes before it would be fetched in vain."""
-        assert self._response is not None
-        if self.plan.part or not parts.single(request):
-            return False
-        head = self._response.head
-        part = ranges.select(request, head.status, head.fields, self._response.length)
-        return isinstance(part, ranges.Part) and part.start > 0
-
-    def _storable(self, admission: Store, response: IOriginResponse) -> bool:
-        plan, registry = self.plan, self._registry
-        return (
-            plan.sharing is not Sharing.PRIVATE
-            and plan.fetch.method != b"HEAD"
-            and (admission.explicit or not (plan.cookie_matters(plan.fetch) or self._identified(plan.fetch)))
-            and plan.stored
-            and (response.length is None or response.length >= plan.rules.min_size)
-            and (response.length or 0) <= plan.rules.max_object
-            and registry.held + (response.length or 0) <= registry.limits.bytes_in_flight
-            and not self.outdated
-        )
+    def _room_for(self, length: int) -> bool:
+        """Whether ``length`` more bytes may be kept until they are stored."""
+        registry = self._registry
+        return registry.held + length <= registry.limits.bytes_in_flight
 
     def _mark(self, kind: MarkerKind, seconds: float, why: str, status: int = 0) -> None:
         self._registry.store.mark(self.plan.key, Marker(kind, self._registry.store.now() + seconds, why, status))
@@ -532,11 +440,11 @@ class Flight:
     # -- the body (Sink) -----------------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        body, registry = self.body, self._registry
-        self._progressed = registry.clock.seconds()
+        body = self.body
+        self._progressed = self._registry.clock.seconds()
         if self._storing:
             over = body.length + len(data) > self.plan.rules.max_object
-            if over or self.outdated or registry.held + len(data) > registry.limits.bytes_in_flight:
+            if over or self.outdated or not self._room_for(len(data)):
                 self._storing = False
                 self._count(0)
                 if self._transmission is not None:
@@ -556,29 +464,28 @@ class Flight:
             self._response.pause()
 
     def complete(self, framing: Framing) -> None:
-        if framing is Framing.DELIMITED and self._storing and self._chosen is None and not self.outdated:
+        arrival = self._arrival
+        whole = framing is Framing.DELIMITED and self._storing
+        if whole and arrival is not None and arrival.own and not self.outdated:
             try:
-                self._store_whole()
+                self._store_whole(arrival)
             except Exception:
                 # The clients have their answer whatever becomes of the entry.
                 self._log.failure("an answer could not be stored")
         self.body.end()
         self.end(State.DONE)
 
-    def _store_whole(self) -> None:
-        admission, response, lease = self._admission, self._response, self.lease
-        if response is None or not isinstance(admission, Store) or (lease is not None and lease.lost):
+    def _store_whole(self, arrival: Arrival) -> None:
+        if self.lease is not None and self.lease.lost:
             return
         chunks = tuple(self.body.chunks)
         if chunks and self.body.length <= Body.COMPACT:
             chunks = (b"".join(chunks),)
-        entry = policy.make_entry(
-            self.plan.fetch, response.head, chunks, admission, self._request_time, self._response_time
-        )
+        entry = arrival.entry(chunks)
         if entry.length < self.plan.rules.min_size:
             return
         hooks = self.plan.hooks
-        stored = entry if hooks is None else hooks.stored(self.plan.fetch, response.head, entry)
+        stored = entry if hooks is None else hooks.stored(self.plan.fetch, arrival.head, entry)
         if stored is not None and stored.status == 206:
             self._put_part(stored)
         elif stored is not None:
