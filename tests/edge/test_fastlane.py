@@ -41,7 +41,7 @@ from txstalecache.http.fields import format_date
 from txstalecache.http.keys import KeyTemplate
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.rules import Cookies, Rules
-from txstalecache.observe.accesslog import Record
+from txstalecache.observe.accesslog import Record, json_line
 from txstalecache.origin.interfaces import Fault, IOrigin, IOriginResponse, OriginError, OriginRequest
 from txstalecache.store import open_store
 
@@ -245,9 +245,9 @@ def canonical(said: bytes) -> bytes:
     return re.sub(rb"(HTTP/1\.[01] \d\d\d [^\r\n]*\r\n)((?:[^\r\n]+\r\n)*)\r\n", head, said)
 
 
-def undated(log: list[Record]) -> list[Record]:
-    """``log`` without the host's time, which what is refused at the door is dated by."""
-    return [replace(record, time=0.0) if record.verdict == "refuse" else record for record in log]
+def undated(log: list[Record]) -> list[str]:
+    """The lines of ``log`` without the host's time, which what is refused at the door is dated by."""
+    return [json_line(replace(record, time=0.0) if record.verdict == "refuse" else record) for record in log]
 
 
 class Trio:

@@ -14,21 +14,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from txstalecache.http.messages import Fields
 from txstalecache.observe.accesslog import AccessLog, Record, combined, json_line
 
 
-def record(**changes: Any) -> Record:
+def record(
+    *, host: bytes = b"example.com", user_agent: bytes = b"curl/8", referer: bytes | None = None, **changes: Any
+) -> Record:
+    fields = [(b"Host", host), (b"User-Agent", user_agent)]
+    if referer is not None:
+        fields.append((b"Referer", referer))
     usual: dict[str, Any] = {
         "time": 1795464000.25,
         "client": "127.0.0.1",
         "method": b"GET",
         "target": b"/a?b=1",
         "version": b"HTTP/1.1",
-        "host": b"example.com",
+        "fields": Fields(fields),
         "status": 200,
         "sent": 41,
-        "referer": None,
-        "user_agent": b"curl/8",
         "verdict": "stale",
         "why": "swr",
         "role": "hit",
@@ -60,7 +64,7 @@ def test_the_json_line_has_every_field_of_the_record() -> None:
 
 
 #: A record's fields as they are called in JSON.
-WRITTEN = {*Record.__dataclass_fields__, "trace_id", "span_id"} - {"trace"}
+WRITTEN = {*Record.__dataclass_fields__, "host", "referer", "user_agent", "trace_id", "span_id"} - {"fields", "sent_on"}
 
 HOSTILE = [
     b'x" 200 0 "-" "-" verdict=fresh',

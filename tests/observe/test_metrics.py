@@ -6,6 +6,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from txstalecache.http.messages import Fields
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.metrics import exposition
 from txstalecache.observe.reasons import REASONS
@@ -22,7 +23,7 @@ def record(**more: Any) -> Record:
         "method": b"GET",
         "target": b"/x",
         "version": b"HTTP/1.1",
-        "host": b"example.org",
+        "fields": Fields([(b"Host", b"example.org")]),
         "status": 200,
         "sent": 10,
         "verdict": "fresh",
@@ -111,7 +112,7 @@ def test_nothing_of_a_request_becomes_a_label() -> None:
                 status=sum(map(ord, bad)),
                 collapsed=False,
                 target=bad.encode("utf-8", "surrogatepass"),
-                host=bad.encode("utf-8", "surrogatepass"),
+                fields=Fields([(b"Host", bad.encode("utf-8", "surrogatepass"))]),
             )
         )
         tally(record(why=bad, status=99))

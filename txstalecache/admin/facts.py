@@ -31,6 +31,7 @@ from txstalecache.origin.group import OriginGroup
 from txstalecache.origin.http import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import StoreService
+from txstalecache.store.interfaces import Purpose
 from txstalecache.store.memory import Shelf
 from txstalecache.store.purges import Purges, Record
 from txstalecache.store.stored import stored
@@ -132,7 +133,7 @@ class Facts:
         figures, latency = registry.figures, store.redis_latency
         states: dict[str, int] = {}
         for flight in registry.flights:
-            states[flight.state.value] = states.get(flight.state.value, 0) + 1
+            states[flight.state] = states.get(flight.state, 0) + 1
         return {
             "process": self.identity(),
             "version": self._version,
@@ -239,11 +240,11 @@ def flight_told(flight: Flight, now: float) -> dict[str, Any]:
         "url": _url_of(key, flight.plan.fetch.scheme),
         "method": text(flight.plan.fetch.method),
         "age": round(max(0.0, now - flight.began), 3),
-        "state": flight.state.value,
+        "state": flight.state,
         "waiters": len(flight.waiters),
         "readers": len(flight.body.readers),
         "bytes": flight.body.length,
-        "refresh": flight.purpose.value == "refresh",
+        "refresh": flight.purpose is Purpose.REFRESH,
         "shared": flight.plan.sharing.shared,
     }
 

@@ -33,7 +33,6 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
-from txstalecache.observe.trace import TraceContext
 from txstalecache.store.memory import Shelf
 from txstalecache.store.tiered import TieredStore
 
@@ -226,8 +225,6 @@ class FastLane:
         now: float,
         took: float,
     ) -> None:
-        fields = head.fields
-        referer, agent = fields.get_all(b"referer"), fields.get_all(b"user-agent")
         log(
             Record(
                 time=now,
@@ -235,18 +232,15 @@ class FastLane:
                 method=head.method,
                 target=head.target,
                 version=b"HTTP/1.1",
-                host=fields.get_all(b"host")[0],
+                fields=head.fields,
                 status=found.status,
                 sent=found.sent,
-                referer=referer[0] if referer else None,
-                user_agent=agent[0] if agent else None,
                 verdict=found.verdict,
                 why=found.why,
                 role="hit",
                 age=found.entry.age(now),
                 duration=took,
                 scheme=head.scheme,
-                trace=TraceContext.read(fields.get_all(b"traceparent")),
             )
         )
 

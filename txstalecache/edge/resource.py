@@ -56,7 +56,7 @@ from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
-from txstalecache.observe.trace import TraceContext, passed_on
+from txstalecache.observe.trace import passed_on
 from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import Hardness, Scope, StoreService, open_store
@@ -302,7 +302,7 @@ class CacheResource(Resource):
         visit.outcome.collapsed = collapsed
         head, client = visit.head, visit.exchange.client
         trusted = within(client, self._trusted_proxies)
-        fields = addressed(visit.route, forwarded(forward.alone(head), client, head.scheme, trusted))
+        fields = addressed(visit.route, forwarded(head, client, trusted))
         fields, visit.outcome.trace = passed_on(fields)
         fetch = RequestHead(head.method, head.target, fields, head.scheme, head.authority)
         plan = Plan(
@@ -465,8 +465,6 @@ class CacheResource(Resource):
 
     def _record(self, exchange: Exchange, outcome: Outcome, fields: Fields) -> None:
         duration = self._clock.seconds() - exchange.began
-        lines = fields.get_all
-        host, referer, agent = lines(b"host"), lines(b"referer"), lines(b"user-agent")
         self.recorded(
             Record(
                 time=self._store.now() - duration,
@@ -474,12 +472,10 @@ class CacheResource(Resource):
                 method=exchange.method,
                 target=exchange.target,
                 version=exchange.version,
-                host=host[0] if host else b"",
+                fields=fields,
                 status=exchange.status,
                 sent=exchange.sent,
                 complete=exchange.complete,
-                referer=referer[0] if referer else None,
-                user_agent=agent[0] if agent else None,
                 verdict=outcome.verdict,
                 why=outcome.why,
                 role=outcome.role,
@@ -488,6 +484,6 @@ class CacheResource(Resource):
                 duration=duration,
                 scheme=exchange.scheme,
                 collapsed=outcome.collapsed,
-                trace=outcome.trace or TraceContext.read(lines(b"traceparent")),
+                sent_on=outcome.trace,
             )
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 from twisted.web.iweb import IBodyProducer
@@ -32,7 +32,7 @@ PART: Final = frozenset({b"range", b"if-range"})
 Group = tuple[bytes, Key, Selector]
 
 
-class Sharing(Enum):
+class Sharing(StrEnum):
     """Who may have the answer."""
 
     SHARED = "shared"

@@ -113,7 +113,7 @@ class Registry:
         if not self.flights and self._timer is not None:
             self._timer.cancel()
             self._timer, self._due = None, inf
-        self.figures.ended[flight.purpose.value, flight.plan.sharing.value, flight.state.value] += 1
+        self.figures.ended[flight.purpose, flight.plan.sharing, flight.state] += 1
         for watcher in self.watchers:
             watcher(flight)
         if flight.plan.sharing is Sharing.LATE:

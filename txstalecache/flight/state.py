@@ -5,12 +5,12 @@ Must not know: what takes it from one to the next.
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 __all__ = ["State"]
 
 
-class State(Enum):
+class State(StrEnum):
     """Where a flight is; see the table in ``flight.flight``."""
 
     PENDING = "pending"

@@ -5,7 +5,7 @@ Must not know: connections, who the client is.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, end_to_end, members
@@ -155,9 +155,10 @@ def says_all(fetch: RequestHead, request: RequestHead) -> bool:
     )
 
 
-def alone(request: RequestHead) -> Fields:
-    """The fields of a fetch for this client only: all of its end-to-end fields."""
-    return _sent(request).extended((PASSED,))
+def alone(request: RequestHead, hidden: Sequence[bytes] = (), shown: Sequence[tuple[bytes, bytes]] = ()) -> Fields:
+    """The fields of a fetch for this client only: all of its end-to-end fields but ``hidden`` (lower case), and behind
+    them what is ``shown`` in their place."""
+    return _sent(request).without(*hidden).extended((PASSED, *shown))
 
 
 def response(fields: Fields) -> Fields:

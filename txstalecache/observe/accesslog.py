@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from txstalecache.http.messages import Fields
 from txstalecache.http.values import dataclass
 from txstalecache.observe.trace import TraceContext
 
@@ -31,15 +32,14 @@ class Record:
     method: bytes
     target: bytes
     version: bytes
-    host: bytes = b""
+    fields: Fields = Fields()
+    """As they came."""
     status: int
     """0: the client left before it was told one."""
     sent: int
     """Bytes of body."""
     complete: bool = True
     """Whether all of the answer was written."""
-    referer: bytes | None = None
-    user_agent: bytes | None = None
     verdict: str
     """fresh, stale, validate, miss, pass, refuse."""
     why: str = ""
@@ -54,8 +54,32 @@ class Record:
     scheme: bytes = b"http"
     collapsed: bool | None = None
     """False: it waited for an answer that it could not have."""
-    trace: TraceContext | None = None
-    """The trace it belongs to, where its client said one; ``parent_id`` is what was sent on as the parent."""
+    sent_on: TraceContext | None = None
+    """Where in its trace the request to the origin is, if there was one."""
+
+    @property
+    def host(self) -> bytes:
+        """As it was written; empty when it was not said."""
+        return self._first(b"host") or b""
+
+    @property
+    def referer(self) -> bytes | None:
+        """The first line of it."""
+        return self._first(b"referer")
+
+    @property
+    def user_agent(self) -> bytes | None:
+        """The first line of it."""
+        return self._first(b"user-agent")
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """The trace it belongs to, where its client said one; ``parent_id`` is what was sent on as the parent."""
+        return self.sent_on or TraceContext.read(self.fields.get_all(b"traceparent"))
+
+    def _first(self, name: bytes) -> bytes | None:
+        lines = self.fields.get_all(name)
+        return lines[0] if lines else None
 
 
 #: The longest field of a line, in bytes as received; the rest is cut and marked.
@@ -101,6 +125,7 @@ def _text(value: bytes | None) -> str | None:
 
 def json_line(record: Record) -> str:
     """One JSON object on one line, in ASCII."""
+    trace = record.trace
     return json.dumps(
         {
             "time": datetime.fromtimestamp(record.time, UTC).isoformat(timespec="milliseconds"),
@@ -122,8 +147,8 @@ def json_line(record: Record) -> str:
             "duration": round(record.duration, 6),
             "scheme": _text(record.scheme),
             "collapsed": record.collapsed,
-            "trace_id": None if record.trace is None else _text(record.trace.trace_id),
-            "span_id": None if record.trace is None else _text(record.trace.parent_id),
+            "trace_id": None if trace is None else _text(trace.trace_id),
+            "span_id": None if trace is None else _text(trace.parent_id),
         },
         separators=(",", ":"),
     )

@@ -87,7 +87,6 @@ _ANSWERS: Mapping[str, Reason] = {
     "ttl-0": Reason("no lifetime, no window, no validator: it serves those who wait, nobody later", "RFC 9111 §4"),
     "expired": Reason("the answer came with more age than lifetime and windows allow", "RFC 9111 §4.2.3"),
     "hook-failed": Reason("the route's own code failed: nobody else gets the answer", _ROUTE),
-    "pending": Reason("no answer has come yet", _OURS),
 }
 
 #: What became of asking the origin.

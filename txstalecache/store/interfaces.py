@@ -7,7 +7,7 @@ apart); a fault is logged once, counted, and answered as "not found" or "granted
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from enum import Enum
+from enum import StrEnum
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
@@ -86,7 +86,7 @@ class IStore(Interface):
         """The fleet's time in seconds since the epoch: Redis ``TIME`` once known, else the host's."""
 
 
-class Purpose(Enum):
+class Purpose(StrEnum):
     """What a lease is wanted for."""
 
     FETCH = "fetch"
