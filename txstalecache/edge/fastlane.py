@@ -124,7 +124,7 @@ class FastLane:
             or not shelf.alive
             or shelf.changes != asked.changes
             or store.purges.version != asked.purges
-            or store.session != asked.session
+            or store.memory.session != asked.session
         ):
             found = self._find(asked, now)
             if found is None:
@@ -214,7 +214,7 @@ class FastLane:
                 store.memory.charge(shelf, variant, extra)
             found = made
         asked.answer, asked.shelf, asked.trusted = found, shelf, trusted
-        asked.changes, asked.session, asked.purges = shelf.changes, store.session, store.purges.version
+        asked.changes, asked.session, asked.purges = shelf.changes, store.memory.session, store.purges.version
         return found
 
     def _record(
