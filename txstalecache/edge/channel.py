@@ -15,26 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from time import time
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
 from txstalecache.edge.framing import Chunked, Counted, framing
 from txstalecache.edge.heads import ReceivedRequest, Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.outlet import Outlet
-from txstalecache.edge.reasons import reason
-from txstalecache.edge.reply import SERVER
+from txstalecache.edge.refused import canned, refused
 from txstalecache.edge.twistedweb import CacheRequest
 from txstalecache.edge.upload import StreamedUpload
 from txstalecache.observe.accesslog import Record
 
-__all__ = ["CacheChannel", "Served", "canned"]
+__all__ = ["CacheChannel", "Served"]
 
 
 class Phase(Enum):
@@ -47,25 +45,6 @@ class Phase(Enum):
     DRAIN = "drain"
     LINGER = "linger"
     CLOSED = "closed"
-
-
-def canned(status: int, why: str, *, retry_after: int | None = None) -> bytes:
-    """A whole answer that closes the connection, for a client that gets no further."""
-    text = b"%d %s: %s\n" % (status, reason(status), why.encode("ascii", "replace"))
-    lines = [
-        b"HTTP/1.1 %d %s" % (status, reason(status)),
-        b"Server: " + SERVER,
-        b"Date: " + datetimeToString(),
-        b"Content-Type: text/plain; charset=utf-8",
-        b"Content-Length: %d" % len(text),
-        b"Cache-Control: no-store",
-        b"Connection: close",
-    ]
-    if status == 405:
-        lines.append(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-    if retry_after is not None:
-        lines.append(b"Retry-After: %d" % retry_after)
-    return b"\r\n".join(lines) + b"\r\n\r\n" + text
 
 
 class Served(Protocol):
@@ -470,23 +449,9 @@ class CacheChannel(HTTPChannel):
             self._close()
 
     def _log_refusal(self, rejected: Rejected) -> None:
-        if self._refused is None:
-            return
-        asked = self.asked
-        self._refused(
-            Record(
-                time=time(),
-                client=self.client or "-",
-                method=asked.head.method if asked else b"-",
-                target=asked.head.target if asked else b"-",
-                version=asked.version if asked else b"-",
-                status=rejected.status,
-                sent=0,
-                verdict="refuse",
-                why=rejected.why,
-                duration=self._clock.seconds() - self._began if self._began else 0.0,
-            )
-        )
+        if self._refused is not None:
+            duration = self._clock.seconds() - self._began if self._began else 0.0
+            self._refused(refused(rejected, self.asked, self.client, duration))
 
     # -- deadlines -----------------------------------------------------------------------------------------------
 
