@@ -267,7 +267,7 @@ class LaneChannel(CacheChannel):
             if asked is not None:
                 if lane.serve(self, asked):
                     self._blank_lines = 1
-                    self._wait(self._limits.idle)
+                    self._deadline.set(self._limits.idle)
                 else:
                     self._place = (asked.route, asked.key)
                     self.take(ReceivedRequest(asked.head))
