@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import ref
+
 from twisted.internet.task import Clock
 
 from txstalecache.edge.deadline import Deadline
@@ -63,3 +65,18 @@ def test_nothing_is_left_of_one_that_has_ended() -> None:
     waiting.until(10.0)
     assert waiting.passed == []
     waiting.deadline.end()
+
+
+def test_who_has_ended_it_is_let_go_of_without_a_collection() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.deadline = Deadline(Clock(), self.overdue)
+
+        def overdue(self) -> None: ...
+
+    owner = Owner()
+    owner.deadline.set(5.0)
+    owner.deadline.end()
+    gone = ref(owner)
+    del owner
+    assert gone() is None
