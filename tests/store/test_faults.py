@@ -174,28 +174,9 @@ async def test_what_is_on_its_way_when_the_server_dies_is_lost_and_nothing_else(
     assert await gatherResults(asked) == [NOTHING] * 20
     await backend.store.flush()
     assert backend.store.unwritten == 20
-    assert not backend.store._pending and backend._client.waiting == 0
+    assert not backend.store.under_way and backend._client.waiting == 0
     redis_server.start()
     await hits_again(backend)
-
-
-@async_test
-async def test_a_discard_reaches_redis_even_if_it_is_away_meanwhile(
-    one_redis_server: RedisServer, make_store: MakeStore
-) -> None:
-    one, two = await make_store(one_redis_server.url), await make_store(one_redis_server.url)
-    one.store.put(key(), entry(one.store.now()), 60)
-    await one.store.flush()
-    one_redis_server.pause()
-    one.store.discard(key())
-    await pause(1.3)
-    one.store.discard(key("/b"))
-    one_redis_server.resume()
-    await until(lambda: not one.degraded and not two.degraded)
-    assert (await one.store.lookup(key(), get())).entry is None
-    await until(lambda: not one.store._untold)
-    two.memory.clear()
-    assert (await two.store.lookup(key(), get())).entry is None
 
 
 @async_test
@@ -208,7 +189,7 @@ async def test_what_may_wait_to_be_written_is_bounded(redis_server: RedisServer,
     assert backend._client.waiting <= 2_000_000
     await pause(0)
     assert backend.store.unwritten == 6
-    assert sum(len(one.shelf.variants) for one in backend.store._pending.values()) == 4
+    assert sum(len(one.shelf.variants) for one in backend.store.under_way) == 4
     redis_server.resume()
     await backend.store.flush()
     assert backend._client.waiting == 0

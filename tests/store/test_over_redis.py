@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from twisted.internet.defer import CancelledError, gatherResults
 from zope.interface.verify import verifyObject
 
 from tests.store.conftest import MakeStore
@@ -91,42 +90,6 @@ async def test_the_next_request_sees_a_write_that_has_not_arrived(
 
 
 @async_test
-async def test_a_lookup_in_the_air_does_not_bring_back_what_was_discarded(
-    shared_redis: RedisServer, make_store: MakeStore
-) -> None:
-    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
-    one.store.put(key(), entry(one.store.now()), 15)
-    await one.store.flush()
-    asked = two.store.lookup(key(), get())
-    two.store.discard(key())
-    after = two.store.lookup(key(), get())
-    assert (await asked).entry is None
-    assert (await after).entry is None
-    await two.store.flush()
-    assert (await two.store.lookup(key(), get())).entry is None
-
-
-@async_test
-async def test_what_was_fetched_before_a_discard_is_not_stored_after_it_anywhere(
-    shared_redis: RedisServer, make_store: MakeStore
-) -> None:
-    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
-    in_the_air = entry(one.store.now())
-    one.store.discard(key())
-    one.store.put(key(), in_the_air, 15)
-    assert (await one.store.lookup(key(), get())).entry is None
-    await one.store.flush()
-    two.store.put(key(), in_the_air, 15)
-    await two.store.flush()
-    await until(lambda: two.memory.look(key()) is None)
-    assert (await two.store.lookup(key(), get())).entry is None
-    later = entry(two.store.now() + 0.01)
-    two.store.put(key(), later, 15)
-    await two.store.flush()
-    assert (await one.store.lookup(key(), get())).entry == later
-
-
-@async_test
 async def test_a_late_store_does_not_replace_a_newer_entry(shared_redis: RedisServer, make_store: MakeStore) -> None:
     one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
     now = one.store.now()
@@ -185,25 +148,6 @@ async def test_variants_are_found_by_the_request(shared_redis: RedisServer, make
 
 
 @async_test
-async def test_requests_for_different_variants_at_once_each_get_theirs(
-    shared_redis: RedisServer, make_store: MakeStore
-) -> None:
-    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
-    codings = [f"coding{number}" for number in range(5)]
-    for coding in codings:
-        chosen = ((b"accept-encoding", coding.encode()),)
-        one.store.put(key(), entry(one.store.now(), coding.encode(), selector=chosen), 15)
-    await one.store.flush()
-    for _ in range(2):
-        lookups = [two.store.lookup(key(), get(accept_encoding=coding)) for coding in [*codings, *codings]]
-        found = await gatherResults(lookups)
-        assert [one.entry and one.entry.body for one in found] == [
-            (coding.encode(),) for coding in [*codings, *codings]
-        ]
-        two.memory.clear()
-
-
-@async_test
 async def test_redis_keeps_16_variants_the_oldest_goes(shared_redis: RedisServer, make_store: MakeStore) -> None:
     one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
     now = one.store.now()
@@ -215,50 +159,6 @@ async def test_redis_keeps_16_variants_the_oldest_goes(shared_redis: RedisServer
     assert len(shared_redis.command("KEYS", name("v:*"))) == 16
     assert (await two.store.lookup(key(), get(accept_encoding="coding3"))).entry is None
     assert (await two.store.lookup(key(), get(accept_encoding="coding4"))).entry is not None
-
-
-@async_test
-async def test_concurrent_lookups_share_one_round_trip_and_each_can_be_cancelled(
-    shared_redis: RedisServer, make_store: MakeStore
-) -> None:
-    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
-    stored = entry(one.store.now())
-    one.store.put(key(), stored, 15)
-    await one.store.flush()
-    before = shared_redis.command("INFO", "commandstats")
-    lookups = [two.store.lookup(key(), get()) for _ in range(50)]
-    lookups[7].cancel()
-    with pytest.raises(CancelledError):
-        await lookups[7]
-    del lookups[7]
-    assert all(found.entry == stored for found in await gatherResults(lookups))
-    after = shared_redis.command("INFO", "commandstats")
-    assert calls(after, b"mget") - calls(before, b"mget") == 1
-
-
-def calls(stats: bytes, command: bytes) -> int:
-    for line in stats.splitlines():
-        if line.startswith(b"cmdstat_" + command + b":"):
-            return int(line.split(b"calls=")[1].split(b",")[0])
-    return 0
-
-
-@async_test
-async def test_a_hit_in_redis_costs_one_round_trip_also_with_variants(
-    shared_redis: RedisServer, make_store: MakeStore
-) -> None:
-    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
-    for coding in ("gzip", "br"):
-        chosen = ((b"accept-encoding", coding.encode()),)
-        one.store.put(key(), entry(one.store.now(), selector=chosen), 15)
-    await one.store.flush()
-    await two.store.lookup(key(), get(accept_encoding="gzip"))  # learns by what the key varies
-    two.memory.clear()
-    before = shared_redis.command("INFO", "commandstats")
-    assert (await two.store.lookup(key(), get(accept_encoding="br"))).entry is not None
-    after = shared_redis.command("INFO", "commandstats")
-    assert calls(after, b"mget") - calls(before, b"mget") == 1
-    assert calls(after, b"get") - calls(before, b"get") == 0
 
 
 @async_test

@@ -153,7 +153,7 @@ async def test_an_answer_from_before_a_discard_is_not_given_after_it(
     answer = await held.answers[0][0]
     held.answers[0] = (succeed(answer), held.answers[0][1])
     backend.store.discard(key())
-    await until(lambda: not backend.store._pending)
+    await until(lambda: not backend.store.under_way)
     await held.release(1)
     assert (await asked).entry is None
     assert backend.store.peek(key(), get()) is None

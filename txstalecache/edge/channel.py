@@ -15,26 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from time import time
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ISSLTransport, ITCPTransport
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
+from txstalecache.edge.deadline import Deadline
 from txstalecache.edge.framing import Chunked, Counted, framing
 from txstalecache.edge.heads import ReceivedRequest, Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.outlet import Outlet
-from txstalecache.edge.reasons import reason
-from txstalecache.edge.reply import SERVER
+from txstalecache.edge.refused import canned, refused
 from txstalecache.edge.twistedweb import CacheRequest
 from txstalecache.edge.upload import StreamedUpload
 from txstalecache.observe.accesslog import Record
 
-__all__ = ["CacheChannel", "Served", "canned"]
+__all__ = ["CacheChannel", "Served"]
 
 
 class Phase(Enum):
@@ -47,25 +46,6 @@ class Phase(Enum):
     DRAIN = "drain"
     LINGER = "linger"
     CLOSED = "closed"
-
-
-def canned(status: int, why: str, *, retry_after: int | None = None) -> bytes:
-    """A whole answer that closes the connection, for a client that gets no further."""
-    text = b"%d %s: %s\n" % (status, reason(status), why.encode("ascii", "replace"))
-    lines = [
-        b"HTTP/1.1 %d %s" % (status, reason(status)),
-        b"Server: " + SERVER,
-        b"Date: " + datetimeToString(),
-        b"Content-Type: text/plain; charset=utf-8",
-        b"Content-Length: %d" % len(text),
-        b"Cache-Control: no-store",
-        b"Connection: close",
-    ]
-    if status == 405:
-        lines.append(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-    if retry_after is not None:
-        lines.append(b"Retry-After: %d" % retry_after)
-    return b"\r\n".join(lines) + b"\r\n\r\n" + text
 
 
 class Served(Protocol):
@@ -94,6 +74,7 @@ class CacheChannel(HTTPChannel):
         super().__init__()
         self._limits = limits
         self._clock = clock
+        self._deadline = Deadline(clock, self._overdue)
         self._refused = refused
         self.phase = Phase.IDLE
         self.persistent = True
@@ -116,8 +97,6 @@ class CacheChannel(HTTPChannel):
         self._stalled = False
         self._advancing = False
         self._blank_lines = 1
-        self._due = 0.0
-        self._timer: IDelayedCall | None = None
         self._held_since = 0.0
         self._stall: IDelayedCall | None = None
         # Twisted's channel: never pause reading by yourself, we do.
@@ -130,13 +109,13 @@ class CacheChannel(HTTPChannel):
         self._scheme = b"https" if self.isSecure() else b"http"
         self.client = getattr(self._wire.getPeer(), "host", None)
         self._outlet = Outlet(self.transport)
-        self._wait(self._limits.idle)
+        self._deadline.set(self._limits.idle)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self.phase = Phase.CLOSED
-        for call in (self._timer, self._stall):
-            if call is not None and call.active():
-                call.cancel()
+        self._deadline.end()
+        if self._stall is not None and self._stall.active():
+            self._stall.cancel()
         self._received.clear()
         self._outlet.close()
         super().connectionLost(reason)
@@ -156,14 +135,14 @@ class CacheChannel(HTTPChannel):
         way to us. Without one, after ``linger``."""
         self.persistent = False
         if self.phase is Phase.IDLE:
-            self._wait(self._limits.linger)
+            self._deadline.set(self._limits.linger)
 
     def _close(self) -> None:
         """Close once all is written; a client that does not take it is cut off."""
         lingered, self.phase = self.phase is Phase.LINGER, Phase.CLOSED
         self._received.clear()
         # First: where the way out is closed already, the connection is gone at once.
-        self._wait(self._limits.idle)
+        self._deadline.set(self._limits.idle)
         if lingered:
             self._wire.loseConnection()
         else:
@@ -228,7 +207,7 @@ class CacheChannel(HTTPChannel):
             self.phase = Phase.HEAD
             self._began = self._clock.seconds()
             self._scanned = 0
-            self._wait(self._limits.head_deadline)
+            self._deadline.set(self._limits.head_deadline)
         head = examine(received, self._limits, self._scheme, self._scanned)
         if head is None:
             self._scanned = len(received)
@@ -253,7 +232,7 @@ class CacheChannel(HTTPChannel):
         self._body_wanted = True
         if self._body is None:
             self.phase = Phase.ANSWER
-            self._wait(self._limits.request)
+            self._deadline.set(self._limits.request)
         else:
             self.phase = Phase.BODY
             self._body_length = 0
@@ -278,9 +257,9 @@ class CacheChannel(HTTPChannel):
             if body.ended and self.phase is Phase.BODY:
                 self.phase = Phase.ANSWER
                 if not self.requests[0].startedWriting:
-                    self._wait(self._limits.request)
+                    self._deadline.set(self._limits.request)
                 else:
-                    self._wait(None)
+                    self._deadline.lift()
                 upload.end()
             return body.ended
         if self._body_length > self._limits.linger_bytes:
@@ -294,7 +273,7 @@ class CacheChannel(HTTPChannel):
         if self.phase is Phase.BODY and self._body_wanted:
             self._body_wanted = False
             self._held_since = self._clock.seconds()
-            self._wait(None)
+            self._deadline.lift()
             self._read_or_not()
 
     def _want_body(self) -> None:
@@ -331,7 +310,7 @@ class CacheChannel(HTTPChannel):
             else:
                 self.phase = Phase.DRAIN
                 self._body_length = 0
-                self._wait(self._limits.linger)
+                self._deadline.set(self._limits.linger)
                 self._advance()
 
     def _next(self) -> None:
@@ -344,7 +323,7 @@ class CacheChannel(HTTPChannel):
                 self._close()
             return
         self.phase = Phase.IDLE
-        self._wait(self._limits.idle if self.persistent else self._limits.linger)
+        self._deadline.set(self._limits.idle if self.persistent else self._limits.linger)
         if self._received:
             self._advance()
         else:
@@ -359,7 +338,7 @@ class CacheChannel(HTTPChannel):
         if not self._mute:
             if code[:1] != b"1":
                 if self.phase is Phase.ANSWER:
-                    self._wait(None)  # from here on, ``stall`` bounds it
+                    self._deadline.lift()  # from here on, ``stall`` bounds it
                 if self.announces():
                     headers.setRawHeaders(b"Connection", [b"close"])
             super().writeHeaders(version, code, reason, headers)
@@ -368,7 +347,7 @@ class CacheChannel(HTTPChannel):
         """Write the head of an answer and what there is of its body, of ``length`` bytes, without waiting for more."""
         if not self._mute:
             if self.phase is Phase.ANSWER:
-                self._wait(None)
+                self._deadline.lift()
             self._outlet.put(head, body, length)
 
     def write(self, data: bytes) -> None:
@@ -461,7 +440,7 @@ class CacheChannel(HTTPChannel):
         self._received.clear()
         self._wire.unregisterProducer()
         transport.loseWriteConnection()
-        self._wait(self._limits.linger)
+        self._deadline.set(self._limits.linger)
         self._read_or_not()
 
     def _linger(self, length: int) -> None:
@@ -470,51 +449,18 @@ class CacheChannel(HTTPChannel):
             self._close()
 
     def _log_refusal(self, rejected: Rejected) -> None:
-        if self._refused is None:
-            return
-        asked = self.asked
-        self._refused(
-            Record(
-                time=time(),
-                client=self.client or "-",
-                method=asked.head.method if asked else b"-",
-                target=asked.head.target if asked else b"-",
-                version=asked.version if asked else b"-",
-                status=rejected.status,
-                sent=0,
-                verdict="refuse",
-                why=rejected.why,
-                duration=self._clock.seconds() - self._began if self._began else 0.0,
-            )
-        )
+        if self._refused is not None:
+            duration = self._clock.seconds() - self._began if self._began else 0.0
+            self._refused(refused(rejected, self.asked, self.client, duration))
 
     # -- deadlines -----------------------------------------------------------------------------------------------
-
-    def _wait(self, seconds: float | None) -> None:
-        """What the phase waits for must come within ``seconds``; None: nothing is waited for."""
-        if seconds is None:
-            self._due = float("inf")
-            return
-        now = self._clock.seconds()
-        self._due = now + seconds
-        # Most waits end long before: one call that looks again is cheaper than one call each.
-        if self._timer is None:
-            self._timer = self._clock.callLater(seconds, self._look)
-        elif self._timer.getTime() > self._due:
-            self._timer.reset(seconds)
 
     def _wait_for_body(self) -> None:
         limits = self._limits
         whole = self._began + limits.body_deadline + self._body_length / limits.body_rate
-        self._wait(max(0.0, whole - self._clock.seconds()))
+        self._deadline.set(max(0.0, whole - self._clock.seconds()))
 
-    def _look(self) -> None:
-        self._timer = None
-        left = self._due - self._clock.seconds()
-        if left > 0:
-            if left != float("inf"):
-                self._timer = self._clock.callLater(left, self._look)
-            return
+    def _overdue(self) -> None:
         match self.phase:
             case Phase.IDLE | Phase.LINGER:
                 self._close()

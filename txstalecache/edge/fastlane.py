@@ -123,7 +123,7 @@ class FastLane:
             or not shelf.alive
             or shelf.changes != asked.changes
             or store.purges.version != asked.purges
-            or store.session != asked.session
+            or store.memory.session != asked.session
         ):
             found = self._find(asked, now)
             if found is None:
@@ -213,7 +213,7 @@ class FastLane:
                 store.memory.charge(shelf, variant, extra)
             found = made
         asked.answer, asked.shelf, asked.trusted = found, shelf, trusted
-        asked.changes, asked.session, asked.purges = shelf.changes, store.session, store.purges.version
+        asked.changes, asked.session, asked.purges = shelf.changes, store.memory.session, store.purges.version
         return found
 
     def _record(
@@ -261,7 +261,7 @@ class LaneChannel(CacheChannel):
             if asked is not None:
                 if lane.serve(self, asked):
                     self._blank_lines = 1
-                    self._wait(self._limits.idle)
+                    self._deadline.set(self._limits.idle)
                 else:
                     self._place = (asked.route, asked.key)
                     self.take(ReceivedRequest(asked.head))

@@ -16,11 +16,12 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from twisted.web.server import Site
 
-from txstalecache.edge.channel import CacheChannel, canned
+from txstalecache.edge.channel import CacheChannel
 from txstalecache.edge.contained import contained
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.fastlane import FastLane, LaneChannel
 from txstalecache.edge.limits import EdgeLimits, connection_cap
+from txstalecache.edge.refused import canned
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.twistedweb import CacheRequest
 from txstalecache.observe.accesslog import Record

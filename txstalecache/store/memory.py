@@ -228,6 +228,8 @@ class MemoryTier:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.session = 0
+        """The tracking session that runs: what was learned in another may have changed unnoticed; 0: none."""
         self.bytes = 0
         self._shelves: dict[Key, Shelf] = {}
         self._digests: dict[str, Shelf] = {}
@@ -253,10 +255,6 @@ class MemoryTier:
     def look(self, key: Key) -> Shelf | None:
         """The shelf of ``key``, without counting."""
         return self._shelves.get(key)
-
-    def called(self, digest: str) -> Shelf | None:
-        """The shelf of the key with this digest, without counting."""
-        return self._digests.get(digest)
 
     def put(self, shelf: Shelf) -> None:
         """Hold ``shelf`` in place of what was held for its key; call again after changing it. What costs more than a
@@ -311,6 +309,18 @@ class MemoryTier:
             self._small_bytes -= shelf.cost
         else:
             del self._main[key]
+
+    def changed(self, digest: str) -> None:
+        """Something about the key with this digest was changed elsewhere: hold no more than what can still be used."""
+        shelf = self._digests.get(digest)
+        if shelf is None:
+            return
+        if any(one.body_id for one in shelf.variants.values()):
+            # Large bodies are kept aside: what Redis says next may be that they are still the ones.
+            shelf.suspect = True
+            shelf.alive = False
+        else:
+            self.drop(shelf.key)
 
     def clear(self) -> None:
         """Hold nothing."""

@@ -1,0 +1,65 @@
+"""What is discarded is gone here at once, elsewhere as soon as Redis listens, and not brought back by what was in the
+air."""
+
+from __future__ import annotations
+
+from tests.store.conftest import MakeStore
+from tests.store.samples import entry, get, key
+from tests.store.waiting import pause, until
+from tests.support.async_test import async_test
+from tests.support.redis import RedisServer
+
+
+@async_test
+async def test_a_lookup_in_the_air_does_not_bring_back_what_was_discarded(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    one.store.put(key(), entry(one.store.now()), 15)
+    await one.store.flush()
+    asked = two.store.lookup(key(), get())
+    two.store.discard(key())
+    after = two.store.lookup(key(), get())
+    assert (await asked).entry is None
+    assert (await after).entry is None
+    await two.store.flush()
+    assert (await two.store.lookup(key(), get())).entry is None
+
+
+@async_test
+async def test_what_was_fetched_before_a_discard_is_not_stored_after_it_anywhere(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    in_the_air = entry(one.store.now())
+    one.store.discard(key())
+    one.store.put(key(), in_the_air, 15)
+    assert (await one.store.lookup(key(), get())).entry is None
+    await one.store.flush()
+    two.store.put(key(), in_the_air, 15)
+    await two.store.flush()
+    await until(lambda: two.memory.look(key()) is None)
+    assert (await two.store.lookup(key(), get())).entry is None
+    later = entry(two.store.now() + 0.01)
+    two.store.put(key(), later, 15)
+    await two.store.flush()
+    assert (await one.store.lookup(key(), get())).entry == later
+
+
+@async_test
+async def test_a_discard_reaches_redis_even_if_it_is_away_meanwhile(
+    one_redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(one_redis_server.url), await make_store(one_redis_server.url)
+    one.store.put(key(), entry(one.store.now()), 60)
+    await one.store.flush()
+    one_redis_server.pause()
+    one.store.discard(key())
+    await pause(1.3)
+    one.store.discard(key("/b"))
+    one_redis_server.resume()
+    await until(lambda: not one.degraded and not two.degraded)
+    assert (await one.store.lookup(key(), get())).entry is None
+    await until(lambda: not one.store._discards.behind)
+    two.memory.clear()
+    assert (await two.store.lookup(key(), get())).entry is None

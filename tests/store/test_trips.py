@@ -1,0 +1,74 @@
+"""Looking up in Redis: those who ask at once share one trip, and each gets what is theirs."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import CancelledError, gatherResults
+
+from tests.store.conftest import MakeStore
+from tests.store.samples import entry, get, key
+from tests.support.async_test import async_test
+from tests.support.redis import RedisServer
+
+
+def calls(stats: bytes, command: bytes) -> int:
+    for line in stats.splitlines():
+        if line.startswith(b"cmdstat_" + command + b":"):
+            return int(line.split(b"calls=")[1].split(b",")[0])
+    return 0
+
+
+@async_test
+async def test_concurrent_lookups_share_one_round_trip_and_each_can_be_cancelled(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    stored = entry(one.store.now())
+    one.store.put(key(), stored, 15)
+    await one.store.flush()
+    before = shared_redis.command("INFO", "commandstats")
+    lookups = [two.store.lookup(key(), get()) for _ in range(50)]
+    lookups[7].cancel()
+    with pytest.raises(CancelledError):
+        await lookups[7]
+    del lookups[7]
+    assert all(found.entry == stored for found in await gatherResults(lookups))
+    after = shared_redis.command("INFO", "commandstats")
+    assert calls(after, b"mget") - calls(before, b"mget") == 1
+
+
+@async_test
+async def test_a_hit_in_redis_costs_one_round_trip_also_with_variants(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    for coding in ("gzip", "br"):
+        chosen = ((b"accept-encoding", coding.encode()),)
+        one.store.put(key(), entry(one.store.now(), selector=chosen), 15)
+    await one.store.flush()
+    await two.store.lookup(key(), get(accept_encoding="gzip"))  # learns by what the key varies
+    two.memory.clear()
+    before = shared_redis.command("INFO", "commandstats")
+    assert (await two.store.lookup(key(), get(accept_encoding="br"))).entry is not None
+    after = shared_redis.command("INFO", "commandstats")
+    assert calls(after, b"mget") - calls(before, b"mget") == 1
+    assert calls(after, b"get") - calls(before, b"get") == 0
+
+
+@async_test
+async def test_requests_for_different_variants_at_once_each_get_theirs(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    codings = [f"coding{number}" for number in range(5)]
+    for coding in codings:
+        chosen = ((b"accept-encoding", coding.encode()),)
+        one.store.put(key(), entry(one.store.now(), coding.encode(), selector=chosen), 15)
+    await one.store.flush()
+    for _ in range(2):
+        lookups = [two.store.lookup(key(), get(accept_encoding=coding)) for coding in [*codings, *codings]]
+        found = await gatherResults(lookups)
+        assert [one.entry and one.entry.body for one in found] == [
+            (coding.encode(),) for coding in [*codings, *codings]
+        ]
+        two.memory.clear()

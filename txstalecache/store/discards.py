@@ -1,0 +1,101 @@
+"""Single keys forgotten everywhere: here at once, in Redis as soon as it listens.
+
+Must not know: how Redis is talked to, who discards and why.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from twisted.python.failure import Failure
+
+from txstalecache.http.keys import Key
+from txstalecache.store.athand import AtHand
+from txstalecache.store.clock import FleetClock
+from txstalecache.store.epochs import Epochs
+from txstalecache.store.memory import MemoryTier
+from txstalecache.store.remote import Remote
+from txstalecache.store.trips import Trips
+from txstalecache.store.underway import UnderWay
+
+__all__ = ["Discards"]
+
+
+class Discards:
+    """The discards of this process, and those among them that ``remote`` has still to be told."""
+
+    #: Of these, at most.
+    MOST = 10_000
+
+    def __init__(
+        self,
+        memory: MemoryTier,
+        clock: FleetClock,
+        remote: Remote | None,
+        epochs: Epochs,
+        at_hand: AtHand,
+        trips: Trips,
+        under_way: UnderWay,
+    ) -> None:
+        self._memory = memory
+        self._clock = clock
+        self._remote = remote
+        self._epochs = epochs
+        self._at_hand = at_hand
+        self._trips = trips
+        self._under_way = under_way
+        self._untold: OrderedDict[Key, float] = OrderedDict()
+
+    def discard(self, key: Key) -> None:
+        """See ``IStore``."""
+        when = self._clock.mark()
+        self._epochs.discard(key, when)
+        shelf = self._memory.look(key)
+        if shelf is not None:
+            # Not changed in place: whoever holds on to a shelf asks only whether it is alive.
+            self._memory.drop(key)
+        if self._remote is None:
+            if shelf is not None and (shelf.private or shelf.cookie):
+                fresh = self._at_hand.open(key, when)
+                fresh.private, fresh.cookie = shelf.private, shelf.cookie
+                self._memory.put(fresh)
+            return
+        self._trips.taint(key.digest)
+        self._tell(self._remote, key, when)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is anything that Redis should know and does not."""
+        return bool(self._untold)
+
+    def catch_up(self) -> None:
+        """Tell Redis what it has missed, as far as it listens."""
+        if self._remote is None:
+            return
+        untold, self._untold = self._untold, OrderedDict()
+        now = self._clock.now()
+        for key, when in untold.items():
+            if when > now:
+                # Said by the host's clock, which was wrong.
+                when = now
+                self._epochs.settle(key, now)
+            self._tell(self._remote, key, when)
+
+    def _tell(self, remote: Remote, key: Key, when: float) -> None:
+        if not remote.writable:
+            self._tell_later(key, when)
+            return
+        pending = self._under_way.pend(key)
+        pending.shelf.discard(when)
+        pending.shelf.complete = True
+        self._under_way.send(pending, remote.discard(key, when).addErrback(self._not_told, key, when))
+
+    def _not_told(self, failure: Failure, key: Key, when: float) -> Failure:
+        self._tell_later(key, when)
+        return failure
+
+    def _tell_later(self, key: Key, when: float) -> None:
+        self._untold[key] = max(when, self._untold.pop(key, when))
+        if len(self._untold) > self.MOST:
+            self._untold.popitem(last=False)
+            self._under_way.unwritten += 1

@@ -1,0 +1,95 @@
+"""Purges said here and elsewhere: what is said holds in this process at once, what others have said is learned.
+
+Must not know: how Redis is talked to, who purges and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from txstalecache.store.athand import AtHand
+from txstalecache.store.clock import FleetClock
+from txstalecache.store.commands import Refused, Unavailable
+from txstalecache.store.purges import Hardness, Purges, Record, Scope
+from txstalecache.store.remote import Remote
+from txstalecache.store.underway import UnderWay
+
+__all__ = ["Purging"]
+
+
+class Purging:
+    """``purges`` kept in step with those in ``remote``. ``forget`` lets go of all that memory holds: called when
+    something was purged and it cannot be found out what."""
+
+    def __init__(
+        self,
+        clock: FleetClock,
+        remote: Remote | None,
+        purges: Purges,
+        at_hand: AtHand,
+        under_way: UnderWay,
+        forget: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._remote = remote
+        self._purges = purges
+        self._at_hand = at_hand
+        self._under_way = under_way
+        self._forget = forget
+        self._attempts = 0
+        """To find out what was purged."""
+
+    def purge(self, scope: Scope, hardness: Hardness = Hardness.HARD) -> Deferred[bool]:
+        """See ``IStore``."""
+        said = Record(scope, hardness, self._clock.mark())
+        self._purges.add([said])
+        told: Deferred[bool] = Deferred()
+        if self._remote is None:
+            self._purges.trim(self._clock.now() - Remote.USEFUL)
+            told.callback(True)
+        else:
+            self._under_way.start(self._tell(self._remote, said, told))
+        return told
+
+    async def _tell(self, remote: Remote, said: Record, told: Deferred[bool]) -> None:
+        known = False
+        try:
+            known = await remote.purge_log.tell(said)
+            self._under_way.unwritten += not known
+        finally:
+            if not told.called:
+                told.callback(known)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is anything that Redis should know and does not."""
+        return self._remote is not None and self._remote.purge_log.behind
+
+    def catch_up(self) -> None:
+        """Tell Redis what it has missed and lost, as far as it listens."""
+        if self._remote is not None:
+            self._under_way.start(self._remote.purge_log.catch_up())
+
+    def sync(self) -> None:
+        """Somebody has purged something: learn what."""
+        if self._remote is not None:
+            self._under_way.start(self._learn(self._remote.purge_log.sync()))
+
+    def compare(self) -> None:
+        """Redis was emptied, perhaps: learn everything, and tell it again what is missing."""
+        if self._remote is not None:
+            self._under_way.start(self._learn(self._remote.purge_log.compare()))
+
+    async def _learn(self, learning: Coroutine[Any, Any, None]) -> None:
+        self._attempts = attempt = self._attempts + 1
+        try:
+            await learning
+            if attempt == self._attempts:  # else word has come since it was asked
+                self._at_hand.unlearned = False
+        except (Unavailable, Refused):
+            # Until it is known, memory is not to be believed; what Redis answers next brings it.
+            self._at_hand.unlearned = True
+            self._forget()

@@ -1,0 +1,224 @@
+"""Looking up in Redis: one trip for all who ask for one key at a time, and what becomes of what it brings.
+
+A trip brings what is known about the key: markers, the index of variants, the entry that does not vary, and the variant
+that fits the request which began it, as far as this process knows what answers vary by. What the others need is fetched
+on a second trip. What is brought is kept in memory, unless the key has changed meanwhile (**tainted**): then it is good
+for those who asked before, and nobody joins them.
+
+Must not know: how Redis is talked to, who asks, and why.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from txstalecache.http.entry import Selector
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import RequestHead
+from txstalecache.http.vary import selector
+from txstalecache.store.athand import AtHand
+from txstalecache.store.clock import FleetClock
+from txstalecache.store.commands import Refused, Unavailable
+from txstalecache.store.envelope import Opened
+from txstalecache.store.epochs import Epochs
+from txstalecache.store.interfaces import Found
+from txstalecache.store.memory import MemoryTier, Shelf, Variant
+from txstalecache.store.remote import Loaded, Remote
+from txstalecache.store.underway import UnderWay
+
+__all__ = ["Trips"]
+
+
+class _Trip:
+    """One question to Redis about one key, and those who wait for its answer."""
+
+    __slots__ = ("key", "session", "tainted", "waiters", "wanted")
+
+    def __init__(self, key: Key, session: int) -> None:
+        self.key = key
+        self.session = session
+        self.waiters: dict[Deferred[Found], RequestHead] = {}
+        self.tainted = False
+        """The key changed meanwhile: good for those who asked before, not to be kept."""
+        self.wanted: list[Selector] = []
+        """The variants that are brought whole, beside the entry that does not vary."""
+
+
+class Trips:
+    """The way to ``remote``, for what is not ``at_hand``."""
+
+    #: Keys whose Vary is remembered.
+    MOST = 10_000
+
+    def __init__(
+        self,
+        memory: MemoryTier,
+        clock: FleetClock,
+        remote: Remote | None,
+        epochs: Epochs,
+        at_hand: AtHand,
+        under_way: UnderWay,
+    ) -> None:
+        self._memory = memory
+        self._clock = clock
+        self._remote = remote
+        self._epochs = epochs
+        self._purges = epochs.purges
+        self._at_hand = at_hand
+        self._under_way = under_way
+        self.asked = 0
+        """Trips so far, the second ones apart; lookups that shared one count once."""
+        self._trips: dict[str, _Trip] = {}
+        self._names: OrderedDict[Key, tuple[bytes, ...]] = OrderedDict()
+
+    def load(self, key: Key, request: RequestHead) -> Deferred[Found]:
+        """See ``IStore``."""
+        done: Deferred[Found] = Deferred()
+        trip = self._trips.get(key.digest)
+        if trip is not None:
+            trip.waiters[done] = request
+            return done
+        trip = self._trips[key.digest] = _Trip(key, self._memory.session)
+        trip.waiters[done] = request
+        self._set_out(trip, request)
+        return done
+
+    def taint(self, digest: str) -> None:
+        """What is known about the key with this digest changes now."""
+        gone = self._trips.pop(digest, None)
+        if gone is not None:
+            gone.tainted = True
+
+    def taint_all(self) -> None:
+        """Perhaps everything changes now."""
+        for digest in list(self._trips):
+            self.taint(digest)
+
+    def remember(self, shelf: Shelf) -> None:
+        """Take note of what answers vary by under the key of ``shelf``."""
+        if shelf.names:
+            self._names[shelf.key] = shelf.names
+            self._names.move_to_end(shelf.key)
+            if len(self._names) > self.MOST:
+                self._names.popitem(last=False)
+
+    # -- there and back ---------------------------------------------------------------------------------------------
+
+    def _set_out(self, trip: _Trip, request: RequestHead) -> None:
+        assert self._remote is not None
+        self.asked += 1
+        names = self._names.get(trip.key)
+        if names:
+            trip.wanted = [selector(names, request)]
+        loading = self._remote.load(trip.key, trip.wanted, self._bodies(trip.key))
+        loading.addCallback(self._arrived, trip).addErrback(self._unanswered, trip)
+
+    def _arrived(self, loaded: Loaded, trip: _Trip) -> None:
+        self._over(trip)
+        if not trip.tainted:
+            self._at_hand.unlearned = False  # it came along
+        shelf = self._shelve(trip, loaded)
+        now = self._clock.now()
+        found: list[tuple[Deferred[Found], Found]] = []
+        absent: dict[Selector, dict[Deferred[Found], RequestHead]] = {}
+        for done, asked in trip.waiters.items():
+            answer = shelf.find(asked, now, "redis", self._purges)
+            if answer is not None:
+                found.append((done, answer))
+                continue
+            variant = shelf.matching(asked, now, self._purges)
+            assert variant is not None
+            absent.setdefault(variant.selector, {})[done] = asked
+        trip.waiters = {}
+        for chosen, waiters in absent.items():
+            self._under_way.start(self._fetch(trip, shelf, chosen, waiters))
+        for done, answer in found:
+            if not done.called:  # cancelled
+                done.callback(answer)
+
+    def _unanswered(self, failure: Failure, trip: _Trip) -> None:
+        if not failure.check(Unavailable, Refused):
+            self._under_way.broken(failure)
+        self._over(trip)
+        _settle(trip.waiters, lambda asked: self._at_hand.guess(trip.key, asked))
+
+    def _over(self, trip: _Trip) -> None:
+        # From here on nobody joins: what is asked later is asked anew.
+        if self._trips.get(trip.key.digest) is trip:
+            del self._trips[trip.key.digest]
+
+    async def _fetch(
+        self, trip: _Trip, shelf: Shelf, chosen: Selector, waiters: dict[Deferred[Found], RequestHead]
+    ) -> None:
+        """A variant that the index told of: the second round trip of a process that does not know the key's Vary."""
+        assert self._remote is not None
+        opened: Opened | None = None
+        try:
+            opened = await self._remote.fetch(trip.key, chosen, self._bodies(trip.key))
+        except (Unavailable, Refused):
+            pass
+        finally:
+            if opened is None:
+                shelf.variants.pop(chosen, None)
+            else:
+                shelf.add(_variant(opened))
+            if shelf.alive:
+                self._memory.put(shelf)
+            _settle(waiters, lambda asked: self._answer(shelf, asked))
+
+    def _answer(self, shelf: Shelf, asked: RequestHead) -> Found:
+        return shelf.without_bodies(asked, self._clock.now(), "redis", self._purges)
+
+    # -- what was brought -------------------------------------------------------------------------------------------
+
+    def _shelve(self, trip: _Trip, loaded: Loaded) -> Shelf:
+        """What was ``loaded`` as a shelf, with what is on its way on top; kept when nothing has changed meanwhile."""
+        key = trip.key
+        shelf = Shelf(key, complete=True, session=trip.session, learned=self._clock.now())
+        shelf.cut = self._epochs.discarded(key)
+        for row in loaded.rows:
+            if row.selector not in trip.wanted or row.selector in loaded.entries:
+                shelf.add(Variant(row.selector, row.request_time, row.response_time, row.until))
+        for opened in loaded.entries.values():
+            shelf.add(_variant(opened))
+        shelf.private, shelf.cookie = loaded.private, loaded.cookie
+        if loaded.rows or trip.wanted:
+            self.remember(shelf)
+        # What is pending is about this process's own view: it does not go into what is kept.
+        keep = not trip.tainted and trip.session == self._memory.session
+        pending = self._under_way.about(key)
+        if pending is not None:
+            pending.overlay(shelf)
+            keep = False
+        if keep and (shelf.variants or shelf.private or shelf.cookie):
+            self._memory.put(shelf)
+        else:
+            shelf.alive = False
+        return shelf
+
+    def _bodies(self, key: Key) -> dict[str, Opened]:
+        """Large bodies of ``key`` that memory has, by their id: what has the same id need not be read again."""
+        shelf = self._memory.look(key)
+        if shelf is None:
+            return {}
+        return {
+            one.body_id: Opened(one.entry, one.until, None)
+            for one in shelf.variants.values()
+            if one.body_id and one.entry is not None
+        }
+
+
+def _settle(waiters: dict[Deferred[Found], RequestHead], answer: Callable[[RequestHead], Found]) -> None:
+    while waiters:
+        done, asked = waiters.popitem()
+        if not done.called:  # cancelled
+            done.callback(answer(asked))
+
+
+def _variant(opened: Opened) -> Variant:
+    body_id = "" if opened.manifest is None else opened.manifest.body_id
+    return Variant.of(opened.entry, opened.until, body_id)
