@@ -38,6 +38,7 @@ BROWSER = (
     "Sec-Fetch-Mode: navigate",
     "Sec-Fetch-Site: same-origin",
     "Priority: u=0, i",
+    "Connection: keep-alive",
 )
 
 NGINX = """daemon off; master_process off; worker_processes 1; pid {dir}/pid; error_log stderr crit;

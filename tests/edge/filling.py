@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from tests.edge.test_fastlane import DATE, Side
 from tests.support.held_origin import HeldResponse
 from txstalecache.config.routes import Route
+from txstalecache.flight.body import Body
 from txstalecache.http.messages import Fields, ResponseHead
 from txstalecache.origin.interfaces import OriginRequest
 
@@ -44,8 +45,13 @@ def main(limit: int, sizes: list[int]) -> int:
     side.origin.fetch = fetch  # type: ignore[method-assign]
 
     def ask(size: int, number: int) -> None:
-        for _ in range(2):  # the second time its answer is made ready
-            side.send(b"GET /%d?%d HTTP/1.1\r\nHost: a\r\n\r\n" % (size, number))
+        line = b" /%d?%d HTTP/1.1\r\nHost: a\r\n" % (size, number)
+        requests = [b"GET" + line] * 2  # the second time its answer is made ready
+        if size > Body.COMPACT:
+            # A long one has no ready answer, but its head and its parts have.
+            requests += [b"HEAD" + line, b"GET" + line + b"Range: bytes=0-0\r\n"] * 2
+        for request in requests:
+            side.send(request + b"\r\n")
             side.heard()
             side.said = b""
             side.log.clear()

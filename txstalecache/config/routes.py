@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from weakref import WeakMethod
 
 from txstalecache.flight.clocks import Clocks
 from txstalecache.flight.hooks import Hooks
@@ -143,22 +144,22 @@ class Routes:
     """The routes in their order; the first that matches is picked. Without any, one route of defaults."""
 
     def __init__(self, routes: Sequence[Route] = ()) -> None:
-        self._watchers: list[Callable[[], None]] = []
-        # What remembers answers by the identity of their route must never meet another one in its place.
-        self._past: list[tuple[Route, ...]] = []
+        self._watchers: list[WeakMethod[Callable[[], None]]] = []
         self.set(routes)
 
     def watch(self, changed: Callable[[], None]) -> None:
-        """Call ``changed`` when the routes are other ones."""
-        self._watchers.append(changed)
+        """Call ``changed``, a method, when the routes are other ones, for as long as its object is there."""
+        self._watchers = [watcher for watcher in self._watchers if watcher() is not None]
+        self._watchers.append(WeakMethod(changed))
 
     def set(self, routes: Sequence[Route]) -> None:
         """From now on these; what is under way goes on under those it began with."""
         self.routes = tuple(routes) or (Route(),)
         self._only = self.routes[0] if self.routes[0].match == Match() else None
-        self._past.append(self.routes)
-        for changed in self._watchers:
-            changed()
+        for watcher in self._watchers:
+            changed = watcher()
+            if changed is not None:
+                changed()
 
     def pick(self, head: RequestHead) -> Route:
         """The route ``head`` is served under; one of defaults when none is for it."""

@@ -22,7 +22,7 @@ __all__ = ["SHAPING", "HeadReader", "Shape", "shape", "shaped"]
 #: With one of these a request is not plain: what its connection does next hangs on it.
 _NOT_PLAIN: Final = frozenset(
     b"""
-    connection content-length expect http2-settings keep-alive proxy-connection te trailer transfer-encoding upgrade
+    content-length expect http2-settings keep-alive proxy-connection te trailer transfer-encoding upgrade
     """.split()
 )
 
@@ -128,6 +128,9 @@ class HeadReader:
         fields = Fields(pairs)
         names = fields.names
         if not _NOT_PLAIN.isdisjoint(names):
+            return None
+        # ``keep-alive`` is what HTTP/1.1 does anyway (RFC 9112 §9.3); many clients say it all the same.
+        if b"connection" in names and [line.lower() for line in fields.get_all(b"connection")] != [b"keep-alive"]:
             return None
         # Some read "_" in a name as "-": ``edge.heads`` knows which of them matter.
         if b"_" in data and any(b"_" in name for name in names):

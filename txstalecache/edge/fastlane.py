@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 from typing import Final
+from weakref import ReferenceType, ref
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -46,16 +47,35 @@ Refresh = Callable[[RequestHead, Route, Key, Entry, tuple[bytes, ...]], None]
 class Asked:
     """A request head as it was last read, and what answered it: the same bytes ask for the same again."""
 
-    __slots__ = ("answer", "changes", "head", "key", "purges", "route", "session", "shape", "shelf", "trusted")
+    __slots__ = (
+        "answer",
+        "changes",
+        "head",
+        "key",
+        "purges",
+        "route",
+        "session",
+        "shape",
+        "shelf",
+        "trusted",
+        "weight",
+    )
 
-    def __init__(self, head: RequestHead, route: Route) -> None:
+    #: What it costs to remember, in bytes (a test measures it): by itself, and for each field.
+    EACH: Final = 1500
+    FIELD: Final = 300
+
+    def __init__(self, head: RequestHead, route: Route, length: int) -> None:
+        self.weight = self.EACH + self.FIELD * len(head.fields) + 3 * length
+        """Bytes of memory, of ``length`` bytes of head."""
         self.head = head
         self.route = route
         self.key = route.template.key(head)
         self.shape: Shape | None = None
         """Known once something is there that may answer it."""
-        self.answer: Answer | None = None
-        self.shelf: Shelf | None = None
+        # Weakly: what the memory tier has let go of is not kept by who asked for it once.
+        self.answer: ReferenceType[Answer] | None = None
+        self.shelf: ReferenceType[Shelf] | None = None
         self.changes = self.session = self.purges = 0
         self.trusted = inf
 
@@ -65,8 +85,6 @@ class FastLane:
 
     #: Bytes of a request head that is worth remembering.
     HEAD: Final = 4096
-    #: What remembering a head costs beside its bytes, of which there are about three copies (a test measures it).
-    EACH: Final = 3000
     #: All that is remembered about heads may cost this much, in bytes, and this part of the memory tier.
     MOST: Final = 2 * 1024 * 1024
     PART: Final = 1 / 32
@@ -113,7 +131,8 @@ class FastLane:
     def serve(self, channel: LaneChannel, asked: Asked) -> bool:
         """Answer what is ``asked``. False: nothing was done."""
         now = self._now()
-        found, shelf = asked.answer, asked.shelf
+        found = None if asked.answer is None else asked.answer()
+        shelf = None if asked.shelf is None else asked.shelf()
         store = self._store
         if (
             found is None
@@ -147,7 +166,8 @@ class FastLane:
         if found.refreshes and not 0 <= now - found.renewed < self.AGAIN:
             # The client has its answer.
             found.renewed = now
-            names = () if asked.shelf is None else asked.shelf.names
+            shelf = None if asked.shelf is None else asked.shelf()
+            names = () if shelf is None else shelf.names
             self._refresh(asked.head, asked.route, asked.key, found.entry, names)
         return True
 
@@ -161,12 +181,12 @@ class FastLane:
             route = self._routes.pick(head)
             if not route.plain:
                 return None
-            asked = Asked(head, route)
+            asked = Asked(head, route, len(data))
         if len(data) <= self.HEAD:
-            self._weight += self.EACH + 3 * len(data)
+            self._weight += asked.weight
             if self._weight > self._room:
                 self._old, self._young = self._young, {}
-                self._weight = self.EACH + 3 * len(data)
+                self._weight = asked.weight
             self._young[data] = asked
         return asked
 
@@ -192,6 +212,7 @@ class FastLane:
             found is None
             or not found.since <= now < found.until
             or found.entry is not variant.entry
+            or found.route is not asked.route
             or found.changes != shelf.changes
         ):
             made = answer(
@@ -212,7 +233,7 @@ class FastLane:
             if extra:
                 store.memory.charge(shelf, variant, extra)
             found = made
-        asked.answer, asked.shelf, asked.trusted = found, shelf, trusted
+        asked.answer, asked.shelf, asked.trusted = ref(found), ref(shelf), trusted
         asked.changes, asked.session, asked.purges = shelf.changes, store.memory.session, store.purges.version
         return found
 

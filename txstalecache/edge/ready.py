@@ -36,6 +36,7 @@ class Answer:
     """One answer in bytes, and what the access log says about it."""
 
     __slots__ = (
+        "__weakref__",
         "body",
         "cell",
         "changes",
@@ -43,6 +44,7 @@ class Answer:
         "head",
         "refreshes",
         "renewed",
+        "route",
         "sent",
         "since",
         "status",
@@ -53,6 +55,7 @@ class Answer:
 
     def __init__(
         self,
+        route: Route,
         entry: Entry,
         verdict: Fresh | Stale,
         status: int,
@@ -61,6 +64,8 @@ class Answer:
         since: float,
         until: float,
     ) -> None:
+        self.route = route
+        """Whose rules it was made by."""
         self.entry = entry
         self.status = status
         self.head = head
@@ -167,7 +172,7 @@ def answer(
         return None
     ends = [marker.until for marker in markers if marker is not None]
     written = head_bytes(b"HTTP/1.1", reply.status, reply.fields)
-    made = Answer(entry, verdict, reply.status, written, pieces, now, until(entry, now, gone, *ends))
+    made = Answer(route, entry, verdict, reply.status, written, pieces, now, until(entry, now, gone, *ends))
     made.sent = sent
     return made
 

@@ -122,7 +122,7 @@ class CacheResource(Resource):
     @property
     def renders(self) -> bool:
         """Whether ``serve`` is all that ``render`` does."""
-        return type(self).render is CacheResource.render
+        return type(self).render is CacheResource.render and "render" not in vars(self)
 
     def serve(self, exchange: Exchange) -> None:
         """Answer what ``exchange`` asks, now or later."""
@@ -135,7 +135,10 @@ class CacheResource(Resource):
 
     def fast_lane(self, limits: EdgeLimits, scheme: bytes) -> FastLane | None:
         """What answers hits for connections under ``limits`` before they become exchanges; None where the store has no
-        memory of its own kind to read from."""
+        memory of its own kind to read from, or somebody's own ``serve`` or ``recorded`` would be passed by."""
+        own = type(self)
+        if own.serve is not CacheResource.serve or own.recorded is not CacheResource.recorded:
+            return None
         if not isinstance(self._store, TieredStore):
             return None
         return FastLane(self._store, self._routes, self._refresh, self._clock, self._log, self.tally, limits, scheme)

@@ -55,6 +55,10 @@ class _Channel(LaneChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
+        self.look_up()
+
+    def look_up(self) -> None:
+        """Find out who answers: what the site's resource is now."""
         self.served = self.site.served
         self.lane = self.site.lane(self._scheme)
 
@@ -81,13 +85,13 @@ class CacheSite(Site):
         refused: Callable[[Record], None] | None = None,
         fast_lane: bool = True,
     ) -> None:
-        super().__init__(resource, requestFactory=CacheRequest, parsePOSTFormSubmission=False, reactor=reactor)
-        self.limits = limits
-        self.channels: set[CacheChannel] = set()
+        self.channels: set[_Channel] = set()
         """The connections that stand."""
         self._refused = contained(refused)
         self._fast = fast_lane
         self._lanes: dict[bytes, FastLane | None] = {}
+        super().__init__(resource, requestFactory=CacheRequest, parsePOSTFormSubmission=False, reactor=reactor)
+        self.limits = limits
         self._cap = connection_cap(limits)
         self._crowded = False
         self._drained: list[Deferred[None]] = []
@@ -110,13 +114,25 @@ class CacheSite(Site):
         return channel  # type: ignore[no-any-return]
 
     @property
+    def resource(self) -> IResource:
+        """What answers. Another one may be put in its place at any time, and answers from the next request on."""
+        return self._resource
+
+    @resource.setter
+    def resource(self, resource: IResource) -> None:
+        self._resource = resource
+        self._lanes.clear()
+        for channel in self.channels:
+            channel.look_up()
+
+    @property
     def served(self) -> Callable[[Exchange], None] | None:
         """Who answers requests without ``twisted.web`` in between; None where that would pass somebody's own
-        ``render`` or request class by."""
+        ``render``, ``getResourceFor`` or request class by."""
         resource: object = self.resource
         if not isinstance(resource, CacheResource) or not resource.renders or self.requestFactory is not CacheRequest:
             return None
-        return resource.serve
+        return resource.serve if type(self).getResourceFor is Site.getResourceFor else None
 
     def lane(self, scheme: bytes) -> FastLane | None:
         """What answers hits for a connection that carries ``scheme``."""

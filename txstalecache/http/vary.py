@@ -45,7 +45,7 @@ def _listed(value: bytes) -> bytes:
 
 @remembered(2048, longest=1024)
 def _set(value: bytes) -> bytes:
-    found = {b"".join(member.lower().split()) for member in members(value)}
+    found = {b";".join(part.strip() for part in member.lower().split(b";")) for member in members(value)}
     # ``;q=1`` is what no weight means (RFC 9110 §12.4.2).
     return b", ".join(sorted(member.removesuffix(b";q=1") for member in found))
 

@@ -71,6 +71,7 @@ class Shelf:
     """What is known about one key."""
 
     __slots__ = (
+        "__weakref__",
         "_names",
         "alive",
         "changes",
@@ -135,6 +136,11 @@ class Shelf:
             self.cookie = marker
         else:
             self.private = marker
+
+    def unmark(self) -> None:
+        """Forget the marker that says how to fetch."""
+        self.changes += 1
+        self.private = None
 
     def discard(self, when: float) -> None:
         """Forget the variants whose fetch began at ``when`` or earlier, and refuse them from now on."""

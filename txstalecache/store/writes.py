@@ -100,7 +100,7 @@ class Writes:
         """See ``IStore``."""
         shelf = self._memory.look(key)
         if shelf is not None:
-            shelf.private = None
+            shelf.unmark()
             self._memory.put(shelf)
         self._trips.taint(key.digest)
         remote = self._remote
