@@ -511,6 +511,22 @@ def test_an_answer_that_has_begun_before_a_site_drains_does_not_cost_the_next_re
     assert b"Connection: close" in client.said and client.over()
 
 
+def test_nor_does_one_that_comes_before_the_end_of_its_upload() -> None:
+    client = Client()
+    client.send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc")
+    request = client.resource.requests[0]
+    Eater().eat(request)
+    request.setHeader(b"Content-Length", b"6")
+    request.write(b"ans")
+    client.site.drain()
+    request.write(b"wer")
+    request.finish()
+    assert b"Connection: close" not in client.said and not client.over()
+    client.send(b"def" + GET)
+    client.resource.answer(1)
+    assert b"Connection: close" in client.said and client.over()
+
+
 def test_it_closes_soon_where_no_request_follows_that_answer() -> None:
     client = Client(linger=2.0)
     client.send(GET)

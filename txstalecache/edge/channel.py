@@ -304,7 +304,7 @@ class CacheChannel(HTTPChannel):
             upload = request.upload
             assert upload is not None
             upload.fail(ConnectionAborted())
-            if self._owes_continue or not self.persistent:
+            if self._owes_continue or (self._announced and not self.persistent):
                 # Whether a body will follow is the client's choice: nobody can tell what comes next.
                 self._give_up()
             else:
