@@ -8,6 +8,9 @@ LISTEN ?= tcp:8080:interface=127.0.0.1
 # As many tests at a time as there are cores to be timed on. One after the other: make PROCESSES=0 test
 PROCESSES ?= 2
 
+# Tests start a few hundred processes: what was compiled once is not compiled again in each of them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test slow chaos lint types docs package bench clean
 
