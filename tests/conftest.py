@@ -37,7 +37,7 @@ def _present(module: str) -> bool:
 pytest_plugins = [module for module in SUPPORT if _present(module)]
 
 #: How long a test's last connections may take to go, in seconds. Waited for in turns of the reactor, not slept.
-SETTLE = 3.0
+SETTLE = 10.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

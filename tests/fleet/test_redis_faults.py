@@ -21,8 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 RunProxy = Callable[..., Proxy]
 
-#: The read time limit, in seconds. What comes on top of it and of the origin's time is next to nothing where nothing else
-#: runs (docs/testing.rst has what was measured), and this on a machine that has other things to do.
+#: The read time limit, in seconds. What comes on top of it and of the origin's time is next to nothing where nothing
+#: else runs (docs/testing.rst has what was measured), and this on a machine that has other things to do.
 READ, BUSY = 0.25, 1.5
 
 

@@ -90,7 +90,10 @@ class Running:
 
     def end(self, seconds: float = 20.0) -> int:
         """Its exit status, once it has ended by itself and its output is read."""
-        status = self.process.wait(seconds)
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it has not ended after {seconds} s:\n{self.output}") from None
         self._thread.join(seconds)
         return status
 
