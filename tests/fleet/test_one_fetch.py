@@ -24,14 +24,14 @@ def pair(run_proxy: RunProxy, origin: Origin, redis: RedisServer, *more: str) ->
     for one in made:
         # Listening comes before Redis is connected; a marker of both is an answer that is shared.
         assert ask(one.port, "/ready")[0] == 200
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while ask(made[0].port, "/ready")[2] != ask(made[1].port, "/ready")[2]:
         assert time.monotonic() < deadline
     origin.hits.clear()
     return made[0], made[1]
 
 
-def eventually(true: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(true: Callable[[], bool], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline

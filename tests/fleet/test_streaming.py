@@ -47,7 +47,7 @@ class Reader:
             self._connection.close()
 
     def next(self) -> bytes | None:
-        return self.came.get(timeout=10)
+        return self.came.get(timeout=30)
 
 
 class Drip:
@@ -58,7 +58,7 @@ class Drip:
 
     def __call__(self) -> Iterator[bytes]:
         for number in range(CHUNKS):
-            self._go.acquire(timeout=20)
+            self._go.acquire(timeout=60)
             yield b"chunk %02d\n" % number
 
     def go(self) -> None:
@@ -136,6 +136,6 @@ def test_before_a_byte_has_come_a_killed_holder_is_replaced(
     for _ in range(CHUNKS):
         drip.go()
     assert there.next() == b""
-    there.thread.join(10)
+    there.thread.join(30)
     assert not there.cut
     assert threaded_origin.hits == ["/drip"] * 2

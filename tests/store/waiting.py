@@ -21,7 +21,7 @@ def pause(seconds: float) -> Deferred[None]:
     return waited
 
 
-async def until(true: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
     """Returns once ``true()`` is; fails after ``seconds``."""
     from twisted.internet import reactor
 

@@ -145,7 +145,7 @@ def later(seconds: float) -> Deferred[None]:
     return task.deferLater(cast(Any, reactor), seconds)
 
 
-async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
     """Returns once ``true()``; fails the test when that takes longer than ``seconds``."""
     for _ in range(int(seconds / 0.005)):
         if true():
