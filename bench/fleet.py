@@ -5,6 +5,10 @@ clients; every client asks for keys of a common set over a kept connection. A ta
 requests that reached the origin (each key once is the least), the slowest answer to a cold key asked by all, and
 how the workers shared 10,000 connections of one request each (by the time they took) and 400 that were kept open. On
 few cores clients and proxies share them: compare the rows, not machines.
+
+Then two proxies apart, on one Redis: the slowest answer to a cold key that 50 clients ask each of them for, how long a
+purge that one has answered for is not known to the other, and how long after the origin has sent a chunk it is with a
+client of the process that fetches and of the one that reads along.
 """
 
 from __future__ import annotations
@@ -17,16 +21,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
+from statistics import median
 
 from tests.fleet.processes import Origin, Proxy, ask, owners, together
+from txstalecache.store.redisserver import find_server
 
 __all__ = ["main"]
 
 KEYS, CLIENTS, CROWD = 500, 8, 50
 BRIEF, AT_ONCE, KEPT = 10_000, 32, 400
+PURGES, CHUNKS, APART = 50, 20, 0.1
+TOKEN = "a-token-of-some-length"
 
 
 def load(port: int, seconds: float) -> int:
@@ -108,6 +118,82 @@ def row(workers: int, seconds: float) -> tuple[float, int, float, int, tuple[str
     return total / seconds, hits, slowest, cold, shared
 
 
+def purged(one: Proxy, two: Proxy) -> list[float]:
+    """How long after ``one`` has answered for a purge ``two`` goes on sending what was purged."""
+    took = []
+    for _ in range(PURGES):
+        old = ask(two.port, "/purged")[2]
+        said = {"Authorization": f"Bearer {TOKEN}"}
+        assert ask(one.admin, "/purge", "POST", '{"scope": "url", "value": "/purged"}', **said)[0] == 200
+        began = time.monotonic()
+        while ask(two.port, "/purged")[2] == old:
+            pass
+        took.append(time.monotonic() - began)
+    return took
+
+
+def read_along(one: Proxy, two: Proxy, origin: Origin) -> tuple[list[float], list[float]]:
+    """How long after the origin has sent each of ``CHUNKS`` it is with a client of ``one``, and with one of ``two``."""
+    sent: list[float] = []
+
+    def drip() -> Iterator[bytes]:
+        for number in range(CHUNKS):
+            time.sleep(APART if number else 1.0)  # until the others wait
+            sent.append(time.monotonic())
+            yield b"chunk %02d\n" % number
+
+    def read(proxy: Proxy, after: float) -> list[float]:
+        time.sleep(after)
+        with closing(HTTPConnection("127.0.0.1", proxy.port, timeout=20)) as connection:
+            connection.request("GET", "/drip", headers={"Host": "localhost"})
+            reply = connection.getresponse()
+            came = [time.monotonic() for _ in range(CHUNKS) if reply.read(9)]
+        return [at - then for at, then in zip(came, sent, strict=True)]
+
+    origin.chunks = drip
+    (here, _), (there, _) = together([partial(read, one, 0.0), partial(read, two, 0.3)])
+    origin.chunks = None
+    assert origin.hits.count("/drip") == 1
+    return here, there
+
+
+def apart() -> None:
+    """The second part."""
+    origin = Origin()
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
+        (place / "token").write_text(TOKEN)
+        command = [find_server(), "--port", "0", "--unixsocket", f"{directory}/redis.sock", "--save", ""]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        admin = ("--admin", "tcp:0:interface=127.0.0.1", "--admin-token-file", str(place / "token"))
+        redis = ("--redis", f"unix://{directory}/redis.sock", "--access-log", "none")
+        proxies = [Proxy(place, "--origin", origin.url, *redis, *admin) for _ in range(2)]
+        try:
+            one, two = proxies
+            while ask(one.port, "/ready")[2] != ask(two.port, "/ready")[2]:
+                time.sleep(0.1)
+            origin.hits.clear()
+            origin.delay = 1.0
+            results = together([partial(ask, proxy.port, "/cold") for proxy in proxies for _ in range(CROWD)])
+            slowest = max(taken for _, taken in results) - origin.delay
+            origin.delay = 0.0
+            print(f"two on one Redis, a cold crowd of {len(results)}: {slowest:.3f} s behind, {len(origin.hits)} hits")
+            took = purged(one, two)
+            print(f"{PURGES} purges, until they held elsewhere: {_milliseconds(took)}")
+            here, there = read_along(one, two, origin)
+            print(f"{CHUNKS} chunks: {_milliseconds(here)} where they are fetched, {_milliseconds(there)} elsewhere")
+        finally:
+            for proxy in proxies:
+                proxy.end()
+            server.kill()
+            server.wait()
+            origin.close()
+
+
+def _milliseconds(taken: list[float]) -> str:
+    return f"median {median(taken) * 1000:.1f} ms, at most {max(taken) * 1000:.1f} ms"
+
+
 def main(arguments: list[str]) -> None:
     """See the module."""
     if arguments[:1] == ["--load"]:
@@ -119,6 +205,7 @@ def main(arguments: list[str]) -> None:
     for workers in (1, 2, 4):
         rate, hits, slowest, cold, (short, long) = row(workers, seconds)
         print(f"{workers:7d}  {rate:10.0f}  {hits:11d}  {slowest:25.3f} s, {cold:11d}  {short:13s}  {long}")
+    apart()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import itertools
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,13 +38,19 @@ def _present(module: str) -> bool:
 pytest_plugins = [module for module in SUPPORT if _present(module)]
 
 #: How long a test's last connections may take to go, in seconds. Waited for in turns of the reactor, not slept.
-SETTLE = 3.0
+SETTLE = 10.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--chaos", type=float, default=5.0, metavar="SECONDS", help="how long chaos lasts")
     parser.addoption("--seed", type=int, default=1, help="which chaos")
     parser.addoption("--long", action="store_true", help="run fuzz, soak and chaos tests at their full length")
+
+
+def pytest_configure() -> None:
+    # What a shell without job control starts in the background ignores Ctrl-C, and so would all that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 #: How many tests may pass before what has piled up since is set apart again: pytest keeps a report of each.

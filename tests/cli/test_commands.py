@@ -41,7 +41,7 @@ def held(served: Origin) -> Iterator[threading.Event]:
 
     def chunks() -> Iterator[bytes]:
         yield b"one"
-        go.wait(20)
+        go.wait(60)
         yield b"two"
 
     served.chunks = chunks

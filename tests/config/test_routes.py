@@ -11,7 +11,7 @@ import pytest
 from tests.support.async_test import async_test
 from tests.support.client import fetch
 from tests.support.configured import Configured
-from tests.support.origin import Answer, Chunk, Head, ScriptedOrigin, Sleep
+from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import settled, until
 from txstalecache.edge.prepare import early
 from txstalecache.http.entry import Entry, Freshness
@@ -125,22 +125,36 @@ async def test_only_what_has_been_asked_for_often_enough_is_stored(origin: Scrip
 async def test_what_is_asked_for_often_is_refreshed_before_it_is_stale_where_the_route_says_so(
     origin: ScriptedOrigin, configured: Run
 ) -> None:
-    # It takes half a second to make: in the last seconds before its end, each hit may well be the one that renews it.
-    origin.handler = lambda request: [Sleep(0.5), Head(200, [("Content-Length", "1")]), Chunk(b"x")]
-    text = "ttl = 2\nrefresh_ahead = {}"
-    ahead = await configured(routed(origin, text.format("true")))
-    await fetch(ahead.port, "GET", "/ahead")
-    for _ in range(5000):
-        if origin.hits("/ahead") > 1:
-            break
+    # It takes 30 s to make, and those count as age: in the last 20 s each hit may well be the one that renews it.
+    origin.handler = lambda request: [Gate("go"), Head(200, [("Content-Length", "1")]), Chunk(b"x")]
+
+    async def nearly_stale(refresh_ahead: str, target: str) -> Configured:
+        proxy = await configured(routed(origin, f"ttl = 100\nrefresh_ahead = {refresh_ahead}"))
+        first = fetch(proxy.port, "GET", target)
+        await origin.at_gate("go")
+        proxy.age(30)
+        origin.release("go")
+        await first
+        origin.hold("go")
+        proxy.age(50)
+        return proxy
+
+    ahead = await nearly_stale("true", "/ahead")
+    for _ in range(1000):
         assert (await fetch(ahead.port, "GET", "/ahead")).field("x-cache") == b"HIT"
-    # One for all who came meanwhile, too.
-    await settled(*[fetch(ahead.port, "GET", "/ahead") for _ in range(20)])
+        if ahead.flights:
+            break
+    assert ahead.flights == 1
+    # One for all who come meanwhile, too.
+    replies = await settled(*[fetch(ahead.port, "GET", "/ahead") for _ in range(20)])
+    assert {reply.field("x-cache") for reply in replies} == {b"HIT"}
+    await origin.at_gate("go")
     assert origin.hits("/ahead") == 2
+    origin.release("go")
     await until(lambda: ahead.flights == 0)
-    plain = await configured(routed(origin, text.format("false")))
-    await fetch(plain.port, "GET", "/plain")
-    for _ in range(200):
+    origin.hold("go")
+    plain = await nearly_stale("false", "/plain")
+    for _ in range(50):
         assert (await fetch(plain.port, "GET", "/plain")).field("x-cache") == b"HIT"
     assert origin.hits("/plain") == 1
 

@@ -65,7 +65,7 @@ class Browser:
         """What is to be read in it, shown or not."""
         return str(self.run("return document.getElementById(arguments[0])?.textContent ?? ''", name))
 
-    def wait(self, true: Callable[[], object], seconds: float = 20.0) -> None:
+    def wait(self, true: Callable[[], object], seconds: float = 60.0) -> None:
         """Until ``true()``."""
         deadline = time.monotonic() + seconds
         while not true():

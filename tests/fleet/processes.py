@@ -107,7 +107,7 @@ class Proxy(Running):
         self.wait_for_all(r"worker \d+: .*listens on", count)
         return [int(found[1]) for found in self.wait_for_all(r"worker \d+ started: process (\d+)", count)]
 
-    def end(self, seconds: float = 45.0) -> int:
+    def end(self, seconds: float = 60.0) -> int:
         """SIGTERM; the exit status."""
         if self.process.poll() is None:
             self.process.terminate()

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from statistics import median
 
 import pytest
 
@@ -48,7 +47,7 @@ class Reader:
             self._connection.close()
 
     def next(self) -> bytes | None:
-        return self.came.get(timeout=10)
+        return self.came.get(timeout=30)
 
 
 class Drip:
@@ -56,12 +55,10 @@ class Drip:
 
     def __init__(self) -> None:
         self._go = threading.Semaphore(0)
-        self.sent: list[float] = []
 
     def __call__(self) -> Iterator[bytes]:
         for number in range(CHUNKS):
-            self._go.acquire(timeout=20)
-            self.sent.append(time.monotonic())
+            self._go.acquire(timeout=60)
             yield b"chunk %02d\n" % number
 
     def go(self) -> None:
@@ -96,27 +93,19 @@ def test_a_client_elsewhere_has_each_chunk_before_the_origin_sends_the_next(
 ) -> None:
     one, two = start(run_proxy, threaded_origin, one_redis_server, drip)
     here, there = remote(one, two, threaded_origin)
-    behind: list[float] = []
-    lag: list[float] = []
+    # The next one is sent when this one has come. How much later it comes there than here: bench/fleet.py.
     for number in range(CHUNKS):
         drip.go()
-        for reader, seen in ((here, behind), (there, lag)):
+        for reader in (here, there):
             data = reader.next()
             if number == 0:
                 assert data == b""
                 data = reader.next()
             assert data == b"chunk %02d\n" % number
-            seen.append(time.monotonic() - drip.sent[number])
-        time.sleep(0.1)  # a drip over 2 s
+        time.sleep(0.05)
     assert here.next() is there.next() is None
     assert not here.cut and not there.cut and here.status == there.status == 200
     assert threaded_origin.hits == ["/drip"]
-    print(
-        f"each chunk: median {median(lag) * 1000:.1f} ms, at most {max(lag) * 1000:.1f} ms after the "
-        f"origin sent it; in the process that fetches at most {max(behind) * 1000:.1f} ms"
-    )
-    # Structurally no more than a chunk behind: the next one was sent when this one had come. And 50 ms, in the middle.
-    assert median(lag) - median(behind) <= 0.05
     # It is one entry afterwards, for both.
     eventually(lambda: ask(two.port, "/drip")[2].count("chunk") == CHUNKS)
     assert threaded_origin.hits == ["/drip"]
@@ -147,6 +136,6 @@ def test_before_a_byte_has_come_a_killed_holder_is_replaced(
     for _ in range(CHUNKS):
         drip.go()
     assert there.next() == b""
-    there.thread.join(10)
+    there.thread.join(30)
     assert not there.cut
     assert threaded_origin.hits == ["/drip"] * 2

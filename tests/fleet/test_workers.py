@@ -220,7 +220,7 @@ def test_sigterm_lets_all_workers_drain(
     idle = [socket.create_connection(("127.0.0.1", proxy.port), timeout=20) for _ in range(6)]
 
     def leave() -> int:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while len(threaded_origin.hits) < 8:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -242,8 +242,8 @@ def test_workers_leave_when_the_parent_is_killed(run_proxy: RunProxy, threaded_o
     proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
     processes = proxy.workers(2)
     proxy.process.kill()
-    proxy.process.wait(10)
-    deadline = time.monotonic() + 10
+    proxy.process.wait(30)
+    deadline = time.monotonic() + 30
     while any(alive(process) for process in processes):
         assert time.monotonic() < deadline
         time.sleep(0.05)

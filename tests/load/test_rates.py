@@ -114,14 +114,16 @@ async def test_an_origin_that_flaps_is_seen_by_nobody_and_left_alone(
     origin.handler = flap
     proxy = await watched("--origin", origin.url, "--redis", "embedded").ready()
     await warm(proxy.port)
+    loaded = time.monotonic()
     load = await Load(proxy.port).run(seconds)
+    loaded = time.monotonic() - loaded
     print(
         f"\norigin flaps for {seconds:.0f} s: {load}; {len(origin.requests)} fetches, {max(failures.values())} failed"
     )
     assert set(load.outcomes) == {"200"}
     # A failure is followed by a back-off of a second, a success is fresh for one.
     for key in range(KEYS):
-        assert origin.hits(f"/{key}") <= seconds + 3
+        assert origin.hits(f"/{key}") <= loaded + 3
 
 
 @pytest.mark.timeout(180)
@@ -129,7 +131,7 @@ async def test_an_origin_that_flaps_is_seen_by_nobody_and_left_alone(
 async def test_in_a_storm_of_what_is_stale_clients_wait_for_no_refresh(
     origin: ScriptedOrigin, watched: Callable[..., Watched], pytestconfig: pytest.Config
 ) -> None:
-    """The same load on what is fresh, then on what is stale and is renewed by an origin that takes a second."""
+    """The same load on what is fresh, then on what is stale and is renewed by an origin that takes 3 s."""
     long_form = bool(pytestconfig.getoption("--long"))
     seconds = 20.0 if long_form else 3.0
 
@@ -140,7 +142,7 @@ async def test_in_a_storm_of_what_is_stale_clients_wait_for_no_refresh(
             body = b"for " + request.target
             renewal = origin.hits(request.path) > 1
             head = Head(200, [*fields, ("Content-Length", str(len(body)))])
-            return [Sleep(1.0 if renewal else 0.0), head, Chunk(body)]
+            return [Sleep(3.0 if renewal else 0.0), head, Chunk(body)]
 
         return answer
 
@@ -156,6 +158,6 @@ async def test_in_a_storm_of_what_is_stale_clients_wait_for_no_refresh(
     print(f"\nhits: {fresh}\nstale storm: {storm}; {len(origin.requests)} fetches")
     assert set(fresh.outcomes) == set(storm.outcomes) == {"200"}
     assert len(origin.requests) > KEYS
-    assert storm.percentile(0.99) < 900, "somebody waits for the origin"
+    assert storm.percentile(0.99) < 2900, "somebody waits for the origin"
     if long_form:
         assert storm.percentile(0.99) <= fresh.percentile(0.99) + 5

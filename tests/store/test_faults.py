@@ -27,7 +27,7 @@ from txstalecache.store.interfaces import NOTHING, Found, Purpose
 from txstalecache.store.limits import Limits
 
 #: What a machine that is busy with other things may add, in seconds.
-SLACK = 0.7
+SLACK = 2.0
 
 
 @implementer(ILogObserver)
@@ -114,8 +114,9 @@ async def test_a_server_that_hangs_costs_one_read_time_limit_and_then_nothing(
         assert found == NOTHING
         assert 0.2 <= took <= 0.25 + SLACK
     for number in range(50):
-        found, took = await timed(backend.store.lookup(key(f"/{number}"), get()))
-        assert found == NOTHING and took < 0.2  # without asking
+        asked = backend.store.lookup(key(f"/{number}"), get())
+        assert asked.called  # without asking
+        assert await asked == NOTHING
         if number == 10:
             await pause(1.2)  # by now the connections have been given up and new ones hang
     lease = await backend.leases.acquire(key().digest, Purpose.FETCH)

@@ -9,7 +9,7 @@ from zope.interface.verify import verifyObject
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
-from tests.store.waiting import pause, until
+from tests.store.waiting import heard, pause, until
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
 from txstalecache.http.entry import Marker, MarkerKind
@@ -43,7 +43,7 @@ async def test_what_one_process_stores_another_finds(shared_redis: RedisServer, 
     found = await two.store.lookup(key(), get())
     assert (found.entry, found.where) == (stored, "redis")
     # Word of the write may come after it was read; then it is read once more, and memory has it.
-    await pause(0.05)
+    await heard(two, shared_redis)
     await two.store.lookup(key(), get())
     again = two.store.peek(key(), get())
     assert again is not None and (again.entry, again.where) == (stored, "memory")

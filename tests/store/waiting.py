@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 
-__all__ = ["pause", "until"]
+from tests.support.redis import RedisServer
+
+__all__ = ["heard", "pause", "until"]
 
 
 def pause(seconds: float) -> Deferred[None]:
@@ -18,7 +21,7 @@ def pause(seconds: float) -> Deferred[None]:
     return waited
 
 
-async def until(true: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
     """Returns once ``true()`` is; fails after ``seconds``."""
     from twisted.internet import reactor
 
@@ -26,3 +29,20 @@ async def until(true: Callable[[], object], seconds: float = 10.0) -> None:
     while not true():
         assert reactor.seconds() < deadline, "it does not come true"
         await pause(0.005)
+
+
+async def heard(backend: Any, redis: RedisServer) -> None:
+    """Returns once ``backend`` has had word of all that has changed in ``redis`` by now: words come in their order."""
+    tracking = backend._tracking
+    changed, names = tracking._changed, []
+
+    def note(name: bytes | None) -> None:
+        names.append(name)
+        changed(name)
+
+    tracking._changed = note
+    last = tracking._layout.root + b"heard"
+    redis.command("SET", last, "")
+    await until(lambda: last in names)
+    tracking._changed = changed
+    redis.command("DEL", last)

@@ -71,11 +71,11 @@ class Running:
         with self._more:
             return "".join(self._lines)
 
-    def wait_for(self, pattern: str, seconds: float = 20.0) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 60.0) -> re.Match[str]:
         """The first match of ``pattern`` in the output, waited for."""
         return self.wait_for_all(pattern, 1, seconds)[0]
 
-    def wait_for_all(self, pattern: str, count: int, seconds: float = 20.0) -> list[re.Match[str]]:
+    def wait_for_all(self, pattern: str, count: int, seconds: float = 60.0) -> list[re.Match[str]]:
         """The matches of ``pattern`` in the output, once there are ``count``."""
         deadline = time.monotonic() + seconds
         while True:
@@ -88,9 +88,12 @@ class Running:
             with self._more:
                 self._more.wait(0.1)
 
-    def end(self, seconds: float = 20.0) -> int:
+    def end(self, seconds: float = 60.0) -> int:
         """Its exit status, once it has ended by itself and its output is read."""
-        status = self.process.wait(seconds)
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it has not ended after {seconds} s:\n{self.output}") from None
         self._thread.join(seconds)
         return status
 

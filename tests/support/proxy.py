@@ -87,6 +87,11 @@ class Proxy:
         """How many are in the air."""
         return len(self.resource.registry.flights)
 
+    def age(self, seconds: float) -> None:
+        """As if so much time had passed for what is stored: the store's clock is ahead by it. No timer has moved, nor
+        what Redis lets expire."""
+        self.backend.clock._offset += seconds
+
     @inlineCallbacks
     def start(self) -> Any:
         """Listen on a free port."""
@@ -140,7 +145,7 @@ def later(seconds: float) -> Deferred[None]:
     return task.deferLater(cast(Any, reactor), seconds)
 
 
-async def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
     """Returns once ``true()``; fails the test when that takes longer than ``seconds``."""
     for _ in range(int(seconds / 0.005)):
         if true():

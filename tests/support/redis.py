@@ -66,7 +66,7 @@ class RedisServer:
         self.process = subprocess.Popen(
             [*leash, *command, *self.options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             try:
                 self.command("PING")
@@ -79,7 +79,7 @@ class RedisServer:
     def command(self, *words: str | bytes | int, auth: tuple[str, ...] = ()) -> Any:
         """The reply to one command, on a connection of its own; an error reply is returned, not raised."""
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
+            connection.settimeout(20)
             connection.connect(self.socket)
             reader = hiredis.Reader()
             replies: list[Any] = []
