@@ -50,6 +50,11 @@ def test_the_combined_line_says_what_the_cache_did() -> None:
     )
 
 
+def test_no_line_and_no_record_that_is_printed_tells_a_secret() -> None:
+    told = record(fields=Fields([(b"Host", b"a"), (b"Cookie", b"sid=s3cret"), (b"Authorization", b"s3cret")]))
+    assert not any("s3cret" in text for text in (repr(told), combined(told), json_line(told)))
+
+
 def test_a_cut_answer_and_an_unknown_age_are_visible() -> None:
     line = combined(record(age=None, complete=False))
     assert " age=- " in line

@@ -11,6 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -32,8 +33,8 @@ class Record:
     method: bytes
     target: bytes
     version: bytes
-    fields: Fields = Fields()
-    """As they came."""
+    fields: Fields = field(default=Fields(), repr=False)
+    """As they came: secrets are among them."""
     status: int
     """0: the client left before it was told one."""
     sent: int
