@@ -91,8 +91,9 @@ def main() -> int:
     assert asked is not None
 
     def made_anew() -> None:
-        lane._find(asked, now)
-        asked.answer.until = 0.0  # type: ignore[union-attr]
+        made = lane._find(asked, now)
+        assert made is not None
+        made.until = 0.0
 
     parts = (
         ("a hit, written and taken from the socket", hit),
