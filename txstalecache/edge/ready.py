@@ -156,7 +156,7 @@ def answer(
     if not isinstance(verdict, Fresh | Stale):
         return None
     outcome = Outcome(type(verdict).__name__.lower(), verdict.why, "hit", entry.age(now))
-    visit = Visit(NOBODY, plain, route, key, now, outcome)
+    visit = Visit(NOBODY, plain, route, key, now, outcome=outcome)
     reply = respond.from_entry(visit, entry, now)
     pieces = _pieces(reply)
     if pieces is None:

@@ -30,14 +30,13 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from txstalecache.config.routes import Networks, Route, Routes, within
-from txstalecache.edge import respond
+from txstalecache.edge import planning, respond
 from txstalecache.edge.contained import contained
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.fastlane import FastLane
-from txstalecache.edge.forwarded import forwarded
 from txstalecache.edge.heads import Rejected
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.edge.prepare import addressed, early, meets, prepared
+from txstalecache.edge.prepare import early, meets, prepared
 from txstalecache.edge.reply import refusal
 from txstalecache.edge.twistedweb import TwistedExchange
 from txstalecache.edge.uses import Uses
@@ -46,9 +45,9 @@ from txstalecache.edge.warming import Warmed, warm
 from txstalecache.edge.whole import KeptBody, whole
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.limits import Limits
-from txstalecache.flight.plan import PART, Plan, Sharing
+from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.registry import Registry
-from txstalecache.http import conditional, forward, parts, policy, tags
+from txstalecache.http import forward, parts, policy, tags
 from txstalecache.http.entry import Entry, MarkerKind
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import Fields, RequestHead
@@ -56,7 +55,6 @@ from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
-from txstalecache.observe.trace import passed_on
 from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import Hardness, Scope, StoreService, open_store
@@ -145,7 +143,7 @@ class CacheResource(Resource):
 
     def _refresh(self, head: RequestHead, route: Route, key: Key, entry: Entry, names: tuple[bytes, ...]) -> None:
         """Renew ``entry`` behind a client that has its answer."""
-        self.registry.refresh(self._renewing(Visit(NOBODY, head, route, key, self._store.now()), entry, names))
+        self.registry.refresh(planning.renewing(self._visit(NOBODY, head, route, key), entry, names))
 
     # -- the straight line ---------------------------------------------------------------------------------------
 
@@ -161,7 +159,7 @@ class CacheResource(Resource):
         asked, head = head, prepared(route, head)
         if key is None or head is not asked:
             key = route.template.key(head)
-        visit = Visit(exchange, head, route, key, self._store.now())
+        visit = self._visit(exchange, head, route, key)
         exchange.done = lambda: self._record(exchange, visit.outcome, head.fields)
         if forward.looped(head):
             self._refuse(visit, 508, "loop")
@@ -213,7 +211,7 @@ class CacheResource(Resource):
         if trusted and meets(head, route.refresh):
             visit.outcome.verdict, visit.outcome.why = "miss", "refresh"
             found = await self._store.lookup(visit.key, head)
-            await self._join(visit, self._shared(visit, None, Fields(), found.vary), forced=True)
+            await self._join(visit, planning.shared(visit, names=found.vary), forced=True)
             return True
         return False
 
@@ -234,15 +232,15 @@ class CacheResource(Resource):
                 self._from_entry(visit, entry, "hit")
                 beta = visit.route.refresh_ahead
                 if beta and early(entry, now, beta, 1.0 - random()):
-                    self.registry.refresh(self._renewing(visit, entry, found.vary))
+                    self.registry.refresh(planning.renewing(visit, entry, found.vary))
             case Stale(entry):
                 self._from_entry(visit, entry, "hit")
                 # Nothing below touches the request: the client is free.
-                self.registry.refresh(self._renewing(visit, entry, found.vary))
+                self.registry.refresh(planning.renewing(visit, entry, found.vary))
             case Validate(entry, conditions=conditions):
-                await self._join(visit, self._shared(visit, entry, conditions, found.vary), forced=verdict.own)
+                await self._join(visit, planning.shared(visit, entry, conditions, found.vary), forced=verdict.own)
             case Miss():
-                await self._join(visit, self._shared(visit, None, Fields(), found.vary), forced=verdict.own)
+                await self._join(visit, planning.shared(visit, names=found.vary), forced=verdict.own)
             case Pass():
                 await self._alone(visit, verdict)
             case Refuse(status, why):
@@ -283,7 +281,7 @@ class CacheResource(Resource):
             if not isinstance(landing, Regroup):
                 break
             visit.part = visit.part or landing.part
-            again = self._shared(visit, entry, conditions, landing.names)
+            again = planning.shared(visit, entry, conditions, landing.names)
             plans.append(replace(again, began_after=began_after, provoked=landing.provoked))
         else:
             landing = Alone("vary")
@@ -303,25 +301,8 @@ class CacheResource(Resource):
         """Ask the origin for this client only, with all that it said."""
         visit.outcome.verdict, visit.outcome.why, visit.outcome.role = "pass", verdict.why, "alone"
         visit.outcome.collapsed = collapsed
-        head, client = visit.head, visit.exchange.client
-        trusted = within(client, self._trusted_proxies)
-        fields = addressed(visit.route, forwarded(head, client, trusted))
-        fields, visit.outcome.trace = passed_on(fields)
-        fetch = RequestHead(head.method, head.target, fields, head.scheme, head.authority)
-        plan = Plan(
-            key=visit.key,
-            request=head,
-            fetch=fetch,
-            rules=visit.route.rules,
-            clocks=visit.route.clocks,
-            deadlines=visit.route.deadlines,
-            sharing=sharing if verdict.store else Sharing.PRIVATE,
-            body=body if body is not None else visit.body,
-            informational=visit.exchange.inform,
-            origin=self._origin_of(visit.route),
-            hooks=visit.route.hooks,
-            stored=visit.stored,
-        )
+        head, trusted = visit.head, within(visit.exchange.client, self._trusted_proxies)
+        plan = planning.alone(visit, trusted, body, sharing if verdict.store else Sharing.PRIVATE)
         landing = await self.registry.solo(plan)
         if isinstance(landing, Attached):
             targets = policy.invalidates(head, landing.head)
@@ -372,45 +353,9 @@ class CacheResource(Resource):
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
-    def _shared(self, visit: Visit, entry: Entry | None, conditions: Fields, names: tuple[bytes, ...]) -> Plan:
-        """A fetch that anybody with the same key may share: it says nothing about who asks."""
-        rules, head = visit.route.rules, visit.head
-        keyed = rules.keyed_fields.union(names)
-        part = visit.part and entry is None
-        if part:
-            keyed |= PART
-        if visit.body is not None:
-            conditions = Fields()  # RFC 9110 §13.1: of another method they mean something else
-        fields = addressed(visit.route, forward.shared(head, keyed, conditions))
-        fields, visit.outcome.trace = passed_on(fields)
-        return Plan(
-            key=visit.key,
-            request=head,
-            fetch=RequestHead(head.method, head.target, fields, head.scheme, head.authority),
-            body=visit.body,
-            origin=self._origin_of(visit.route),
-            hooks=visit.route.hooks,
-            stored=visit.stored,
-            rules=rules,
-            clocks=visit.route.clocks,
-            deadlines=visit.route.deadlines,
-            entry=entry,
-            conditions=conditions,
-            names=names,
-            informational=visit.exchange.inform,
-            part=part,
-        )
-
-    def _origin_of(self, route: Route) -> IOrigin | None:
-        """Who is asked under ``route``; None: the only one there is."""
-        return None if route.upstream is None else self.origins.get(route.upstream)
-
-    def _renewing(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> Plan:
-        """The fetch behind a stale answer; a HEAD request that met a stale entry has the whole of it renewed."""
-        plan = self._shared(visit, entry, conditional.conditions(entry), names)
-        if visit.head.method != b"HEAD":
-            return plan
-        return replace(plan, request=replace(plan.request, method=b"GET"), fetch=replace(plan.fetch, method=b"GET"))
+    def _visit(self, exchange: Exchange, head: RequestHead, route: Route, key: Key) -> Visit:
+        origin = None if route.upstream is None else self.origins.get(route.upstream)
+        return Visit(exchange, head, route, key, self._store.now(), origin)
 
     def _invalidate(self, visit: Visit, target: bytes) -> None:
         """RFC 9111 §4.4, before the client hears of the success."""
@@ -452,13 +397,13 @@ class CacheResource(Resource):
         scheme, host, target = split_url(url)
         head = RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
         route = self._routes.pick(head)
-        return Visit(NOBODY, head, route, route.template.key(head), self._store.now())
+        return self._visit(NOBODY, head, route, route.template.key(head))
 
     def plan(self, visit: Visit, found: Found) -> Plan:
         """The shared fetch that ``visit`` needs, after what was ``found``."""
         if found.entry is not None:
-            return self._renewing(visit, found.entry, found.vary)
-        return self._shared(visit, None, Fields(), found.vary)
+            return planning.renewing(visit, found.entry, found.vary)
+        return planning.shared(visit, names=found.vary)
 
     def recorded(self, record: Record) -> None:
         """A request was answered, here or (``CacheSite.refused``) at the door."""

@@ -16,6 +16,7 @@ from txstalecache.flight.landing import Settled
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.observe.trace import TraceContext
+from txstalecache.origin.interfaces import IOrigin
 
 __all__ = ["NOBODY", "Outcome", "Visit"]
 
@@ -59,6 +60,8 @@ class Visit:
     key: Key
     arrived: float
     """In the store's time."""
+    origin: IOrigin | None = None
+    """Who is asked under the route; None: the only one there is."""
     outcome: Outcome = field(default_factory=Outcome)
     body: IBodyProducer | None = None
     """What is part of the key, and goes with every fetch of it."""
