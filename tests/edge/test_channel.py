@@ -495,15 +495,20 @@ def test_a_draining_site_ends_each_connection_with_its_answer() -> None:
     assert drained
 
 
-def test_an_answer_that_has_begun_before_a_site_drains_does_not_cost_the_next_request() -> None:
-    client = Client()
-    client.send(GET)
+def drained_in_the_middle(client: Client) -> None:
+    """The site drains when half of the first answer has left."""
     request = client.resource.requests[0]
     request.setHeader(b"Content-Length", b"6")
     request.write(b"ans")
     client.site.drain()
     request.write(b"wer")
     request.finish()
+
+
+def test_an_answer_that_has_begun_before_a_site_drains_does_not_cost_the_next_request() -> None:
+    client = Client()
+    client.send(GET)
+    drained_in_the_middle(client)
     # It could not say that it is the last: the client may ask again.
     assert b"Connection: close" not in client.said and not client.over()
     client.send(GET)
@@ -514,13 +519,8 @@ def test_an_answer_that_has_begun_before_a_site_drains_does_not_cost_the_next_re
 def test_nor_does_one_that_comes_before_the_end_of_its_upload() -> None:
     client = Client()
     client.send(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc")
-    request = client.resource.requests[0]
-    Eater().eat(request)
-    request.setHeader(b"Content-Length", b"6")
-    request.write(b"ans")
-    client.site.drain()
-    request.write(b"wer")
-    request.finish()
+    Eater().eat(client.resource.requests[0])
+    drained_in_the_middle(client)
     assert b"Connection: close" not in client.said and not client.over()
     client.send(b"def" + GET)
     client.resource.answer(1)
@@ -530,11 +530,7 @@ def test_nor_does_one_that_comes_before_the_end_of_its_upload() -> None:
 def test_it_closes_soon_where_no_request_follows_that_answer() -> None:
     client = Client(linger=2.0)
     client.send(GET)
-    client.resource.requests[0].setHeader(b"Content-Length", b"6")
-    client.resource.requests[0].write(b"ans")
-    client.site.drain()
-    client.resource.requests[0].write(b"wer")
-    client.resource.requests[0].finish()
+    drained_in_the_middle(client)
     client.clock.advance(1.9)
     assert not client.over()
     client.clock.advance(0.2)

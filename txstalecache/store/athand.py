@@ -12,31 +12,26 @@ from math import inf
 
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
-from txstalecache.store.clock import FleetClock
-from txstalecache.store.epochs import Epochs
 from txstalecache.store.interfaces import NOTHING, Found
-from txstalecache.store.memory import MemoryTier, Shelf, Variant
-from txstalecache.store.remote import Remote
-from txstalecache.store.underway import UnderWay
+from txstalecache.store.memory import Shelf, Variant
+from txstalecache.store.tiers import Tiers
 
 __all__ = ["AtHand"]
 
 
 class AtHand:
-    """``memory`` in front of ``remote`` (None: of nothing), with what is ``under_way`` in between."""
+    """What ``tiers`` know by themselves. Asked by every request: what it needs of them is at its hand."""
 
     #: How long memory is believed when nobody tells of changes, in seconds.
     UNTRACKED = 1.0
 
-    def __init__(
-        self, memory: MemoryTier, clock: FleetClock, remote: Remote | None, epochs: Epochs, under_way: UnderWay
-    ) -> None:
-        self._memory = memory
-        self._clock = clock
-        self._remote = remote
-        self._epochs = epochs
-        self._purges = epochs.purges
-        self._pending = under_way.about
+    def __init__(self, tiers: Tiers) -> None:
+        self._memory = tiers.memory
+        self._clock = tiers.clock
+        self._remote = tiers.remote
+        self._epochs = tiers.epochs
+        self._purges = tiers.epochs.purges
+        self._pending = tiers.under_way.about
         self.unlearned = False
         """Whether something was purged, and it could not be found out what."""
 

@@ -11,57 +11,41 @@ from twisted.python.failure import Failure
 
 from txstalecache.http.keys import Key
 from txstalecache.store.athand import AtHand
-from txstalecache.store.clock import FleetClock
-from txstalecache.store.epochs import Epochs
-from txstalecache.store.memory import MemoryTier
 from txstalecache.store.remote import Remote
+from txstalecache.store.tiers import Tiers
 from txstalecache.store.trips import Trips
-from txstalecache.store.underway import UnderWay
 
 __all__ = ["Discards"]
 
 
 class Discards:
-    """The discards of this process, and those among them that ``remote`` has still to be told."""
+    """The discards of this process, and those among them that Redis has still to be told."""
 
     #: Of these, at most.
     MOST = 10_000
 
-    def __init__(
-        self,
-        memory: MemoryTier,
-        clock: FleetClock,
-        remote: Remote | None,
-        epochs: Epochs,
-        at_hand: AtHand,
-        trips: Trips,
-        under_way: UnderWay,
-    ) -> None:
-        self._memory = memory
-        self._clock = clock
-        self._remote = remote
-        self._epochs = epochs
+    def __init__(self, tiers: Tiers, at_hand: AtHand, trips: Trips) -> None:
+        self._tiers = tiers
         self._at_hand = at_hand
         self._trips = trips
-        self._under_way = under_way
         self._untold: OrderedDict[Key, float] = OrderedDict()
 
     def discard(self, key: Key) -> None:
         """See ``IStore``."""
-        when = self._clock.mark()
-        self._epochs.discard(key, when)
-        shelf = self._memory.look(key)
+        when = self._tiers.clock.mark()
+        self._tiers.epochs.discard(key, when)
+        shelf = self._tiers.memory.look(key)
         if shelf is not None:
             # Not changed in place: whoever holds on to a shelf asks only whether it is alive.
-            self._memory.drop(key)
-        if self._remote is None:
+            self._tiers.memory.drop(key)
+        if self._tiers.remote is None:
             if shelf is not None and (shelf.private or shelf.cookie):
                 fresh = self._at_hand.open(key, when)
                 fresh.private, fresh.cookie = shelf.private, shelf.cookie
-                self._memory.put(fresh)
+                self._tiers.memory.put(fresh)
             return
         self._trips.taint(key.digest)
-        self._tell(self._remote, key, when)
+        self._tell(self._tiers.remote, key, when)
 
     @property
     def behind(self) -> bool:
@@ -70,25 +54,25 @@ class Discards:
 
     def catch_up(self) -> None:
         """Tell Redis what it has missed, as far as it listens."""
-        if self._remote is None:
+        if self._tiers.remote is None:
             return
         untold, self._untold = self._untold, OrderedDict()
-        now = self._clock.now()
+        now = self._tiers.clock.now()
         for key, when in untold.items():
             if when > now:
                 # Said by the host's clock, which was wrong.
                 when = now
-                self._epochs.settle(key, now)
-            self._tell(self._remote, key, when)
+                self._tiers.epochs.settle(key, now)
+            self._tell(self._tiers.remote, key, when)
 
     def _tell(self, remote: Remote, key: Key, when: float) -> None:
         if not remote.writable:
             self._tell_later(key, when)
             return
-        pending = self._under_way.pend(key)
+        pending = self._tiers.under_way.pend(key)
         pending.shelf.discard(when)
         pending.shelf.complete = True
-        self._under_way.send(pending, remote.discard(key, when).addErrback(self._not_told, key, when))
+        self._tiers.under_way.send(pending, remote.discard(key, when).addErrback(self._not_told, key, when))
 
     def _not_told(self, failure: Failure, key: Key, when: float) -> Failure:
         self._tell_later(key, when)
@@ -98,4 +82,4 @@ class Discards:
         self._untold[key] = max(when, self._untold.pop(key, when))
         if len(self._untold) > self.MOST:
             self._untold.popitem(last=False)
-            self._under_way.unwritten += 1
+            self._tiers.under_way.unwritten += 1

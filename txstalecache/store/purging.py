@@ -11,54 +11,43 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from txstalecache.store.athand import AtHand
-from txstalecache.store.clock import FleetClock
 from txstalecache.store.commands import Refused, Unavailable
-from txstalecache.store.purges import Hardness, Purges, Record, Scope
+from txstalecache.store.purges import Hardness, Record, Scope
 from txstalecache.store.remote import Remote
-from txstalecache.store.underway import UnderWay
+from txstalecache.store.tiers import Tiers
 
 __all__ = ["Purging"]
 
 
 class Purging:
-    """``purges`` kept in step with those in ``remote``. ``forget`` lets go of all that memory holds: called when
-    something was purged and it cannot be found out what."""
+    """Purges kept in step with those in Redis. ``forget`` lets go of all that memory holds: called when something was
+    purged and it cannot be found out what."""
 
-    def __init__(
-        self,
-        clock: FleetClock,
-        remote: Remote | None,
-        purges: Purges,
-        at_hand: AtHand,
-        under_way: UnderWay,
-        forget: Callable[[], None],
-    ) -> None:
-        self._clock = clock
-        self._remote = remote
-        self._purges = purges
+    def __init__(self, tiers: Tiers, at_hand: AtHand, forget: Callable[[], None]) -> None:
+        self._tiers = tiers
+        self._purges = tiers.epochs.purges
         self._at_hand = at_hand
-        self._under_way = under_way
         self._forget = forget
         self._attempts = 0
         """To find out what was purged."""
 
     def purge(self, scope: Scope, hardness: Hardness = Hardness.HARD) -> Deferred[bool]:
         """See ``IStore``."""
-        said = Record(scope, hardness, self._clock.mark())
+        said = Record(scope, hardness, self._tiers.clock.mark())
         self._purges.add([said])
         told: Deferred[bool] = Deferred()
-        if self._remote is None:
-            self._purges.trim(self._clock.now() - Remote.USEFUL)
+        if self._tiers.remote is None:
+            self._purges.trim(self._tiers.clock.now() - Remote.USEFUL)
             told.callback(True)
         else:
-            self._under_way.start(self._tell(self._remote, said, told))
+            self._tiers.under_way.start(self._tell(self._tiers.remote, said, told))
         return told
 
     async def _tell(self, remote: Remote, said: Record, told: Deferred[bool]) -> None:
         known = False
         try:
             known = await remote.purge_log.tell(said)
-            self._under_way.unwritten += not known
+            self._tiers.under_way.unwritten += not known
         finally:
             if not told.called:
                 told.callback(known)
@@ -66,22 +55,22 @@ class Purging:
     @property
     def behind(self) -> bool:
         """Whether there is anything that Redis should know and does not."""
-        return self._remote is not None and self._remote.purge_log.behind
+        return self._tiers.remote is not None and self._tiers.remote.purge_log.behind
 
     def catch_up(self) -> None:
         """Tell Redis what it has missed and lost, as far as it listens."""
-        if self._remote is not None:
-            self._under_way.start(self._remote.purge_log.catch_up())
+        if self._tiers.remote is not None:
+            self._tiers.under_way.start(self._tiers.remote.purge_log.catch_up())
 
     def sync(self) -> None:
         """Somebody has purged something: learn what."""
-        if self._remote is not None:
-            self._under_way.start(self._learn(self._remote.purge_log.sync()))
+        if self._tiers.remote is not None:
+            self._tiers.under_way.start(self._learn(self._tiers.remote.purge_log.sync()))
 
     def compare(self) -> None:
         """Redis was emptied, perhaps: learn everything, and tell it again what is missing."""
-        if self._remote is not None:
-            self._under_way.start(self._learn(self._remote.purge_log.compare()))
+        if self._tiers.remote is not None:
+            self._tiers.under_way.start(self._learn(self._tiers.remote.purge_log.compare()))
 
     async def _learn(self, learning: Coroutine[Any, Any, None]) -> None:
         self._attempts = attempt = self._attempts + 1

@@ -12,6 +12,7 @@ does all this is next door:
 ``purging``    purges said, told and learned
 ``epochs``     what discards and purges leave of what comes from anywhere
 ``underway``   what Redis has not confirmed yet
+``tiers``      what all of these have in common
 =============  =====================================================================================
 
 Must not know: how Redis is talked to, what an entry means.
@@ -33,6 +34,7 @@ from txstalecache.store.memory import MemoryTier
 from txstalecache.store.purges import Purges
 from txstalecache.store.purging import Purging
 from txstalecache.store.remote import Remote
+from txstalecache.store.tiers import Tiers
 from txstalecache.store.trips import Trips
 from txstalecache.store.underway import UnderWay
 from txstalecache.store.writes import Writes
@@ -55,13 +57,14 @@ class TieredStore:
         self.clock = clock
         self.remote = remote
         self.purges = Purges() if purges is None else purges
-        self.under_way = under_way = UnderWay()
+        self.under_way = UnderWay()
         epochs = Epochs(self.purges)
-        at_hand = AtHand(memory, clock, remote, epochs, under_way)
-        self._trips = trips = Trips(memory, clock, remote, epochs, at_hand, under_way)
-        self._discards = Discards(memory, clock, remote, epochs, at_hand, trips, under_way)
-        self._purging = Purging(clock, remote, self.purges, at_hand, under_way, lambda: self.changed(None))
-        writes = Writes(memory, clock, remote, epochs, at_hand, trips, under_way, self._taken)
+        tiers = Tiers(memory, clock, remote, epochs, self.under_way)
+        at_hand = AtHand(tiers)
+        self._trips = trips = Trips(tiers, at_hand)
+        self._discards = Discards(tiers, at_hand, trips)
+        self._purging = Purging(tiers, at_hand, lambda: self.changed(None))
+        writes = Writes(tiers, at_hand, trips, self._taken)
 
         # Every request comes by here: whoever does it is called without a detour.
         self.now = clock.now
@@ -77,7 +80,7 @@ class TieredStore:
         self.outdated = epochs.outdated
         self.epoch = epochs.epoch
         self.left = epochs.left
-        self.flush = under_way.flush
+        self.flush = self.under_way.flush
 
     def lookup(self, key: Key, request: RequestHead) -> Deferred[Found]:
         found = self.peek(key, request)

@@ -21,14 +21,12 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.vary import selector
 from txstalecache.store.athand import AtHand
-from txstalecache.store.clock import FleetClock
 from txstalecache.store.commands import Refused, Unavailable
 from txstalecache.store.envelope import Opened
-from txstalecache.store.epochs import Epochs
 from txstalecache.store.interfaces import Found
-from txstalecache.store.memory import MemoryTier, Shelf, Variant
-from txstalecache.store.remote import Loaded, Remote
-from txstalecache.store.underway import UnderWay
+from txstalecache.store.memory import Shelf, Variant
+from txstalecache.store.remote import Loaded
+from txstalecache.store.tiers import Tiers
 
 __all__ = ["Trips"]
 
@@ -49,27 +47,15 @@ class _Trip:
 
 
 class Trips:
-    """The way to ``remote``, for what is not ``at_hand``."""
+    """The way to Redis, for what is not ``at_hand``."""
 
     #: Keys whose Vary is remembered.
     MOST = 10_000
 
-    def __init__(
-        self,
-        memory: MemoryTier,
-        clock: FleetClock,
-        remote: Remote | None,
-        epochs: Epochs,
-        at_hand: AtHand,
-        under_way: UnderWay,
-    ) -> None:
-        self._memory = memory
-        self._clock = clock
-        self._remote = remote
-        self._epochs = epochs
-        self._purges = epochs.purges
+    def __init__(self, tiers: Tiers, at_hand: AtHand) -> None:
+        self._tiers = tiers
+        self._purges = tiers.epochs.purges
         self._at_hand = at_hand
-        self._under_way = under_way
         self.asked = 0
         """Trips so far, the second ones apart; lookups that shared one count once."""
         self._trips: dict[str, _Trip] = {}
@@ -82,7 +68,7 @@ class Trips:
         if trip is not None:
             trip.waiters[done] = request
             return done
-        trip = self._trips[key.digest] = _Trip(key, self._memory.session)
+        trip = self._trips[key.digest] = _Trip(key, self._tiers.memory.session)
         trip.waiters[done] = request
         self._set_out(trip, request)
         return done
@@ -109,12 +95,12 @@ class Trips:
     # -- there and back ---------------------------------------------------------------------------------------------
 
     def _set_out(self, trip: _Trip, request: RequestHead) -> None:
-        assert self._remote is not None
+        assert self._tiers.remote is not None
         self.asked += 1
         names = self._names.get(trip.key)
         if names:
             trip.wanted = [selector(names, request)]
-        loading = self._remote.load(trip.key, trip.wanted, self._bodies(trip.key))
+        loading = self._tiers.remote.load(trip.key, trip.wanted, self._bodies(trip.key))
         loading.addCallback(self._arrived, trip).addErrback(self._unanswered, trip)
 
     def _arrived(self, loaded: Loaded, trip: _Trip) -> None:
@@ -122,7 +108,7 @@ class Trips:
         if not trip.tainted:
             self._at_hand.unlearned = False  # it came along
         shelf = self._shelve(trip, loaded)
-        now = self._clock.now()
+        now = self._tiers.clock.now()
         found: list[tuple[Deferred[Found], Found]] = []
         absent: dict[Selector, dict[Deferred[Found], RequestHead]] = {}
         for done, asked in trip.waiters.items():
@@ -135,14 +121,14 @@ class Trips:
             absent.setdefault(variant.selector, {})[done] = asked
         trip.waiters = {}
         for chosen, waiters in absent.items():
-            self._under_way.start(self._fetch(trip, shelf, chosen, waiters))
+            self._tiers.under_way.start(self._fetch(trip, shelf, chosen, waiters))
         for done, answer in found:
             if not done.called:  # cancelled
                 done.callback(answer)
 
     def _unanswered(self, failure: Failure, trip: _Trip) -> None:
         if not failure.check(Unavailable, Refused):
-            self._under_way.broken(failure)
+            self._tiers.under_way.broken(failure)
         self._over(trip)
         _settle(trip.waiters, lambda asked: self._at_hand.guess(trip.key, asked))
 
@@ -155,10 +141,10 @@ class Trips:
         self, trip: _Trip, shelf: Shelf, chosen: Selector, waiters: dict[Deferred[Found], RequestHead]
     ) -> None:
         """A variant that the index told of: the second round trip of a process that does not know the key's Vary."""
-        assert self._remote is not None
+        assert self._tiers.remote is not None
         opened: Opened | None = None
         try:
-            opened = await self._remote.fetch(trip.key, chosen, self._bodies(trip.key))
+            opened = await self._tiers.remote.fetch(trip.key, chosen, self._bodies(trip.key))
         except (Unavailable, Refused):
             pass
         finally:
@@ -167,19 +153,19 @@ class Trips:
             else:
                 shelf.add(_variant(opened))
             if shelf.alive:
-                self._memory.put(shelf)
+                self._tiers.memory.put(shelf)
             _settle(waiters, lambda asked: self._answer(shelf, asked))
 
     def _answer(self, shelf: Shelf, asked: RequestHead) -> Found:
-        return shelf.without_bodies(asked, self._clock.now(), "redis", self._purges)
+        return shelf.without_bodies(asked, self._tiers.clock.now(), "redis", self._purges)
 
     # -- what was brought -------------------------------------------------------------------------------------------
 
     def _shelve(self, trip: _Trip, loaded: Loaded) -> Shelf:
         """What was ``loaded`` as a shelf, with what is on its way on top; kept when nothing has changed meanwhile."""
         key = trip.key
-        shelf = Shelf(key, complete=True, session=trip.session, learned=self._clock.now())
-        shelf.cut = self._epochs.discarded(key)
+        shelf = Shelf(key, complete=True, session=trip.session, learned=self._tiers.clock.now())
+        shelf.cut = self._tiers.epochs.discarded(key)
         for row in loaded.rows:
             if row.selector not in trip.wanted or row.selector in loaded.entries:
                 shelf.add(Variant(row.selector, row.request_time, row.response_time, row.until))
@@ -189,20 +175,20 @@ class Trips:
         if loaded.rows or trip.wanted:
             self.remember(shelf)
         # What is pending is about this process's own view: it does not go into what is kept.
-        keep = not trip.tainted and trip.session == self._memory.session
-        pending = self._under_way.about(key)
+        keep = not trip.tainted and trip.session == self._tiers.memory.session
+        pending = self._tiers.under_way.about(key)
         if pending is not None:
             pending.overlay(shelf)
             keep = False
         if keep and (shelf.variants or shelf.private or shelf.cookie):
-            self._memory.put(shelf)
+            self._tiers.memory.put(shelf)
         else:
             shelf.alive = False
         return shelf
 
     def _bodies(self, key: Key) -> dict[str, Opened]:
         """Large bodies of ``key`` that memory has, by their id: what has the same id need not be read again."""
-        shelf = self._memory.look(key)
+        shelf = self._tiers.memory.look(key)
         if shelf is None:
             return {}
         return {

@@ -10,12 +10,10 @@ from collections.abc import Callable
 from txstalecache.http.entry import Entry, Marker
 from txstalecache.http.keys import Key
 from txstalecache.store.athand import AtHand
-from txstalecache.store.clock import FleetClock
-from txstalecache.store.epochs import Epochs
-from txstalecache.store.memory import MemoryTier, Variant
+from txstalecache.store.memory import Variant
 from txstalecache.store.remote import Remote
+from txstalecache.store.tiers import Tiers
 from txstalecache.store.trips import Trips
-from txstalecache.store.underway import UnderWay
 
 __all__ = ["Writes"]
 
@@ -23,90 +21,76 @@ __all__ = ["Writes"]
 class Writes:
     """What is stored. ``taken`` is called each time that Redis has answered to the write of an entry."""
 
-    def __init__(
-        self,
-        memory: MemoryTier,
-        clock: FleetClock,
-        remote: Remote | None,
-        epochs: Epochs,
-        at_hand: AtHand,
-        trips: Trips,
-        under_way: UnderWay,
-        taken: Callable[[], None],
-    ) -> None:
-        self._memory = memory
-        self._clock = clock
-        self._remote = remote
-        self._epochs = epochs
+    def __init__(self, tiers: Tiers, at_hand: AtHand, trips: Trips, taken: Callable[[], None]) -> None:
+        self._tiers = tiers
         self._at_hand = at_hand
         self._trips = trips
-        self._under_way = under_way
         self._taken = taken
 
     def put(self, key: Key, entry: Entry, keep: float) -> None:
         """See ``IStore``."""
-        if keep <= 0 or self._epochs.left(key, entry) is None:
+        if keep <= 0 or self._tiers.epochs.left(key, entry) is None:
             return
         keep = min(keep, Remote.LONGEST)
-        now = self._clock.now()
-        remote = self._remote
+        now = self._tiers.clock.now()
+        remote = self._tiers.remote
         reachable = remote is not None and remote.writable
         body_id = Remote.body_id(entry) if reachable else ""
         variant = Variant.of(entry, now + keep, body_id)
         shelf = self._at_hand.open(key, now)
         shelf.add(variant)
         shelf.private = None
-        self._memory.put(shelf)
+        self._tiers.memory.put(shelf)
         if entry.selector:
             self._trips.remember(shelf)
         self._trips.taint(key.digest)
         if remote is None:
             return
         if not reachable:
-            self._under_way.unwritten += 1
+            self._tiers.under_way.unwritten += 1
             return
         writing = remote.put(key, entry, keep, variant.until, variant.body_id)
-        pending = self._under_way.pend(key)
+        pending = self._tiers.under_way.pend(key)
         pending.shelf.add(variant)
         pending.shelf.private = None
         pending.unmarked = True
-        self._under_way.send(pending, writing.addCallback(self._put, key, variant))
+        self._tiers.under_way.send(pending, writing.addCallback(self._put, key, variant))
 
     def _put(self, accepted: bool, key: Key, variant: Variant) -> None:
         self._taken()
         if not accepted:
             # Redis has something newer, or it was discarded meanwhile: ours is not to be used.
-            shelf = self._memory.look(key)
+            shelf = self._tiers.memory.look(key)
             if shelf is not None and shelf.variants.get(variant.selector) is variant:
-                self._memory.drop(key)
+                self._tiers.memory.drop(key)
 
     def mark(self, key: Key, marker: Marker) -> None:
         """See ``IStore``."""
-        now = self._clock.now()
+        now = self._tiers.clock.now()
         if marker.until <= now:
             return
         shelf = self._at_hand.open(key, now)
         shelf.mark(marker)
-        self._memory.put(shelf)
+        self._tiers.memory.put(shelf)
         self._trips.taint(key.digest)
-        remote = self._remote
+        remote = self._tiers.remote
         if remote is None or not remote.writable:
             return
-        pending = self._under_way.pend(key)
+        pending = self._tiers.under_way.pend(key)
         pending.shelf.mark(marker)
-        self._under_way.send(pending, remote.mark(key, marker, marker.until - now))
+        self._tiers.under_way.send(pending, remote.mark(key, marker, marker.until - now))
 
     def unmark(self, key: Key) -> None:
         """See ``IStore``."""
-        shelf = self._memory.look(key)
+        shelf = self._tiers.memory.look(key)
         if shelf is not None:
             shelf.unmark()
-            self._memory.put(shelf)
+            self._tiers.memory.put(shelf)
         self._trips.taint(key.digest)
-        remote = self._remote
+        remote = self._tiers.remote
         if remote is None or not remote.writable:
             return
-        pending = self._under_way.pend(key)
+        pending = self._tiers.under_way.pend(key)
         pending.shelf.private = None
         pending.unmarked = True
-        self._under_way.send(pending, remote.unmark(key))
+        self._tiers.under_way.send(pending, remote.unmark(key))
