@@ -378,7 +378,9 @@ ASKED = st.lists(
 )
 MARKERS: Any = st.one_of(
     st.none(),
-    st.builds(Marker, st.sampled_from(MarkerKind), st.floats(NOW - 9, NOW + 999), st.text(max_size=3), st.just(503)),
+    st.builds(
+        Marker, st.sampled_from(list(MarkerKind)), st.floats(NOW - 9, NOW + 999), st.text(max_size=3), st.just(503)
+    ),
 )
 
 

@@ -31,11 +31,13 @@ from txstalecache.edge.outlet import Outlet
 from txstalecache.edge.refused import canned, refused
 from txstalecache.edge.twistedweb import CacheRequest
 from txstalecache.edge.upload import StreamedUpload
+from txstalecache.http.values import enumeration
 from txstalecache.observe.accesslog import Record
 
 __all__ = ["CacheChannel", "Served"]
 
 
+@enumeration
 class Phase(Enum):
     """See the module."""
 

@@ -14,6 +14,7 @@ from ipaddress import AddressValueError, IPv6Address
 
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.values import enumeration
 
 __all__ = [
     "BodyKind",
@@ -60,6 +61,7 @@ class Rejected(Exception):
         self.why = why
 
 
+@enumeration
 class BodyKind(Enum):
     """What follows a head on the wire (RFC 9112 §6.3)."""
 

@@ -19,7 +19,7 @@ from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.rules import Cookies, Rules
-from txstalecache.http.values import dataclass
+from txstalecache.http.values import dataclass, enumeration
 from txstalecache.http.vary import selector
 from txstalecache.origin.interfaces import Deadlines, IOrigin
 
@@ -32,6 +32,7 @@ PART: Final = frozenset({b"range", b"if-range"})
 Group = tuple[bytes, Key, Selector]
 
 
+@enumeration
 class Sharing(StrEnum):
     """Who may have the answer."""
 
@@ -103,8 +104,8 @@ class Plan:
     def cookie_matters(self, request: RequestHead) -> bool:
         """Whether ``request`` carries a Cookie that might have made the answer another one."""
         return (
-            self.rules.cookies is Cookies.PASS
-            and b"cookie" in request.fields
+            b"cookie" in request.fields
             and b"cookie" not in self.names
             and b"cookie" not in self.rules.keyed_fields
+            and self.rules.cookies is Cookies.PASS
         )

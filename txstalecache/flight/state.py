@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from txstalecache.http.values import enumeration
+
 __all__ = ["State"]
 
 
+@enumeration
 class State(StrEnum):
     """Where a flight is; see the table in ``flight.flight``."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from txstalecache.http.messages import Fields
+from txstalecache.http.values import enumeration
 
 __all__ = ["Entry", "Freshness", "Marker", "MarkerKind", "Selector"]
 
@@ -83,6 +84,7 @@ class Entry:
         return self.freshness.lifetime + self.freshness.keep - self.age(now)
 
 
+@enumeration
 class MarkerKind(Enum):
     """Why the next requests for a key are not to wait for one another."""
 

@@ -10,7 +10,7 @@ from enum import Enum
 from txstalecache.http.fields import delta_seconds, parse_date
 from txstalecache.http.messages import Fields
 from txstalecache.http.targeted import Governing
-from txstalecache.http.values import dataclass
+from txstalecache.http.values import dataclass, enumeration
 
 __all__ = [
     "HEURISTIC_STATUSES",
@@ -31,6 +31,7 @@ _HEURISTIC_PART = 0.1
 _HEURISTIC_MOST = 86400.0
 
 
+@enumeration
 class Source(Enum):
     """What a lifetime comes from."""
 

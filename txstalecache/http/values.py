@@ -1,15 +1,21 @@
-"""Dataclasses that type checkers hold to be frozen, at the price of others.
+"""Values that type checkers hold to be frozen dataclasses and enumerations, at the price of others.
 
-A frozen dataclass sets each of its fields by a call of its own; a request makes dozens of them, and a tenth of its time
-went there. So ``frozen`` is left to mypy, which is strict here, and to the hash.
+A frozen dataclass sets each of its fields by a call of its own, and Python before 3.12 looks up each member of an
+enumeration by one; a request makes dozens of the former and names dozens of the latter, and a tenth of its time went
+there, each. So ``frozen`` is left to mypy, which is strict here, and to the hash; and members are put where they are
+found at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from enum import Enum, EnumMeta
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["dataclass"]
+__all__ = ["dataclass", "enumeration"]
+
+E = TypeVar("E", bound=Enum)
 
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -18,3 +24,33 @@ else:
     def dataclass(*, frozen: bool = False, **options: Any) -> Any:
         """As ``dataclasses.dataclass``."""
         return dataclasses.dataclass(unsafe_hash=frozen, **options)
+
+
+class _Members(type):
+    """Stands for an enumeration, whose members are its attributes."""
+
+    _enumeration: type[Enum]
+
+    def __call__(cls, value: object) -> Enum:
+        return cls._enumeration(value)
+
+    def __getitem__(cls, name: str) -> Enum:
+        return cls._enumeration[name]
+
+    def __iter__(cls) -> Iterator[Enum]:
+        return iter(cls._enumeration)
+
+    def __len__(cls) -> int:
+        return len(cls._enumeration)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, cls._enumeration)
+
+
+def enumeration(of: type[E]) -> type[E]:
+    """The enumeration ``of``, for what every request comes by."""
+    if not hasattr(EnumMeta, "__getattr__"):
+        return of
+    body = {"__doc__": of.__doc__, "__module__": of.__module__, "_enumeration": of, **of.__members__}
+    members: Any = _Members(of.__name__, (), body)
+    return members  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txstalecache.http.values import enumeration
 from txstalecache.origin.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _LOOK = int(socket.MSG_PEEK | socket.MSG_DONTWAIT)
 CLOSE_WITHIN = 2.0
 
 
+@enumeration
 class Life(Enum):
     """What a connection is doing."""
 

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from txstalecache.http.messages import ResponseHead
+from txstalecache.http.values import enumeration
 from txstalecache.origin.bodies import Body, ChunkEvents, body_of
 from txstalecache.origin.heads import MAX_HEAD, Malformed, ReceivedHead, check_partial_head, read_head
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest, Sink
@@ -31,6 +32,7 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"
 _EMPTY = ResponseHead(0, None)  # type: ignore[arg-type]
 
 
+@enumeration
 class Phase(Enum):
     """How far an exchange has come."""
 

@@ -14,7 +14,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from txstalecache.http.fields import end_to_end, members
 from txstalecache.http.messages import Fields, ResponseHead
-from txstalecache.http.values import dataclass
+from txstalecache.http.values import dataclass, enumeration
 
 __all__ = ["MAX_FIELDS", "MAX_HEAD", "BodyKind", "Malformed", "ReceivedHead", "check_partial_head", "read_head"]
 
@@ -39,6 +39,7 @@ class Malformed(Exception):
     """Not a response that is passed on. The text says why, without bytes of the origin's."""
 
 
+@enumeration
 class BodyKind(Enum):
     """What follows a head on the wire (RFC 9112 §6.3)."""
 

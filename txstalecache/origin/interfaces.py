@@ -11,7 +11,7 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import Attribute, Interface
 
 from txstalecache.http.messages import RequestHead, ResponseHead
-from txstalecache.http.values import dataclass
+from txstalecache.http.values import dataclass, enumeration
 
 __all__ = ["Deadlines", "Fault", "Framing", "IOrigin", "IOriginResponse", "OriginError", "OriginRequest", "Sink"]
 
@@ -42,6 +42,7 @@ class OriginRequest:
     """Equal for requests that had better go to the same of several servers."""
 
 
+@enumeration
 class Fault(Enum):
     """Why an origin gave no (complete) answer; the value is the word in the log and in ``Cache-Status``."""
 
@@ -80,6 +81,7 @@ class OriginError(Exception):
                 return 502
 
 
+@enumeration
 class Framing(Enum):
     """How the end of a body was known."""
 

@@ -15,7 +15,7 @@ from zope.interface import Attribute, Interface
 from txstalecache.http.entry import Entry, Marker
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
-from txstalecache.http.values import dataclass
+from txstalecache.http.values import dataclass, enumeration
 from txstalecache.store.purges import Hardness, Scope
 from txstalecache.store.relay import Reception, Told, Transmission
 
@@ -86,6 +86,7 @@ class IStore(Interface):
         """The fleet's time in seconds since the epoch: Redis ``TIME`` once known, else the host's."""
 
 
+@enumeration
 class Purpose(StrEnum):
     """What a lease is wanted for."""
 
