@@ -27,7 +27,7 @@ class Words(StrEnum):
 def test_the_members_are_the_enumerations_own() -> None:
     assert Quick.ONE is Plain.ONE
     assert repr(Quick.TWO) == "<Plain.TWO: 'two'>"
-    assert Words.ONE == "one"
+    assert str(Words.ONE) == "one"
 
 
 def test_members_are_found_by_value_and_by_name_in_their_order() -> None:

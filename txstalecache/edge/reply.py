@@ -45,10 +45,10 @@ def refusal(status: int, why: str) -> Reply:
 
 def head_bytes(version: bytes, status: int, fields: Fields, more: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
     """The head on the wire: ``fields`` in their order, then ``more``. Whatever is in them, no line ends early."""
-    pairs = (*fields.pairs, *more)
-    lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-    if not lines.count(b"\n") == lines.count(b"\r") == len(pairs):
+    lines = [b"%b %d %b" % (version, status, reason(status)), *map(b": ".join, fields.pairs), *map(b": ".join, more)]
+    lines.append(b"\r\n")
+    head = b"\r\n".join(lines)
+    if not head.count(b"\n") == head.count(b"\r") == len(lines):
         # Neither the origin's nor a stored field comes this far with a line end in it. If one did: RFC 9110 §5.5.
-        pairs = tuple((b" ".join(name.splitlines()), b" ".join(value.splitlines())) for name, value in pairs)
-        lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
-    return b"%b %d %b\r\n%b\r\n" % (version, status, reason(status), lines)
+        head = b"\r\n".join([*(b" ".join(line.splitlines()) for line in lines[:-1]), b"\r\n"])
+    return head

@@ -23,18 +23,34 @@ NAME: Final = b"txstalecache"
 _MOST = 10**15 - 1
 
 
-@lru_cache(256)
 def _text(value: str) -> bytes:
-    """A token where it is one, else a string (RFC 9211 §2.8). Nearly always one of a few words."""
+    """A token where it is one, else a string (RFC 9211 §2.8)."""
     encoded = value.encode("utf-8", "replace")
     first = encoded[:1]
     return encoded if is_token(encoded) and (first.isalpha() or first == b"*") else serialize_string(encoded)
 
 
-@lru_cache(16)
-def _named(name: bytes) -> bytes:
-    """What a cache calls itself, on the wire."""
-    return name if is_token(name) and name[:1].isalpha() else serialize_string(name)
+@lru_cache(256)
+def _begun(name: bytes, hit: bool, fwd: str | None, fwd_status: int | None) -> bytes:
+    """A member as far as its status."""
+    parts = [name if is_token(name) and name[:1].isalpha() else serialize_string(name)]
+    if hit:
+        parts.append(b"hit")
+    elif fwd is not None:
+        # RFC 9211 §2.2: a token, and never beside hit.
+        parts.append(b"fwd=" + (_text(fwd) if fwd else b"miss"))
+    if fwd_status is not None:
+        parts.append(b"fwd-status=%d" % fwd_status)
+    return b"; ".join(parts)
+
+
+@lru_cache(256)
+def _ended(stored: bool, collapsed: bool | None, detail: str | None) -> tuple[bytes, bytes]:
+    """What comes before and behind the key."""
+    before = b"; stored" if stored else b""
+    if collapsed is not None:
+        before += b"; collapsed" if collapsed else b"; collapsed=?0"
+    return before, b"" if detail is None else b"; detail=" + _text(detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,25 +70,12 @@ class CacheStatus:
 
     def member(self, name: bytes = NAME) -> bytes:
         """The list member."""
-        parts = [_named(name)]
-        if self.hit:
-            parts.append(b"hit")
-        elif self.fwd is not None:
-            # RFC 9211 §2.2: a token, and never beside hit.
-            parts.append(b"fwd=" + (_text(self.fwd) if self.fwd else b"miss"))
-        if self.fwd_status is not None:
-            parts.append(b"fwd-status=%d" % self.fwd_status)
+        member = _begun(name, self.hit, self.fwd, self.fwd_status)
         if self.ttl is not None and not isnan(self.ttl):
-            parts.append(b"ttl=%d" % floor(min(max(self.ttl, -_MOST), _MOST)))
-        if self.stored:
-            parts.append(b"stored")
-        if self.collapsed is not None:
-            parts.append(b"collapsed" if self.collapsed else b"collapsed=?0")
-        if self.key is not None:
-            parts.append(b"key=" + serialize_string(self.key.encode("utf-8", "replace")))
-        if self.detail is not None:
-            parts.append(b"detail=" + _text(self.detail))
-        return b"; ".join(parts)
+            member += b"; ttl=%d" % floor(min(max(self.ttl, -_MOST), _MOST))
+        key = b"" if self.key is None else b"; key=" + serialize_string(self.key.encode("utf-8", "replace"))
+        stored, told = _ended(self.stored, self.collapsed, self.detail)
+        return member + stored + key + told
 
 
 def legible(fields: Fields) -> Fields:

@@ -30,9 +30,7 @@ class Fields:
     def _lines(self) -> dict[bytes, list[bytes]]:
         index = self._index
         if index is None:
-            index = self._index = {}
-            for name, value in self.pairs:
-                index.setdefault(name.lower(), []).append(value)
+            index = self._index = _indexed(self.pairs)
         return index
 
     def forget(self) -> None:
@@ -72,13 +70,14 @@ class Fields:
     def extended(self, more: Sequence[tuple[bytes, bytes]]) -> Fields:
         """A copy with ``more`` at the end."""
         longer = Fields((*self.pairs, *more))
-        if self._index is not None:
+        index = self._index
+        if index is not None:
             # What was looked up here will be there: an answer grows line by line.
-            index = longer._index = self._index.copy()
-            for name, value in more:
-                name = name.lower()
-                before = index.get(name)
-                index[name] = [value] if before is None else [*before, value]
+            added = _indexed(more)
+            if not added.keys().isdisjoint(index):
+                for name in added.keys() & index.keys():
+                    added[name] = [*index[name], *added[name]]
+            longer._index = {**index, **added}
         return longer
 
     def replacing(self, name: bytes, value: bytes) -> Fields:
@@ -110,6 +109,16 @@ class Fields:
 
     def __repr__(self) -> str:
         return f"Fields({list(self.pairs)!r})"
+
+
+def _indexed(pairs: Sequence[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
+    """The values of each name, lower case."""
+    index = {name.lower(): [value] for name, value in pairs}
+    if len(index) < len(pairs):
+        index = {name: [] for name in index}
+        for name, value in pairs:
+            index[name.lower()].append(value)
+    return index
 
 
 _OWN_PORTS = {b"http": b":80", b"https": b":443"}

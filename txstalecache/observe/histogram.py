@@ -7,6 +7,7 @@ Must not know: what took so long; Prometheus.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from math import log2
 from typing import Final
@@ -18,6 +19,9 @@ _PARTS: Final = 4
 #: 2**-20 s (1 us) and less are in the first bucket, 2**10 s (17 min) and more in the last.
 _LOW, _HIGH = -20, 10
 _SIZE: Final = (_HIGH - _LOW) * _PARTS + 2
+
+#: Where each bucket but the first begins.
+_EDGES: Final = tuple(2.0 ** (_LOW + place / _PARTS) for place in range(_SIZE - 1))
 
 #: Upper bounds in seconds for those who want fewer buckets: the octaves from 0.24 ms to 32 s.
 BOUNDS: Final = tuple(2.0**power for power in range(-12, 6))
@@ -35,13 +39,9 @@ class Histogram:
 
     def add(self, seconds: float, weight: int = 1) -> None:
         """One more; ``weight`` of them when it stands for several."""
-        if seconds > 0.0:
-            place = int((log2(seconds) - _LOW) * _PARTS) + 1
-            place = 0 if place < 1 else place if place < _SIZE else _SIZE - 1
+        self.counts[bisect_right(_EDGES, seconds)] += weight
+        if seconds > 0.0:  # else a clock was set back
             self.total += seconds * weight
-        else:
-            place = 0  # a clock that was set back
-        self.counts[place] += weight
 
     def merge(self, said: Mapping[str, int], total: float = 0.0) -> None:
         """Add what another one said (``sparse``)."""

@@ -48,7 +48,7 @@ def encode_head(request: OriginRequest, authority: bytes) -> bytes:
         lines.append(b"Host: " + authority)
     elif len(head.fields.get_all(b"host")) > 1:
         raise ValueError("more than one Host")
-    lines += [b"%b: %b" % pair for pair in sent_fields(head.fields)]
+    lines += map(b": ".join, sent_fields(head.fields))
     if request.body is not None:
         length = request.body.length
         lines.append(b"Transfer-Encoding: chunked" if length is UNKNOWN_LENGTH else b"Content-Length: %d" % length)
