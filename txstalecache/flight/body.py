@@ -48,25 +48,26 @@ class Body:
     COMPACT = 64 * 1024
     """A whole body up to this size is worth joining into one chunk."""
 
+    passing = False
+    """Whether it is to be released as soon as those who wait have been let in."""
+    length = 0
+    """Bytes that have come so far, dropped ones included."""
+    ended = False
+    broken = False
+    drained: Callable[[], None] | None = None
+    abandoned: Callable[[], None] | None = None
+    """Called when the last reader has left before the end."""
+
     def __init__(self, *, retained: bool = True, window: int = 256 * 1024, chunks: Sequence[bytes] = ()) -> None:
         self.retained = retained
-        self.passing = False
-        """Whether it is to be released as soon as those who wait have been let in."""
         self.window = window
         self.chunks: list[bytes] = list(chunks)
         self.starts: list[int] = []
         """Offset of each chunk in ``chunks``."""
-        self.length = 0
-        """Bytes that have come so far, dropped ones included."""
-        for chunk in self.chunks:
+        self.readers: dict[Reader, None] = {}
+        for chunk in chunks:
             self.starts.append(self.length)
             self.length += len(chunk)
-        self.ended = False
-        self.broken = False
-        self.readers: dict[Reader, None] = {}
-        self.drained: Callable[[], None] | None = None
-        self.abandoned: Callable[[], None] | None = None
-        """Called when the last reader has left before the end."""
 
     @classmethod
     def of(cls, chunks: Sequence[bytes]) -> Body:
@@ -95,13 +96,15 @@ class Body:
         self.starts.append(self.length)
         self.chunks.append(data)
         self.length += len(data)
-        self._pump_all()
-        self._drop()
+        if self.readers:
+            self._pump_all()
+            self._drop()
 
     def end(self) -> None:
         """All has come."""
         self.ended = True
-        self._pump_all()
+        if self.readers:
+            self._pump_all()
 
     def forget(self) -> None:
         """The source is gone: nobody is told of anything any more."""
@@ -118,11 +121,12 @@ class Body:
         than it is at cannot be served out of that: it is cut."""
         self.retained = False
         self.passing = True
-        if not self.ended:
-            for reader in list(self.readers):
-                if not reader.ascending:
-                    reader.fail()
-        self._drop()
+        if self.readers:
+            if not self.ended:
+                for reader in list(self.readers):
+                    if not reader.ascending:
+                        reader.fail()
+            self._drop()
 
     def piece(self, offset: int, limit: int) -> bytes | memoryview:
         """Bytes from ``offset``, at least one, at most ``limit`` and never past one chunk."""

@@ -62,38 +62,39 @@ class Flight:
 
     _log = Logger()
 
+    state = State.PENDING
+    _passed = False
+    _asked = inf
+    """When the oldest fetch in the air, or the one that answered, was asked for; in the store's time."""
+    attempts = 0
+    _response: IOriginResponse | None = None
+    """Where the body comes from."""
+    _arrival: Arrival | None = None
+    """What has landed it."""
+    lease: ILease | None = None
+    """What is held for this."""
+    _counted = 0
+    due = inf
+    """When its clocks are to be looked at, in the reactor's seconds."""
+    _storing = False
+    """Whether the body is kept from its first byte, to be stored when it is whole."""
+    _laggards: Laggards | None = None
+    """Once it has been streaming for long enough that some may be behind."""
+    _transmission: Transmission | None = None
+    """On its way to other processes."""
+    _tags: frozenset[bytes] = frozenset()
+    """What the answer is tagged with, once its head is here."""
+
     def __init__(self, registry: Registry, plan: Plan, purpose: Purpose) -> None:
         self._registry = registry
         self.plan = plan
         self.purpose = purpose
-        self.state = State.PENDING
         self.began = registry.store.now()
-        self._passed = False
-        self._asked = inf
-        """When the oldest fetch in the air, or the one that answered, was asked for; in the store's time."""
         self.waiters = Waiters(plan.clocks, registry.counted, self._if_abandoned)
         self.body = Body(window=registry.limits.window)
-        self.attempts = 0
         self.air: set[Deferred[Any]] = set()
         """What is under way to get an answer; cancelled when one has been found."""
-        self._response: IOriginResponse | None = None
-        """Where the body comes from."""
-        self._arrival: Arrival | None = None
-        """What has landed it."""
-        self.lease: ILease | None = None
-        """What is held for this."""
-        self._counted = 0
         self._progressed = registry.clock.seconds()
-        self.due = inf
-        """When its clocks are to be looked at, in the reactor's seconds."""
-        self._storing = False
-        """Whether the body is kept from its first byte, to be stored when it is whole."""
-        self._laggards: Laggards | None = None
-        """Once it has been streaming for long enough that some may be behind."""
-        self._transmission: Transmission | None = None
-        """On its way to other processes."""
-        self._tags: frozenset[bytes] = frozenset()
-        """What the answer is tagged with, once its head is here."""
 
     # -- those who wait ------------------------------------------------------------------------------------------
 
@@ -186,21 +187,28 @@ class Flight:
             OriginRequest(plan.fetch, plan.body, plan.informational, plan.deadlines, plan.key.digest.encode())
         )
         self.air.add(fetching)
-        fetching.addCallbacks(
-            self._answered, self._unanswered, callbackArgs=(fetching, request_time), errbackArgs=(fetching,)
-        ).addErrback(self.crashed)
+        fetching.addBoth(self._asked_for, fetching, request_time)
 
-    def _unanswered(self, failure: Failure, fetching: Deferred[Any]) -> None:
+    def _asked_for(self, result: IOriginResponse | Failure, fetching: Deferred[Any], request_time: float) -> None:
+        """What became of ``fetching``."""
         self.air.discard(fetching)
+        try:
+            if isinstance(result, Failure):
+                self._unanswered(result)
+            else:
+                self._answered(result, request_time)
+        except Exception:
+            self.crashed(Failure())
+
+    def _unanswered(self, failure: Failure) -> None:
         failure.trap(OriginError)
         error = failure.value
         assert isinstance(error, OriginError)
         self._registry.figures.faulted(error.fault)
         self._failed(error)
 
-    def _answered(self, response: IOriginResponse, fetching: Deferred[Any], request_time: float) -> None:
+    def _answered(self, response: IOriginResponse, request_time: float) -> None:
         registry = self._registry
-        self.air.discard(fetching)
         now = registry.store.now()
         registry.figures.answered(response.head.status, now - request_time)
         if self.state is not State.PENDING:
