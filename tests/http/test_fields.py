@@ -12,6 +12,7 @@ from txstalecache.http.fields import (
     end_to_end,
     format_date,
     is_token,
+    lines,
     members,
     parse_date,
     unquote,
@@ -237,3 +238,12 @@ def test_no_bytes_from_the_network_raise(value: bytes) -> None:
 @given(st.lists(st.from_regex(rb"[!#-+\--:<-~]{1,9}", fullmatch=True), max_size=6))
 def test_a_list_survives_being_joined_and_split(parts: list[bytes]) -> None:
     assert members(b" , ".join(parts)) == parts
+
+
+VALUES = st.text(st.sampled_from("\t ,:a\xff"), max_size=6).map(lambda value: value.encode("latin-1"))
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"A", b"b-1", b"!#"]), VALUES), max_size=6))
+def test_field_lines_are_taken_apart_at_their_first_colon_and_trimmed(pairs: list[tuple[bytes, bytes]]) -> None:
+    block = b"first: line \r\n" + b"".join(b"%b:%b\r\n" % pair for pair in pairs) + b"\r\n"
+    assert lines(block, 14) == [(name, value.strip(b" \t")) for name, value in pairs]

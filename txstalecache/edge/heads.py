@@ -13,6 +13,7 @@ from enum import Enum
 from ipaddress import AddressValueError, IPv6Address
 
 from txstalecache.edge.limits import EdgeLimits
+from txstalecache.http.fields import lines
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.values import enumeration
 
@@ -107,13 +108,9 @@ def examine(
     method, target, version = _request_line(block[: first - 2], limits)
     if _LINES.fullmatch(block, first) is None:
         raise Rejected(400, "malformed header field")
-    lines = block[first:-4].split(b"\r\n") if end - first > 2 else []
-    if len(lines) > limits.fields:
+    pairs = lines(block, first)
+    if len(pairs) > limits.fields:
         raise Rejected(431, "too many header fields")
-    pairs: list[tuple[bytes, bytes]] = []
-    for line in lines:
-        name, _, value = line.partition(b":")
-        pairs.append((name, value.strip(b" \t")))
     return _judge(method, target, version, Fields(pairs), limits, scheme, end)
 
 

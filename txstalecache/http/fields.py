@@ -22,6 +22,7 @@ __all__ = [
     "end_to_end",
     "format_date",
     "is_token",
+    "lines",
     "members",
     "parse_date",
     "unquote",
@@ -76,6 +77,17 @@ _END_TO_END = frozenset(
 _SEPARATOR = re.compile(rb'"(?:[^"\\]|\\.)*+"|[",]', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+_LINE = re.compile(rb"([^:\r\n]++):[\t ]*+([^\r\n]*+)\r\n")
+
+
+def lines(block: bytes, start: int) -> list[tuple[bytes, bytes]]:
+    """Name and value of each field line of ``block``, a head that is known to be well-formed, from ``start``."""
+    pairs: list[tuple[bytes, bytes]] = _LINE.findall(block, start)
+    if block.find(b" \r", start) >= 0 or block.find(b"\t\r", start) >= 0:
+        return [(name, value.rstrip(b" \t")) for name, value in pairs]
+    return pairs
 
 
 def is_token(value: bytes) -> bool:

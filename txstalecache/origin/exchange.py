@@ -54,59 +54,35 @@ class Exchange:
     request body; ``total`` from the fetch on, standing still while the body is paused: that is the reader's time.
     """
 
-    __slots__ = (
-        "_body",
-        "_buffer",
-        "_clock",
-        "_connection",
-        "_delivered",
-        "_ended",
-        "_held",
-        "_informational",
-        "_keep_alive",
-        "_paused_at",
-        "_persistent",
-        "_scanned",
-        "_since",
-        "_sink",
-        "_total_due",
-        "_upload",
-        "begun",
-        "encoded",
-        "head",
-        "length",
-        "phase",
-        "request",
-        "withdraw",
-    )
+    phase = Phase.WAITING
+    head: ResponseHead = _EMPTY
+    length: int | None = None
+    withdraw: Callable[[Exchange], None] | None = None
+    """While WAITING: what the pool is to be told when nobody wants this any more."""
+    _connection: Connection | None = None
+    _upload: Upload | None = None
+    _buffer: bytearray | None = None
+    """A head of which something is missing."""
+    _scanned = 0
+    _informational = 0
+    _body: Body | None = None
+    _persistent = False
+    _keep_alive: float | None = None
+    _since = 0.0
+    _sink: Sink | None = None
+    _delivered = False
+    _held = b""
+    _ended: Framing | OriginError | None = None
+    _paused_at: float | None = None
 
     def __init__(self, clock: IReactorTime, request: OriginRequest, encoded: bytes) -> None:
         self._clock = clock
         self.request = request
         self.encoded = encoded
         """The request's head, ready to be sent."""
-        self.phase = Phase.WAITING
         self.begun: Deferred[IOriginResponse] = Deferred(self._cancelled)
         """What the caller of ``fetch`` got."""
-        self.head: ResponseHead = _EMPTY
-        self.length: int | None = None
-        self.withdraw: Callable[[Exchange], None] | None = None
-        """While WAITING: what the pool is to be told when nobody wants this any more."""
         self._total_due: float = clock.seconds() + request.deadlines.total
-        self._connection: Connection | None = None
-        self._upload: Upload | None = None
-        self._buffer: bytes | bytearray = b""
-        self._scanned = 0
-        self._informational = 0
-        self._body: Body | None = None
-        self._persistent = False
-        self._keep_alive: float | None = None
-        self._since = 0.0
-        self._sink: Sink | None = None
-        self._delivered = False
-        self._held = b""
-        self._ended: Framing | OriginError | None = None
-        self._paused_at: float | None = None
 
     # -- the request --------------------------------------------------------------------------------------------------
 
@@ -251,37 +227,29 @@ class Exchange:
             self._give_up(OriginError(Fault.MALFORMED, str(error)))
 
     def _receive_head(self, data: bytes) -> None:
-        if self._buffer:
-            assert isinstance(self._buffer, bytearray)
-            self._buffer += data
-        else:
-            self._buffer = data
-        method = self.request.head.method
+        buffer: bytes | bytearray = data
+        if self._buffer is not None:
+            buffer, self._buffer = self._buffer, None
+            buffer += data
         while True:
-            buffer = self._buffer
-            end = buffer.find(b"\r\n\r\n", max(self._scanned - 3, 0))
-            if end < 0:
+            end = buffer.find(b"\r\n\r\n", max(self._scanned - 3, 0)) + 4
+            if end < 4:
                 check_partial_head(buffer, self._scanned)
+                self._buffer = buffer if isinstance(buffer, bytearray) else bytearray(buffer)
                 self._scanned = len(buffer)
-                if isinstance(buffer, bytes):
-                    self._buffer = bytearray(buffer)
                 return
-            end += 4
             if end > MAX_HEAD:
                 raise Malformed(f"a response head of more than {MAX_HEAD} bytes")
             events = ChunkEvents()
-            received = read_head(bytes(buffer[:end]), method, events)
+            received = read_head(bytes(buffer[:end]), self.request.head.method, events)
             rest = bytes(buffer[end:])
-            self._buffer, self._scanned = rest, 0
             if received.head.status >= 200:
-                break
+                self._begin(received, events, rest)
+                return
+            buffer, self._scanned = rest, 0
             self._inform(received.head)
-            if self.phase is Phase.OVER:
+            if self.phase is Phase.OVER or not rest:
                 return
-            if not rest:
-                return
-        self._buffer = b""
-        self._begin(received, events, rest)
 
     def _inform(self, head: ResponseHead) -> None:
         self._informational += 1

@@ -12,7 +12,7 @@ from enum import Enum
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from txstalecache.http.fields import end_to_end, members
+from txstalecache.http.fields import end_to_end, lines, members
 from txstalecache.http.messages import Fields, ResponseHead
 from txstalecache.http.values import dataclass, enumeration
 
@@ -76,12 +76,10 @@ def read_head(block: bytes, method: bytes, events: object) -> ReceivedHead:
     status = int(match[2])
     if status == 101:
         raise Malformed("101 without having been asked to switch protocols")
-    lines = block[:-4].split(b"\r\n")
-    del lines[0]
-    if len(lines) > MAX_FIELDS:
+    pairs = lines(block, block.index(b"\n") + 1)
+    if len(pairs) > MAX_FIELDS:
         raise Malformed(f"more than {MAX_FIELDS} fields")
-    parted = [line.partition(b":") for line in lines]
-    fields = Fields([(name, value.strip(b" \t")) for name, _, value in parted])
+    fields = Fields(pairs)
     kind, length = _body(fields, status, method, match[1] == b"1")
     parser = HttpResponseParser(events)
     try:
