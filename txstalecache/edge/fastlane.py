@@ -194,7 +194,7 @@ class FastLane:
         """The answer to what was asked, from what is in memory now."""
         asked.answer = asked.shelf = None
         store = self._store
-        held = store.held(asked.key)
+        held = store.held(asked.key, now)
         if held is None:
             return None
         shelf, trusted = held

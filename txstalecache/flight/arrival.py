@@ -53,7 +53,7 @@ class Arrival:
         response_time: float,
         chosen: Selector | None = None,
     ) -> None:
-        status = head.status
+        status, shared = head.status, plan.sharing is Sharing.SHARED
         self.plan = plan
         self.head = head
         self.length = length
@@ -66,7 +66,6 @@ class Arrival:
         self.names = vary.names(head.fields)
         """The request fields it was chosen by; None: it was chosen by more than that (RFC 9110 §12.5.5)."""
         self.error = status in ERRORS
-        shared = plan.sharing.shared
         self.withheld = shared and isinstance(admission, Withhold)
         """Whether it was asked for on everybody's behalf, and is not for everybody."""
         self.provoked = shared and not plan.provoked and policy.provoked(status, admission)

@@ -304,17 +304,18 @@ class Flight:
         self.body.drained = response.resume
         self.body.abandoned = self._if_abandoned
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
-        collapsed = not arrival.own or len(self.waiters) > 1
-        seats = [(waiter, self._seat(arrival, waiter, collapsed)) for waiter in self.waiters]
+        waiters = list(self.waiters)
+        collapsed = not arrival.own or len(waiters) > 1
+        seats = [self._seat(arrival, waiter, collapsed) for waiter in waiters]
         if arrival.provoked:
             self._let_go()  # whoever asks for himself is not to wait until this one has been read
         elif self.lease is not None and not withheld and plan.fetch.method == b"GET" and status not in _HERE_ONLY:
             self.lease.when_watched(self._pass_on)
-        wanted = self._storing or bool(self.body.readers) or any(isinstance(seat, Attached) for _, seat in seats)
+        wanted = self._storing or bool(self.body.readers) or Attached in map(type, seats)
         if wanted:
             # What is here of the body already is taken in first: a short answer is then written in one piece.
             response.deliver(self)
-        for waiter, seat in seats:
+        for waiter, seat in zip(waiters, seats, strict=True):
             self.waiters.land(waiter, seat)
         if not self._storing:
             why = admission.why
@@ -326,7 +327,8 @@ class Flight:
             response.abort()
             self.end(State.DONE)
             return
-        self._if_abandoned()
+        if self.state is not State.DONE:
+            self._if_abandoned()
         if self.state in (State.STREAMING, State.UNSHAREABLE):
             self._schedule()
 

@@ -58,7 +58,7 @@ class Waiters:
 
     def __iter__(self) -> Iterator[Waiter]:
         """Everybody now here; safe while they go."""
-        return iter(list(self._waiting))
+        return iter([*self._waiting])
 
     def __contains__(self, waiter: object) -> bool:
         return waiter in self._waiting

@@ -29,8 +29,15 @@ ORIGIN_ERROR = "origin-error"
 _STANDS_IN_FOR = frozenset({500, 502, 503, 504})
 
 
+#: Request fields that say what their client wishes; that say who it is, or under which condition it wants anything.
+_WISHING = frozenset({b"cache-control", b"pragma"})
+_TELLING = frozenset({b"authorization", b"cookie", b"if-match", b"if-unmodified-since"})
+
+
 def _wishes_of(fields: Fields) -> Wishes:
     """What the request says about caching; Pragma only where Cache-Control is absent (RFC 9111 §5.4)."""
+    if fields.names.isdisjoint(_WISHING):
+        return NO_WISHES
     value = fields.get(b"cache-control")
     if value is not None:
         return wishes(value)
@@ -59,12 +66,14 @@ def _decide(
     request: RequestHead, entry: Entry | None, marker: Marker | None, rules: Rules, now: float, asked: Wishes
 ) -> Verdict:
     fields = request.fields
-    if b"if-match" in fields or b"if-unmodified-since" in fields:
-        return Pass("precondition")  # RFC 9111 §4.3.2: not for a cache to judge
-    authorized = b"authorization" in fields and b"authorization" not in rules.keyed_fields
-    cookie = b"cookie" in fields and rules.cookies is Cookies.PASS and b"cookie" not in rules.keyed_fields
-    if cookie and rules.ttl is not None:
-        return Pass("cookie")
+    authorized = cookie = False
+    if not fields.names.isdisjoint(_TELLING):
+        if b"if-match" in fields or b"if-unmodified-since" in fields:
+            return Pass("precondition")  # RFC 9111 §4.3.2: not for a cache to judge
+        authorized = b"authorization" in fields and b"authorization" not in rules.keyed_fields
+        cookie = b"cookie" in fields and rules.cookies is Cookies.PASS and b"cookie" not in rules.keyed_fields
+        if cookie and rules.ttl is not None:
+            return Pass("cookie")
     identified = forward.identified(request, rules.keyed_fields)
     if identified and rules.ttl is not None:
         return Pass("credentials")

@@ -71,10 +71,10 @@ def targeted_control(value: bytes) -> Control | None:
 
 def governing(fields: Fields) -> Governing:
     """The directives that govern the response with these fields."""
-    for name in TARGETS:
-        value = fields.get(name)
-        if value is not None:
-            found = targeted_control(value)
+    if not fields.names.isdisjoint(TARGETS):
+        for name in TARGETS:
+            value = fields.get(name)
+            found = None if value is None else targeted_control(value)
             if found is not None:
                 return Governing(found, True)
     value = fields.get(b"cache-control")

@@ -48,6 +48,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._cells: dict[tuple[str, str, str, str], Cell] = {}
+        self._known: dict[tuple[str, str, str, int], Cell] = {}
+        """The cells of what was counted before."""
         self.cut = 0
         """Answers that did not reach their client whole."""
         self.alone: Counter[str] = Counter()
@@ -59,6 +61,9 @@ class Tally:
 
     def cell(self, verdict: str, why: str, role: str, status: int) -> Cell:
         """Where requests of this kind are counted."""
+        found = self._known.get((verdict, why, role, status // 100))
+        if found is not None:
+            return found
         name = (
             verdict if verdict in VERDICTS else OTHER,
             why if why in REASONS else OTHER,
@@ -68,6 +73,9 @@ class Tally:
         found = self._cells.get(name)
         if found is None:
             found = self._cells[name] = Cell(name[0])
+        if OTHER not in name:
+            # From closed sets all of them, and so are these.
+            self._known[verdict, why, role, status // 100] = found
         return found
 
     def __call__(self, record: Record) -> None:

@@ -52,12 +52,12 @@ class AtHand:
             return None
         return self.guess(key, request)
 
-    def held(self, key: Key) -> tuple[Shelf, float] | None:
-        """The shelf of ``key`` in memory, and until when it may be believed as long as the memory's ``session`` and the
+    def held(self, key: Key, now: float) -> tuple[Shelf, float] | None:
+        """The shelf of ``key`` in memory ``now``, and until when it may be believed as long as the memory's ``session`` and the
         shelf's ``alive`` and ``changes`` stay as they are. Counts as a use. What ``peek`` would not use is not here
         either."""
         shelf = self._memory.get(key)
-        if shelf is None or not self._believed(shelf, self._clock.now()):
+        if shelf is None or not self._believed(shelf, now):
             return None
         if self._remote is None or (shelf.session and shelf.session == self._memory.session):
             return shelf, inf
