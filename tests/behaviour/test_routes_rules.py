@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from tests.support.async_test import async_test
@@ -17,7 +18,7 @@ PUBLIC = [("Cache-Control", "max-age=60")]
 
 def route_of(text: str) -> dict[str, Any]:
     route: Route = Configuration.parse(f"[upstream.www]\nservers = 'http://127.0.0.1:9'\n[[route]]\n{text}").routes[0]
-    names = [name for name in type(route).__slots__ if name not in ("match", "name", "upstream")]
+    names = [field.name for field in fields(route) if field.init and field.name not in ("match", "name", "upstream")]
     return {name: getattr(route, name) for name in names}
 
 

@@ -534,6 +534,9 @@ class LateLeases(LocalLeases):
         super().__init__(clock)
         self.asked: Deferred[Any] = Deferred()
 
+    def grant(self, name: str, purpose: Purpose) -> None:
+        return None
+
     def acquire(self, name: str, purpose: Purpose) -> Deferred[Any]:
         return self.asked
 
@@ -545,7 +548,7 @@ def test_a_lease_that_comes_after_the_second_attempt_brings_no_third_fetch() -> 
     assert not tower.origin.requests
     tower.clock.advance(5)
     assert len(tower.origin.requests) == 1
-    leases.asked.callback(leases.grant("x", Purpose.FETCH))
+    leases.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
     assert len(tower.origin.requests) == 1
     finish(tower.origin.answer(0, 200, CACHEABLE))
     assert {seat.data for seat in seats} == {b"body"}

@@ -286,7 +286,7 @@ def _asking(url: str) -> RequestHead:
 
 
 def _url_of(key: Key, scheme: bytes = b"") -> str:
-    scheme = scheme or (b"https" if key.parts[:1] == (b"https",) else b"http")
+    scheme = scheme or (b"https" if key[:1] == (b"https",) else b"http")
     return text(b"%b://%b%b" % (scheme, key.host, key.target))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -124,13 +124,13 @@ class Route:
     max_key_body: int = 64 * 1024
     """A request of a cached method whose body has more bytes is passed through."""
 
-    @property
-    def plain(self) -> bool:
-        """Whether a hit depends on nothing but the head as it came and the entry: no condition, chance or hook.
+    plain: bool = field(init=False, repr=False, compare=False)
+    """Whether a hit depends on nothing but the head as it came and the entry: no condition, chance or hook.
 
-        Preparing a head is no matter here: what was stored under a prepared one is found by such heads alone.
-        """
-        return not (
+    Preparing a head is no matter here: what was stored under a prepared one is found by such heads alone."""
+
+    def __post_init__(self) -> None:
+        plain = not (
             self.bypass
             or self.refresh
             or self.refresh_ahead
@@ -138,6 +138,7 @@ class Route:
             or self.template.needs_body
             or (self.hooks is not None and self.hooks.key is not None)
         )
+        object.__setattr__(self, "plain", plain)
 
 
 class Routes:

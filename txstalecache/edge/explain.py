@@ -8,7 +8,7 @@ Must not know: HTTP of the admin interface.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from txstalecache.config.routes import Match, Route, Routes
@@ -35,7 +35,7 @@ def key_of(route: Route, head: RequestHead) -> Key:
     """The key of ``head`` under ``route``, as far as a head says it. Raises what the route's own code raises."""
     key = route.template.key(head)
     if head.method in route.rules.methods and route.hooks is not None and route.hooks.key is not None:
-        key = replace(key, parts=(*key.parts, b"hook", bytes(route.hooks.key(head))))
+        key = key.extended(b"hook", bytes(route.hooks.key(head)))
     return key
 
 
@@ -228,7 +228,7 @@ def _shown(route: Route, key: Key) -> str:
     """The key for people: what it has of header fields and cookies may be secret."""
     if route.template.fields or route.template.cookies or route.hooks is not None:
         return f"{_text(key.host)}{_text(key.target)} and what the request says beside ({key.digest})"
-    return " ".join(_text(part) for part in key.parts)
+    return " ".join(_text(part) for part in key)
 
 
 def _windows(entry: Entry) -> str:

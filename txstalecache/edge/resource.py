@@ -197,7 +197,7 @@ class CacheResource(Resource):
             return False
         if route.hooks is not None and route.hooks.key is not None:
             try:
-                visit.key = replace(visit.key, parts=(*visit.key.parts, b"hook", bytes(route.hooks.key(head))))
+                visit.key = visit.key.extended(b"hook", bytes(route.hooks.key(head)))
             except Exception:
                 self._hook_failures.failure("the key hook of {route} failed", route=route.name)
                 await self._alone(visit, Pass("hook"), visit.body)

@@ -43,15 +43,22 @@ class Boarding:
             # The origin may have to be left alone for a while.
             self._run(self._board())
             return
+        lease = self._registry.leases.grant(self._name, flight.purpose)
+        if lease is not None and not flight.plan.part:
+            self._bare(lease)
+            return
         asking = self._ask()
         flight.air.add(asking)
         asking.addCallbacks(self._asked, self._failed, callbackArgs=(asking,), errbackArgs=(asking,)).addErrback(
             flight.crashed
         )
 
+    @property
+    def _name(self) -> str:
+        return self._registry.lease_name(self._flight.plan)
+
     def _ask(self) -> Deferred[ILease | None]:
-        flight, registry = self._flight, self._registry
-        asking: Deferred[ILease | None] = registry.leases.acquire(registry.lease_name(flight.plan), flight.purpose)
+        asking: Deferred[ILease | None] = self._registry.leases.acquire(self._name, self._flight.purpose)
         return asking
 
     def _asked(self, lease: ILease | None, asking: Deferred[Any]) -> None:
@@ -59,9 +66,13 @@ class Boarding:
         flight.air.discard(asking)
         if lease is None or not lease.bare or flight.plan.part:
             self._run(self._board(refused=True) if lease is None else self._granted(lease))
-            return
+        else:
+            self._bare(lease)
+
+    def _bare(self, lease: ILease) -> None:
+        """Nothing is stored in Redis, or nobody can ask it: what there may be is here, perhaps on its way there."""
+        flight = self._flight
         flight.lease = lease
-        # Nothing is stored in Redis: what there may be is here, on its way there.
         found: Found | None = self._registry.store.peek(flight.plan.key, flight.plan.request)
         if found is None or not self._settled_by(found):
             self._fetch()
@@ -152,7 +163,7 @@ class Boarding:
         A holder that died is another matter: its lease runs out before the next one is granted.
         """
         registry = self._registry
-        found: tuple[str, float] | None = await registry.leases.holder(registry.lease_name(self._flight.plan))
+        found: tuple[str, float] | None = await registry.leases.holder(self._name)
         if found is None:
             return False
         token, left = found
@@ -174,7 +185,7 @@ class Boarding:
         flight, registry, plan = self._flight, self._registry, self._flight.plan
         if flight.purpose is not Purpose.FETCH or flight.instead(plan.entry, plan.request, 503) is None:
             return False
-        if not await registry.leases.resting(registry.lease_name(plan)):
+        if not await registry.leases.resting(self._name):
             return False
         flight.stand_in(503, "error")
         if flight.waiters:

@@ -150,10 +150,13 @@ class Flight:
     def start(self) -> None:
         """Take off. Call once."""
         self.attempts += 1
-        if self.plan.sharing is Sharing.SHARED and self.plan.began_after is None:
-            Boarding(self._registry, self).start()
-        else:
-            self.fetch()
+        try:
+            if self.plan.sharing is Sharing.SHARED and self.plan.began_after is None:
+                Boarding(self._registry, self).start()
+            else:
+                self.fetch()
+        except Exception:
+            self.crashed(Failure())
 
     def cancel(self) -> None:
         """Land everybody as failed, cut who reads, and drop the fetch."""

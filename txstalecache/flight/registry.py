@@ -121,11 +121,10 @@ class Registry:
             self._late += Counter()  # forgets what is down to nothing
         if flight.plan.sharing is Sharing.SHARED:
             group = flight.plan.group
-            flights = self._groups.get(group, [])
-            if flight in flights:
-                flights.remove(flight)
+            flights = self._groups[group]
+            flights.remove(flight)
             if not flights:
-                self._groups.pop(group, None)
+                del self._groups[group]
 
     def lease_name(self, plan: Plan) -> str:
         """What the lease of ``plan`` is called: one per variant, and another one after each purge, so that nobody waits

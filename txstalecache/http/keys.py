@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from typing import Final
@@ -19,31 +19,33 @@ from txstalecache.http.messages import RequestHead
 __all__ = ["DEFAULT_TEMPLATE", "Key", "KeyTemplate", "KeyTemplateError", "split_url"]
 
 
-@dataclass(slots=True, eq=False)
-class Key:
-    """Identifies what is cached. Equal parts mean an equal key; different parts never collide. Nobody changes one.
+class Key(tuple[bytes, ...]):
+    """Identifies what is cached: the parts it is made of. Different parts never collide. Nobody changes one.
 
-    ``host`` and ``target`` are kept beside the parts for purging by host, path and URL, and for logs.
+    ``host`` and ``target`` are kept beside the parts for purging by host, path and URL, and for logs. It is a tuple,
+    because it is looked up twenty times for one request.
     """
 
-    parts: tuple[bytes, ...]
-    host: bytes = b""
-    target: bytes = b""
-    _digest: str = field(default="", init=False, repr=False)
+    host: bytes
+    target: bytes
+    _digest = ""
+
+    def __new__(cls, parts: tuple[bytes, ...], host: bytes = b"", target: bytes = b"") -> Key:
+        key = tuple.__new__(cls, parts)
+        key.host, key.target = host, target
+        return key
+
+    def extended(self, *parts: bytes) -> Key:
+        """The key of something else about the same target."""
+        return Key((*self, *parts), self.host, self.target)
 
     @property
     def digest(self) -> str:
         """A 160-bit hash over the length-prefixed parts, in hex."""
         if not self._digest:
-            sized = b"".join([b"%d:%b" % (len(part), part) for part in self.parts])
+            sized = b"".join([b"%d:%b" % (len(part), part) for part in self])
             self._digest = blake2b(sized, digest_size=20).hexdigest()
         return self._digest
-
-    def __hash__(self) -> int:
-        return hash(self.parts)
-
-    def __eq__(self, other: object) -> bool:
-        return self.parts == other.parts if isinstance(other, Key) else NotImplemented
 
 
 _URL = re.compile(rb"(https?)://([^/?#\s@\\]+)([/?][\x21\x22\x24-\x7e]*)?", re.IGNORECASE)

@@ -138,6 +138,8 @@ class RequestHead:
     def host(self) -> bytes:
         """The authority as one name has it, however it was written: in lower case, without the scheme's own port."""
         host = self.authority.lower()
+        if b":" not in host:
+            return host
         port = _OWN_PORTS.get(self.scheme)
         return host[: -len(port)] if port is not None and host.endswith(port) else host
 

@@ -104,7 +104,7 @@ def cut(request: RequestHead, fields: Fields, length: int) -> tuple[ranges.Part,
 
 def beside(key: Key) -> Key:
     """Where the parts of what ``key`` identifies are kept. No request has a NUL in it, so that it is nobody's key."""
-    return replace(key, parts=(*key.parts, b"\0parts"))
+    return key.extended(b"\0parts")
 
 
 def _strong(fields: Fields) -> bytes | None:

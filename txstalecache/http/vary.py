@@ -7,7 +7,7 @@ Must not know: keys, stores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
 from txstalecache.http.entry import Entry, Selector
@@ -57,8 +57,10 @@ def _normalised(name: bytes, value: bytes) -> bytes:
     return _set(value) if name in _SETS else _listed(value)
 
 
-def selector(names: Iterable[bytes], request: RequestHead) -> Selector:
+def selector(names: Collection[bytes], request: RequestHead) -> Selector:
     """What ``request`` says in the fields called ``names`` (lower case); None stands for an absent one."""
+    if not names:
+        return ()
     fields = request.fields
     found: list[tuple[bytes, bytes | None]] = []
     for name in sorted(names):

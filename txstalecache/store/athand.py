@@ -53,9 +53,9 @@ class AtHand:
         return self.guess(key, request)
 
     def held(self, key: Key, now: float) -> tuple[Shelf, float] | None:
-        """The shelf of ``key`` in memory ``now``, and until when it may be believed as long as the memory's ``session`` and the
-        shelf's ``alive`` and ``changes`` stay as they are. Counts as a use. What ``peek`` would not use is not here
-        either."""
+        """The shelf of ``key`` in memory ``now``, and until when it may be believed as long as the memory's ``session``
+        and the shelf's ``alive`` and ``changes`` stay as they are. Counts as a use. What ``peek`` would not use is not
+        here either."""
         shelf = self._memory.get(key)
         if shelf is None or not self._believed(shelf, now):
             return None

@@ -147,7 +147,7 @@ def _sensible(*seconds: float) -> bool:
 
 
 def _same(strings: list[bytes | None], key: Key) -> bool:
-    return tuple(strings) == key.parts
+    return tuple(strings) == key
 
 
 def _pairs(strings: list[bytes | None]) -> list[tuple[bytes, bytes | None]] | None:
@@ -180,7 +180,7 @@ def open_fields(lines: list[tuple[bytes, bytes | None]] | None) -> Fields | None
 def seal_entry(key: Key, entry: Entry, until: float, body_id: str = "", pieces: int = 0) -> bytes:
     """``entry`` as bytes, its body inside unless ``pieces`` of it are kept elsewhere under ``body_id``."""
     life = entry.freshness
-    strings: list[bytes | None] = list(key.parts)
+    strings: list[bytes | None] = list(key)
     for name, value in entry.fields:
         strings += (name, value)
     for name, wanted in entry.selector:
@@ -199,7 +199,7 @@ def seal_entry(key: Key, entry: Entry, until: float, body_id: str = "", pieces: 
         life.if_unreachable,
         life.keep,
         entry.length,
-        len(key.parts),
+        len(key),
         len(entry.fields),
         len(entry.selector),
         len(entry.tags),
@@ -296,7 +296,7 @@ def open_piece(data: object, manifest: Manifest, number: int) -> bytes | None:
 
 def seal_marker(key: Key, marker: Marker) -> bytes:
     """``marker`` as bytes."""
-    strings: list[bytes | None] = [marker.kind.value.encode(), marker.why.encode(), *key.parts]
+    strings: list[bytes | None] = [marker.kind.value.encode(), marker.why.encode(), *key]
     fixed = _MARKER.pack(marker.until, marker.status, len(strings), 0)
     return _seal(b"M", marker.until, fixed + _strings(strings))
 

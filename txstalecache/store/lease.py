@@ -84,7 +84,6 @@ class LocalLeases:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def grant(self, name: str, purpose: Purpose) -> ILease | None:
-        """The lease called ``name``, or None during its back-off."""
         if purpose is Purpose.REFRESH and self.rests(name):
             return None
         return _LocalLease(self, name)
@@ -222,6 +221,9 @@ class RedisLeases:
         self.relays = relays
         self._held: dict[str, _RedisLease] = {}
         """By token; those that were asked for, too: word of who waits for one may overtake its being granted."""
+
+    def grant(self, name: str, purpose: Purpose) -> ILease | None:
+        return None if self._commands.available else self._local.grant(name, purpose)
 
     def acquire(self, name: str, purpose: Purpose) -> Deferred[ILease | None]:
         if not self._commands.available:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain
+from operator import itemgetter
 
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.keys import Key
@@ -20,6 +22,8 @@ from txstalecache.store.purges import Purges
 from txstalecache.store.scripts import MAX_VARIANTS
 
 __all__ = ["MemoryTier", "Shelf", "Variant"]
+
+_NAME = itemgetter(0)
 
 
 class Variant:
@@ -123,10 +127,11 @@ class Shelf:
         self.variants.pop(variant.selector, None)
         self.variants[variant.selector] = variant
         self._names = None
-        varied = [one for one in self.variants.values() if one.selector]
-        if len(varied) > MAX_VARIANTS:
-            oldest = min(varied, key=lambda one: one.request_time)
-            del self.variants[oldest.selector]
+        if len(self.variants) > MAX_VARIANTS:
+            varied = [one for one in self.variants.values() if one.selector]
+            if len(varied) > MAX_VARIANTS:
+                oldest = min(varied, key=lambda one: one.request_time)
+                del self.variants[oldest.selector]
         return True
 
     def mark(self, marker: Marker) -> None:
@@ -211,19 +216,22 @@ class Shelf:
 
     def weigh(self) -> int:
         """Bytes of memory it takes, by the sizes CPython's objects have (see the test that measures)."""
-        cost = 1250 + sum(len(part) + 41 for part in self.key.parts)
-        cost += len(self.key.host) + len(self.key.target)
+        key = self.key
+        cost = 1250 + 41 * len(key) + sum(map(len, key)) + len(key.host) + len(key.target)
         for chosen, one in self.variants.items():
-            cost += 300 + sum(150 + len(name) + (0 if value is None else len(value)) for name, value in chosen)
+            cost += 300
+            if chosen:
+                cost += sum([150 + len(name) + (0 if value is None else len(value)) for name, value in chosen])
             entry = one.entry
             if entry is None:
                 continue
             cost += one.charged
             # Between long pieces the allocator leaves room that fits nothing else.
-            cost += 750 + sum(41 + len(piece) + len(piece) // 32 for piece in entry.body)
+            cost += 750 + 41 * len(entry.body) + 33 * sum(map(len, entry.body)) // 32
             # Each field: its pair, two strings, and the line in the index by lower-case name.
-            cost += sum(390 + 2 * len(name) + len(value) for name, value in entry.fields.pairs)
-            cost += sum(80 + len(tag) for tag in entry.tags)
+            pairs = entry.fields.pairs
+            cost += 366 * len(pairs) + sum(map(len, chain.from_iterable(pairs))) + sum(map(len, map(_NAME, pairs)))
+            cost += 80 * len(entry.tags) + sum(map(len, entry.tags))
         return cost
 
 

@@ -93,7 +93,7 @@ class Scope:
 
     def meant(self, request: RequestHead) -> bool:
         """Whether ``request`` is such a one."""
-        return selector((name for name, _ in self.chosen), request) == self.chosen
+        return selector([name for name, _ in self.chosen], request) == self.chosen
 
 
 @dataclass(frozen=True, slots=True)
