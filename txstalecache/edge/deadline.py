@@ -20,22 +20,26 @@ class Deadline:
     The owner calls ``end`` when it goes, and ``set`` never after that.
     """
 
-    __slots__ = ("_clock", "_due", "_passed", "_timer")
+    __slots__ = ("_clock", "_due", "_looks", "_passed", "_timer")
 
     def __init__(self, clock: IReactorTime, passed: Callable[[], None]) -> None:
         self._clock = clock
         self._passed: Callable[[], None] | None = passed
         self._due = inf
+        self._looks = inf
+        """When ``_timer`` looks."""
         self._timer: IDelayedCall | None = None
 
     def set(self, seconds: float) -> None:
         """What is waited for must come within ``seconds``, whatever was set before."""
         self._due = due = self._clock.seconds() + seconds
-        timer = self._timer
-        if timer is None:
+        if due >= self._looks:
+            return
+        self._looks = due
+        if self._timer is None:
             self._timer = self._clock.callLater(seconds, self._look)
-        elif timer.getTime() > due:
-            timer.reset(seconds)
+        else:
+            self._timer.reset(seconds)
 
     def lift(self) -> None:
         """Nothing is waited for."""
@@ -48,11 +52,12 @@ class Deadline:
             timer.cancel()
 
     def _look(self) -> None:
-        self._timer = None
+        self._timer, self._looks = None, inf
         left = self._due - self._clock.seconds()
         if left == inf:
             return
         if left > 0:
+            self._looks = self._due
             self._timer = self._clock.callLater(left, self._look)
         elif self._passed is not None:
             self._passed()

@@ -269,11 +269,17 @@ class FastLane:
 class LaneChannel(CacheChannel):
     """A channel that offers what comes to a lane first, while nothing else is going on."""
 
+    put: Callable[[bytes, tuple[bytes, ...], int], None]
+    """Writes a whole answer: its head, its body, and the length of that."""
     lane: FastLane | None = None
     served: Callable[[Exchange], None] | None = None
     """Who answers on the channel itself; None: requests become those of ``twisted.web``."""
     _place: tuple[Route, Key] | None = None
     """Where the request that is about to be opened belongs, as the lane has found out."""
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.put = self._outlet.put
 
     def dataReceived(self, data: bytes) -> None:
         lane = self.lane
@@ -297,6 +303,3 @@ class LaneChannel(CacheChannel):
         exchange.place, self._place = self._place, None
         return exchange
 
-    def put(self, head: bytes, body: tuple[bytes, ...], length: int) -> None:
-        """Write a whole answer, with a body of ``length`` bytes."""
-        self._outlet.put(head, body, length)
