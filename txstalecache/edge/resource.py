@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from random import random
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -62,6 +62,9 @@ from txstalecache.store.interfaces import Found, IStore
 from txstalecache.store.tiered import TieredStore
 
 __all__ = ["CacheResource"]
+
+#: The verdicts that the whole is not of use for.
+_NOT_HERE: Final = (Miss, Pass, Refuse)
 
 #: How often a request may be told to wait elsewhere before it asks the origin on its own.
 ROUNDS = 4
@@ -218,7 +221,7 @@ class CacheResource(Resource):
     async def _act(self, visit: Visit, found: Found) -> None:
         now = self._store.now()
         verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now)
-        if isinstance(verdict, Miss | Pass | Refuse) and parts.single(visit.head):
+        if isinstance(verdict, _NOT_HERE) and parts.single(visit.head):
             verdict = await self._part(visit, found, verdict)
         visit.outcome.verdict = type(verdict).__name__.lower()
         visit.outcome.why = verdict.why

@@ -80,26 +80,28 @@ class Tally:
 
     def __call__(self, record: Record) -> None:
         """One request was answered, or left."""
-        cell = self.cell(record.verdict, record.why, record.role, record.status)
+        verdict, sent = record.verdict, record.sent
+        cell = self.cell(verdict, record.why, record.role, record.status)
         cell.count += 1
-        cell.sent += record.sent
+        cell.sent += sent
         cell.sampled += 1
         cell.due += 1
         if not record.complete:
             self.cut += 1
         if record.collapsed is False:
             self.alone[record.why if record.why in REASONS else OTHER] += 1
-        if record.verdict in self.durations:
-            self.durations[record.verdict].add(record.duration)
+        durations = self.durations.get(verdict)
+        if durations is not None:
+            durations.add(record.duration)
         if record.wait:
             self.waits.add(record.wait)
-        if record.verdict == "refuse":
+        if verdict == "refuse":
             return
         url = b"%b://%b%b" % (record.scheme, record.host, record.target)
         if record.role == "hit":
-            self.top.hit(url, record.sent)
+            self.top.hit(url, sent)
         else:
-            self.top.asked(url, record.sent, record.role == "waiter")
+            self.top.asked(url, sent, record.role == "waiter")
 
     def sample(self, cell: Cell, url: bytes, sent: int, duration: float) -> None:
         """One of ``cell`` was looked at; it stands for those since the last one."""

@@ -86,13 +86,13 @@ def read_head(block: bytes, method: bytes, events: object) -> ReceivedHead:
         parser.feed_data(block)
     except (HttpParserError, HttpParserUpgrade) as error:
         raise Malformed(f"bad response head: {error}") from None
-    connection = fields.get(b"connection")
     persistent = match[1] == b"1" and kind is not BodyKind.UNTIL_CLOSE
-    if connection is not None and b"close" in members(connection.lower()):
-        persistent = False
-    lasting = fields.get(b"keep-alive")
-    promised = None if lasting is None else _TIMEOUT.search(lasting)
-    forwarded = end_to_end(fields)
+    forwarded, promised = end_to_end(fields), None
+    if forwarded is not fields:
+        connection, lasting = fields.get(b"connection"), fields.get(b"keep-alive")
+        if connection is not None and b"close" in members(connection.lower()):
+            persistent = False
+        promised = None if lasting is None else _TIMEOUT.search(lasting)
     if status == 204:
         if b"transfer-encoding" in fields:
             persistent = False
