@@ -75,6 +75,7 @@ class Asked:
         """Known once something is there that may answer it."""
         # Weakly: what the memory tier has let go of is not kept by who asked for it once.
         self.answer: ReferenceType[Answer] | None = None
+        """None: there was nothing on the shelf to answer it with."""
         self.shelf: ReferenceType[Shelf] | None = None
         self.changes = self.session = self.purges = 0
         self.trusted = inf
@@ -131,24 +132,24 @@ class FastLane:
     def serve(self, channel: LaneChannel, asked: Asked) -> bool:
         """Answer what is ``asked``. False: nothing was done."""
         now = self._now()
-        found = None if asked.answer is None else asked.answer()
+        answer = asked.answer
+        found = None if answer is None else answer()
         shelf = None if asked.shelf is None else asked.shelf()
         store = self._store
         if (
-            found is None
-            or shelf is None
-            or not found.since <= now < found.until
+            shelf is None
             or now >= asked.trusted
             or not shelf.alive
             or shelf.changes != asked.changes
             or store.purges.version != asked.purges
             or store.memory.session != asked.session
+            or (answer is not None and not (found is not None and found.since <= now < found.until))
         ):
             found = self._find(asked, now)
-            if found is None:
-                return False
         elif shelf.hits < 3:
             shelf.hits += 1  # as asking the tier would
+        if found is None:
+            return False
         log, cell = self._log, found.cell
         cell.count += 1
         cell.sent += found.sent
@@ -197,9 +198,12 @@ class FastLane:
         held = store.held(asked.key, now)
         if held is None:
             return None
-        shelf, trusted = held
+        shelf, asked.trusted = held
+        asked.changes, asked.session, asked.purges = shelf.changes, store.memory.session, store.purges.version
         variant = shelf.matching(asked.head, now, store.purges)
         if variant is None or variant.entry is None:
+            # Nothing is there that could answer it, as long as nothing changes.
+            asked.shelf = ref(shelf)
             return None
         if asked.shape is None:
             asked.shape = shape(asked.head)
@@ -233,8 +237,7 @@ class FastLane:
             if extra:
                 store.memory.charge(shelf, variant, extra)
             found = made
-        asked.answer, asked.shelf, asked.trusted = ref(found), ref(shelf), trusted
-        asked.changes, asked.session, asked.purges = shelf.changes, store.memory.session, store.purges.version
+        asked.answer, asked.shelf = ref(found), ref(shelf)
         return found
 
     def _record(

@@ -7,7 +7,6 @@ Must not know: who fetches, and when; answers.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from twisted.web.iweb import IBodyProducer
 
@@ -36,7 +35,7 @@ def shared(
     if visit.body is not None:
         conditions = Fields()  # RFC 9110 §13.1: of another method they mean something else
     fields = forward.shared(head, keyed, conditions)
-    return _plan(visit, fields, body=visit.body, entry=entry, conditions=conditions, names=names, part=part)
+    return _plan(visit, fields, visit.body, Sharing.SHARED, entry, conditions, names, part)
 
 
 def renewing(visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> Plan:
@@ -51,10 +50,19 @@ def alone(visit: Visit, trusted: bool, body: IBodyProducer | None, sharing: Shar
     """A fetch for this client only, with all that it said. ``trusted``: it is a proxy whose word about its own client
     counts. ``body`` is what it sends, where that is not in the key."""
     fields = forwarded(visit.head, visit.exchange.client, trusted)
-    return _plan(visit, fields, body=visit.body if body is None else body, sharing=sharing)
+    return _plan(visit, fields, visit.body if body is None else body, sharing)
 
 
-def _plan(visit: Visit, fields: Fields, **more: Any) -> Plan:
+def _plan(
+    visit: Visit,
+    fields: Fields,
+    body: IBodyProducer | None,
+    sharing: Sharing,
+    entry: Entry | None = None,
+    conditions: Fields = Fields(),
+    names: tuple[bytes, ...] = (),
+    part: bool = False,
+) -> Plan:
     head, route = visit.head, visit.route
     fields, visit.outcome.trace = passed_on(addressed(route, fields))
     return Plan(
@@ -68,5 +76,10 @@ def _plan(visit: Visit, fields: Fields, **more: Any) -> Plan:
         origin=visit.origin,
         hooks=route.hooks,
         stored=visit.stored,
-        **more,
+        body=body,
+        sharing=sharing,
+        entry=entry,
+        conditions=conditions,
+        names=names,
+        part=part,
     )

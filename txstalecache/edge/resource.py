@@ -175,10 +175,11 @@ class CacheResource(Resource):
             return
         if not route.plain and await self._excepted(visit):
             return
-        found = self._store.peek(visit.key, head)
+        now, found = visit.arrived, self._store.peek(visit.key, head)
         if found is None:
             found = await self._store.load(visit.key, head)
-        await self._act(visit, found)
+            now = self._store.now()
+        await self._act(visit, found, now)
 
     async def _read(self, visit: Visit, body: IBodyProducer) -> IBodyProducer | None:
         """Take ``body`` into the key, where the route caches such requests and it is not too long; else what to send of
@@ -218,8 +219,7 @@ class CacheResource(Resource):
             return True
         return False
 
-    async def _act(self, visit: Visit, found: Found) -> None:
-        now = self._store.now()
+    async def _act(self, visit: Visit, found: Found, now: float) -> None:
         verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now)
         if isinstance(verdict, _NOT_HERE) and parts.single(visit.head):
             verdict = await self._part(visit, found, verdict)

@@ -558,7 +558,8 @@ class Flight:
         self.due = inf
         self.waiters.forget()
         self.body.forget()
-        self._count(0)
+        if self._counted:
+            self._count(0)
         self._registry.ended(self)
         self._let_go()
         if self._response is not None and not self.body.ended:

@@ -143,17 +143,16 @@ class Exchange:
 
     def due(self) -> float:
         """When this has taken too long, in the clock's seconds."""
-        limits = self.request.deadlines
-        due = self._total_due if self._paused_at is None else inf
-        upload = self._upload
+        limits, total = self.request.deadlines, self._total_due if self._paused_at is None else inf
+        upload, step = self._upload, inf
         if upload is not None:
             if upload.stalled_at is not None:
-                due = min(due, upload.stalled_at + limits.between_bytes)
+                step = upload.stalled_at + limits.between_bytes
         elif self.phase is Phase.HEAD:
-            due = min(due, self._since + limits.first_byte)
+            step = self._since + limits.first_byte
         if self.phase is Phase.BODY and self._delivered and self._paused_at is None:
-            due = min(due, self._since + limits.between_bytes)
-        return due
+            step = min(step, self._since + limits.between_bytes)
+        return step if step < total else total
 
     @property
     def total_due(self) -> float:
