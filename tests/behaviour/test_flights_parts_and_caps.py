@@ -134,6 +134,22 @@ async def test_late_waiters_may_ask_on_their_own_four_at_a_time(origin: Scripted
     assert origin.hits("/x") == 2 + 4
 
 
+@pytest.mark.parametrize("late", Late)
+@async_test
+async def test_who_asks_alone_waits_for_the_origin_and_not_for_others(
+    origin: ScriptedOrigin, make_proxy: Any, late: Late
+) -> None:
+    """How long is for the deadlines of the fetch to say: nobody else's fetch is waited for."""
+    origin.on("/x", [Gate("slow"), Head(200, [("Content-Length", "2")]), Chunk(b"ok")])
+    proxy = await make_proxy(origin.url, clocks=Clocks(leader_age=0.05, wait_deadline=0.1, late=late))
+    client = fetch(proxy.port, "POST", "/x")
+    await origin.at_gate("slow", 1)
+    await later(0.4)
+    origin.release("slow")
+    reply = await client
+    assert (reply.status, reply.body, origin.hits("/x")) == (200, b"ok", 1)
+
+
 @pytest.mark.parametrize("limits", [Limits(waiters_per_key=5), Limits(waiters=5)])
 @async_test
 async def test_beyond_the_caps_it_is_503_at_once(origin: ScriptedOrigin, make_proxy: Any, limits: Limits) -> None:

@@ -104,8 +104,9 @@ class Flight:
         arrival = self._arrival
         if self.state is State.STREAMING and arrival is not None:
             self.waiters.land(waiter, self._seat(arrival, waiter, collapsed=True))
-        elif self.due == inf or len(self.waiters) == 2:
-            # From the second one on somebody waits for the leader.
+        elif self.plan.sharing is Sharing.SHARED and (self.due == inf or len(self.waiters) == 2):
+            # From the second one on somebody waits for the leader. Who is alone waits for nobody but the origin, and
+            # for that the fetch has deadlines of its own.
             self._schedule()
         return waiter
 
