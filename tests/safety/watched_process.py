@@ -41,7 +41,7 @@ def address_space() -> int:
 def _told(flight: Any) -> str:
     plan, body = flight.plan, flight.body
     asked = f"{plan.request.method.decode()} {plan.request.target.decode()}"
-    many = f"{len(flight.waiters)} waiters, {len(body.readers)} readers, {flight.attempts} attempts"
+    many = f"{flight.waiting} waiters, {len(body.readers)} readers, {flight.attempts} attempts"
     return f"{asked}: {flight.state}, {plan.sharing}, {flight.purpose}, {many}, {body.length} bytes, ended {body.ended}"
 
 

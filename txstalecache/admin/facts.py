@@ -241,7 +241,7 @@ def flight_told(flight: Flight, now: float) -> dict[str, Any]:
         "method": text(flight.plan.fetch.method),
         "age": round(max(0.0, now - flight.began), 3),
         "state": flight.state,
-        "waiters": len(flight.waiters),
+        "waiters": flight.waiting,
         "readers": len(flight.body.readers),
         "bytes": flight.body.length,
         "refresh": flight.purpose is Purpose.REFRESH,

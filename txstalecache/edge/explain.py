@@ -16,6 +16,7 @@ from txstalecache.edge.heads import Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import meets, prepared
 from txstalecache.flight.registry import Registry
+from txstalecache.flight.shared import SharedFlight
 from txstalecache.http import forward, policy
 from txstalecache.http.entry import Entry, Marker
 from txstalecache.http.keys import Key, split_url
@@ -198,9 +199,9 @@ class Explainer:
         said.judged("judge", name, why, _consequence(verdict))
         if isinstance(verdict, Miss | Validate):
             flights = [flight for flight in self._registry.flights if flight.plan.key == key]
-            joinable = [flight for flight in flights if flight.joinable(head, None)]
+            joinable = [one for one in flights if isinstance(one, SharedFlight) and one.joinable(head, None)]
             if joinable and not verdict.own:
-                outcome = f"would wait with {len(joinable[-1].waiters)} others for a fetch in the air"
+                outcome = f"would wait with {joinable[-1].waiting} others for a fetch in the air"
             else:
                 outcome = "would lead a fetch of its own that others may join"
             said.step("flight", outcome, "one fetch for all who ask for the same", "RFC 9111 §4")

@@ -305,4 +305,3 @@ class LaneChannel(CacheChannel):
         exchange = DirectExchange(self, self._clock, self.served)
         exchange.place, self._place = self._place, None
         return exchange
-

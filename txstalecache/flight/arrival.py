@@ -82,6 +82,11 @@ class Arrival:
         return chosen
 
     @property
+    def passed_on(self) -> bool:
+        """Whether it may be for those who wait in other processes."""
+        return not self.withheld and self.plan.fetch.method == b"GET" and not self.error and self.head.status != 206
+
+    @property
     def keeps_fresh(self) -> bool:
         """Whether it is also for those who come after its head."""
         admission = self.admission

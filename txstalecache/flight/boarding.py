@@ -21,8 +21,8 @@ from txstalecache.store.interfaces import Found, ILease, Purpose
 from txstalecache.store.relay import Reception
 
 if TYPE_CHECKING:
-    from txstalecache.flight.flight import Flight
     from txstalecache.flight.registry import Registry
+    from txstalecache.flight.shared import SharedFlight
 
 __all__ = ["Boarding"]
 
@@ -30,7 +30,7 @@ __all__ = ["Boarding"]
 class Boarding:
     """Ends with ``flight.fetch()``, or with the flight's landing. It is ``in flight.air`` until then."""
 
-    def __init__(self, registry: Registry, flight: Flight) -> None:
+    def __init__(self, registry: Registry, flight: SharedFlight) -> None:
         self._registry = registry
         self._flight = flight
         self._holder: tuple[str, float] | None = None

@@ -19,6 +19,8 @@ from txstalecache.flight.flight import Flight
 from txstalecache.flight.landing import Failed, Landing, Settled
 from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Group, Plan, Sharing
+from txstalecache.flight.shared import SharedFlight
+from txstalecache.flight.solo import SoloFlight
 from txstalecache.http import policy
 from txstalecache.http.keys import Key
 from txstalecache.origin.interfaces import IOrigin
@@ -44,7 +46,7 @@ class Registry:
         """Called with each flight as it takes off and as it ends; they must not raise."""
         self.waiting = 0
         self.held = 0
-        self._groups: dict[Group, list[Flight]] = {}
+        self._groups: dict[Group, list[SharedFlight]] = {}
         self._late: Counter[Key] = Counter()
         """Flights for late waiters, by key."""
         self._closed = False
@@ -84,10 +86,11 @@ class Registry:
             return succeed(Failed(503, "shutdown", self.limits.retry_after))
         if self._full:
             return succeed(Failed(503, "overflow", self.limits.retry_after))
-        flight = self._new(plan, Purpose.FETCH)
+        flight = SoloFlight(self, plan, Purpose.FETCH)
+        self._begin(flight)
         if plan.sharing is Sharing.LATE:
             self._late[plan.key] += 1
-        landing = flight.wait(plan.request, plan.entry, leads=True)
+        landing = flight.wait()
         flight.start()
         return landing
 
@@ -119,7 +122,7 @@ class Registry:
         if flight.plan.sharing is Sharing.LATE:
             self._late[flight.plan.key] -= 1
             self._late += Counter()  # forgets what is down to nothing
-        if flight.plan.sharing is Sharing.SHARED:
+        if isinstance(flight, SharedFlight):
             group = flight.plan.group
             flights = self._groups[group]
             flights.remove(flight)
@@ -170,7 +173,7 @@ class Registry:
                 flight.crashed(Failure())
         self.watch(min((flight.due for flight in self.flights), default=inf))
 
-    def _joinable(self, plan: Plan) -> Flight | None:
+    def _joinable(self, plan: Plan) -> SharedFlight | None:
         groups = [plan.group]
         if plan.request.method == b"HEAD":
             # A HEAD takes the head of a GET that is in the air anyway.
@@ -181,7 +184,7 @@ class Registry:
                     return flight
         return None
 
-    def _crowded(self, flight: Flight | None) -> bool:
+    def _crowded(self, flight: SharedFlight | None) -> bool:
         if self.waiting >= self.limits.waiters:
             return True
         return self._full if flight is None else len(flight.waiters) >= self.limits.waiters_per_key
@@ -191,12 +194,10 @@ class Registry:
         """Whether no more may take off."""
         return len(self.flights) >= self.limits.flights
 
-    def _new(self, plan: Plan, purpose: Purpose) -> Flight:
-        flight = Flight(self, plan, purpose)
+    def _begin(self, flight: Flight) -> None:
         self.flights.add(flight)
         for watcher in self.watchers:
             watcher(flight)
-        return flight
 
     def _persist(self, plan: Plan) -> None:
         """What is being refreshed does not expire meanwhile, where its rules say so."""
@@ -207,7 +208,8 @@ class Registry:
         if kept is not entry:
             self.store.put(plan.key, kept, kept.expiry(now))
 
-    def _take_off(self, plan: Plan, purpose: Purpose) -> Flight:
-        flight = self._new(plan, purpose)
+    def _take_off(self, plan: Plan, purpose: Purpose) -> SharedFlight:
+        flight = SharedFlight(self, plan, purpose)
+        self._begin(flight)
         self._groups.setdefault(plan.group, []).append(flight)
         return flight

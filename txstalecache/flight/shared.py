@@ -1,0 +1,371 @@
+"""A flight for whoever comes: its fetch says nothing about who asks, and goes under a lease.
+
+Clients come, wait on their own Deferred, and leave. At most two attempts are made: a second one when the first fails
+while somebody else waits, or when it makes no progress. Whichever first brings a response head lands the flight.
+
+Must not know: clients' connections, how answers are rendered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from txstalecache.flight.arrival import ERRORS, Arrival
+from txstalecache.flight.boarding import Boarding
+from txstalecache.flight.body import Reader
+from txstalecache.flight.clocks import Late
+from txstalecache.flight.discard import Discard
+from txstalecache.flight.flight import Flight
+from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Settled
+from txstalecache.flight.plan import Plan, Sharing
+from txstalecache.flight.relayed import Relayed
+from txstalecache.flight.state import State
+from txstalecache.flight.waiters import Waiter, Waiters
+from txstalecache.http import conditional, policy, tags
+from txstalecache.http.entry import Entry, MarkerKind, Selector
+from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.verdict import Share, Store
+from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
+from txstalecache.store.interfaces import ILease, Purpose, Send
+from txstalecache.store.relay import Reception, Told, Transmission
+
+if TYPE_CHECKING:
+    from txstalecache.flight.registry import Registry
+
+__all__ = ["SharedFlight"]
+
+ATTEMPTS = 2
+
+
+class SharedFlight(Flight):
+    """See the module."""
+
+    lease: ILease | None = None
+    """What is held for this."""
+    _transmission: Transmission | None = None
+    """On its way to other processes."""
+
+    def __init__(self, registry: Registry, plan: Plan, purpose: Purpose) -> None:
+        super().__init__(registry, plan, purpose)
+        self.waiters = Waiters(plan.clocks, registry.counted, self._if_abandoned)
+        self._progressed = registry.clock.seconds()
+
+    # -- those who wait ------------------------------------------------------------------------------------------
+
+    def wait(self, request: RequestHead, entry: Entry | None, *, leads: bool = False) -> Deferred[Landing]:
+        """A Deferred of the caller's own, which never fails; cancelling it only detaches the caller."""
+        waiter = self.waiters.add(request, entry, self._registry.clock.seconds(), leads=leads)
+        arrival = self._arrival
+        if self.state is State.STREAMING and arrival is not None:
+            self.waiters.land(waiter, self._seat(arrival, waiter, collapsed=True))
+        elif self.due == inf or len(self.waiters) == 2:
+            # From the second one on somebody waits for the leader.
+            self._schedule()
+        return waiter
+
+    @property
+    def waiting(self) -> int:
+        return len(self.waiters)
+
+    def _land(self, landing: Landing) -> None:
+        self.waiters.land_all(landing)
+
+    def joinable(self, request: RequestHead, began_after: float | None) -> bool:
+        """Whether ``request`` may wait here; ``began_after``: it takes no answer fetched earlier."""
+        if self.outdated:
+            return False
+        if began_after is not None and self.began <= began_after:
+            return False
+        if self.state is State.PENDING:
+            return True
+        arrival = self._arrival
+        return (
+            self.state is State.STREAMING
+            and self._storing
+            and arrival is not None
+            and arrival.keeps_fresh
+            and arrival.fits(request)
+            and self._stalled() < self.plan.clocks.leader_age
+        )
+
+    def passed(self) -> None:
+        super().passed()
+        # Whoever comes next fetches anew, and is not to wait for the lease of this.
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody elsewhere need wait for this."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            lease.release()
+
+    # -- attempts ------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self.plan.began_after is None:
+            Boarding(self._registry, self).start()
+        else:
+            self.fetch()
+
+    def _again(self) -> None:
+        """One more attempt."""
+        self.attempts += 1
+        self.fetch()
+
+    def receive(self, reception: Reception) -> bool:
+        """What another process gets of the origin is on its way to us: land with it, if it is for those who wait here.
+        Whether it is."""
+        told, plan, store = reception.told, self.plan, self._registry.store
+        if not (told.late or self.began < told.response_time):
+            return False
+        if store.outdated(plan.key, told.request_time, tags.of(plan.fetch, told.head.fields), plan.fetch):
+            return False
+        self._response = Relayed(reception)
+        self._asked = told.request_time
+        self._arrived(self._response, told.request_time, told.response_time, told.selector)
+        return True
+
+    # -- the decision at the head --------------------------------------------------------------------------------
+
+    def _arrived(
+        self, response: IOriginResponse, request_time: float, response_time: float, chosen: Selector | None = None
+    ) -> None:
+        plan, head, times = self.plan, response.head, (request_time, response_time)
+        self._progressed = self._registry.clock.seconds()
+        if plan.entry is not None and head.status == 304:
+            self._validated(plan.entry, response, *times)
+            return
+        admission = self._admission(head, *times)
+        if head.status in ERRORS and not (isinstance(admission, Store) and plan.entry is None):
+            # An error never takes the place of an entry that was good.
+            if isinstance(admission, Store):
+                admission = Share(admission.explicit, "error")
+            if self._fell_back(head.status):
+                response.abort()
+                return
+            if len(self.waiters) > 1:
+                self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, policy.ORIGIN_ERROR, head.status)
+        self._admitted(response, admission, *times, chosen)
+
+    def _validated(self, entry: Entry, response: IOriginResponse, request_time: float, response_time: float) -> None:
+        """RFC 9111 §4.3.4: the origin says the entry still holds."""
+        plan, store = self.plan, self._registry.store
+        fresh = conditional.freshen(entry, plan.fetch, response.head, plan.rules, request_time, response_time)
+        response.deliver(Discard())
+        purged = store.left(plan.key, entry) is None
+        if purged or fresh is None:
+            # It is gone since, is about another representation, or may no longer be shared: ask for what holds now.
+            if not purged:
+                store.discard(plan.key)
+            fields = plan.fetch.fields.without(*(name.lower() for name, _ in plan.conditions))
+            self.plan = replace(plan, entry=None, conditions=Fields(), fetch=replace(plan.fetch, fields=fields))
+            self._response = None
+            self._again()
+            return
+        self._put(fresh)
+        self.waiters.land_all(Settled(fresh, collapsed=len(self.waiters) > 1, validated=True))
+        self.end(State.DONE)
+
+    def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
+        admission, plan, withheld = arrival.admission, self.plan, arrival.withheld
+        if withheld and not (arrival.error or arrival.provoked or admission.why in ("hook-failed", "range")):
+            self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
+        if arrival.own and plan.entry is not None and not self._storing and not arrival.error:
+            self._superseded(plan.entry, arrival)
+        self._pour(arrival, response)
+        self.state = State.UNSHAREABLE if withheld else State.STREAMING
+        waiters = list(self.waiters)
+        collapsed = not arrival.own or len(waiters) > 1
+        seats = [self._seat(arrival, waiter, collapsed) for waiter in waiters]
+        if arrival.provoked:
+            self._let_go()  # whoever asks for himself is not to wait until this one has been read
+        elif self.lease is not None and arrival.passed_on:
+            self.lease.when_watched(self._pass_on)
+        wanted = self._storing or bool(self.body.readers) or Attached in map(type, seats)
+        if wanted:
+            # What is here of the body already is taken in first: a short answer is then written in one piece.
+            response.deliver(self)
+        for waiter, seat in zip(waiters, seats, strict=True):
+            self.waiters.land(waiter, seat)
+        self._unstored(arrival)
+        if wanted:
+            self._under_way()
+        else:
+            response.abort()
+            self.end(State.DONE)
+
+    def _superseded(self, entry: Entry, arrival: Arrival) -> None:
+        """The origin has something else now, and it may not be stored; or has said by HEAD that nothing has changed."""
+        plan = self.plan
+        fresh = None
+        if plan.fetch.method == b"HEAD":
+            times = arrival.request_time, arrival.response_time
+            fresh = conditional.freshen_by_head(entry, plan.fetch, arrival.head, plan.rules, *times)
+        if fresh is None:
+            self._registry.store.discard(plan.key)
+        elif fresh is not entry:
+            self._put(fresh)
+
+    def _seat(self, arrival: Arrival, waiter: Waiter, collapsed: bool) -> Landing:
+        """What ``waiter`` gets of the answer that has just begun: the answer, or why it may not have it."""
+        plan = self.plan
+        refused = arrival.refused(waiter, self._registry.limits.retry_after)
+        if refused is None:
+            return self._attached(arrival, collapsed)
+        if isinstance(refused, Alone) and not arrival.withheld:
+            # Those who come next are not to wait for it.
+            if refused.why == "cookie":
+                self._mark(MarkerKind.COOKIE, plan.rules.hit_for_miss, "cookie")
+            elif refused.why == "partial" and not plan.part:
+                self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, "partial")
+        return refused
+
+    # -- failure -------------------------------------------------------------------------------------------------
+
+    def _failed(self, error: OriginError) -> None:
+        if self.state is not State.PENDING:
+            return
+        if self.air:
+            return  # the other attempt is still in the air
+        if self._fell_back(None):
+            return
+        retry_after = None if error.fault is Fault.MALFORMED else self._registry.limits.retry_after
+        if len(self.waiters) > 1:
+            self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, error.fault.value, error.status)
+        self.waiters.land_all(Failed(error.status, error.fault.value, retry_after))
+        self.end(State.FAILED)
+
+    def _fell_back(self, status: int | None) -> bool:
+        """Stale for whoever may have it; else one more attempt while others wait. Whether nothing is left to do now.
+
+        ``status`` is the origin's; None: it gave no answer.
+        """
+        if self.stand_in(status, "unreachable" if status is None else "error"):
+            # Those who come next are not to wait for the same: they get stale at once.
+            why = policy.ORIGIN_ERROR if status is not None else "unreachable"
+            self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, why, status or 502)
+        again = len(self.waiters) > 1 and self.attempts < ATTEMPTS
+        if not again:
+            self._rest()
+        if not self.waiters:
+            self.end(State.FAILED)
+            return True
+        if again:
+            self._response = None
+            self._asked = inf
+            self._progressed = self._registry.clock.seconds()
+            self._again()
+        return again
+
+    def stand_in(self, status: int | None, why: str) -> bool:
+        """Give everybody the entry that may stand in for the origin's ``status``. Whether anybody was given one."""
+        collapsed, before = len(self.waiters) > 1, len(self.waiters)
+        told = None if self._response is None else self._response.head.status
+        for waiter in self.waiters:
+            entry = self.instead(waiter.entry, waiter.request, status)
+            if entry is not None:
+                self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
+        return len(self.waiters) < before
+
+    def instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
+        """What may stand in for the origin's ``status`` (None: it gave no answer): ``entry``, as purges said since it
+        was found have left it."""
+        store = self._registry.store
+        left: Entry | None = None if entry is None else store.left(self.plan.key, entry)
+        return left if left is not None and policy.stands_in(left, request, status, store.now()) else None
+
+    # -- the body ------------------------------------------------------------------------------------------------
+
+    def _let_pass(self) -> None:
+        super()._let_pass()
+        if self._transmission is not None:
+            self._transmission.pass_by()
+
+    def _pass_on(self, send: Send) -> None:
+        """Somebody waits in another process: what comes goes there as well. Nobody here waits for that."""
+        arrival = self._arrival
+        begun = bool(self.body.length) and not self._storing
+        if self.state is not State.STREAMING or arrival is None or begun:
+            return
+        if (arrival.length or 0) > self.plan.rules.max_object:
+            return
+        late = self._storing and arrival.keeps_fresh
+        head = replace(arrival.head, fields=arrival.head.fields.without(b"set-cookie", b"set-cookie2"))
+        told = Told(head, arrival.chosen, arrival.request_time, arrival.response_time, late)
+        self._transmission = transmission = send(self.plan.key, told)
+        if not transmission.over:
+            reader = Reader(self.body, transmission)
+            transmission.attach(reader, patient=self._storing)
+            reader.start()
+
+    def _store_whole(self, arrival: Arrival) -> None:
+        if self.lease is None or not self.lease.lost:
+            super()._store_whole(arrival)
+
+    def broken(self, error: OriginError) -> None:
+        self._rest()
+        super().broken(error)
+
+    def _rest(self) -> None:
+        """A refresh has failed: the key is left alone for a while."""
+        if self.plan.entry is not None and self.lease is not None:
+            self.lease.back_off()
+            self._registry.figures.back_offs += 1
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.state is State.PENDING or super()._goes_on
+
+    def end(self, state: State) -> None:
+        self.waiters.forget()
+        super().end(state)
+        self._let_go()
+
+    # -- the clocks ----------------------------------------------------------------------------------------------
+
+    def _stalled(self) -> float:
+        return self._registry.clock.seconds() - self._progressed
+
+    def _next(self, now: float) -> float:
+        if self.state is not State.PENDING:
+            return super()._next(now)
+        due = self.waiters.due()
+        if len(self.waiters) > 1 and self.attempts < ATTEMPTS:
+            due = min(due, self._progressed + self.plan.clocks.leader_age)
+        return due
+
+    def tick(self) -> None:
+        if self.state is not State.PENDING:
+            super().tick()
+            return
+        self.due = inf
+        self._look_at_clocks()
+        if self.due == inf and self.state in (State.PENDING, State.STREAMING, State.UNSHAREABLE):
+            self._schedule()
+
+    def _look_at_clocks(self) -> None:
+        clocks, now = self.plan.clocks, self._registry.clock.seconds()
+        for waiter in self.waiters.impatient(now):
+            entry = self.instead(waiter.entry, waiter.request, None)
+            if entry is not None:
+                self.waiters.land(waiter, Settled(entry, collapsed=True, stale="wait"))
+        for waiter in self.waiters.overdue(now):
+            self.waiters.land(waiter, self._late(waiter))
+        if self.state is not State.PENDING:
+            return
+        if self._stalled() >= clocks.leader_age and len(self.waiters) > 1 and self.attempts < ATTEMPTS:
+            self._progressed = now
+            self._again()
+        self._if_abandoned()
+
+    def _late(self, waiter: Waiter) -> Landing:
+        entry = self.instead(waiter.entry, waiter.request, None)
+        if entry is not None:
+            return Settled(entry, collapsed=True, stale="wait")
+        if self.plan.clocks.late is Late.PASS and self._registry.may_pass_late(self.plan.key):
+            return Alone("late", Sharing.LATE)
+        return Failed(504, "wait-deadline", self._registry.limits.retry_after)

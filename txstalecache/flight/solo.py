@@ -1,0 +1,71 @@
+"""A flight for one client, with all that it said: nobody else waits, and nobody else gets what comes.
+
+Must not know: clients' connections, how answers are rendered.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from txstalecache.flight.arrival import Arrival
+from txstalecache.flight.flight import Flight
+from txstalecache.flight.landing import Failed, Landing
+from txstalecache.flight.state import State
+from txstalecache.http.entry import MarkerKind
+from txstalecache.http.verdict import Share
+from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
+
+__all__ = ["SoloFlight"]
+
+
+class SoloFlight(Flight):
+    """See the module. It waits for nobody but the origin: for that the fetch has deadlines of its own."""
+
+    _client: Deferred[Landing] | None = None
+
+    def wait(self) -> Deferred[Landing]:
+        """A Deferred of the caller's own, which never fails; cancelling it drops the fetch, unless what comes is
+        stored. Call once, before the start."""
+        client: Deferred[Landing] = Deferred(self._left)
+        self._client = client
+        self._registry.counted(1)
+        return client
+
+    @property
+    def waiting(self) -> int:
+        return 0 if self._client is None else 1
+
+    def _left(self, client: Deferred[Landing]) -> None:
+        self._client = None
+        self._registry.counted(-1)
+        self._if_abandoned()
+
+    def _land(self, landing: Landing) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            self._registry.counted(-1)
+            client.callback(landing)
+
+    def _failed(self, error: OriginError) -> None:
+        if self.state is State.PENDING:
+            retry_after = None if error.fault is Fault.MALFORMED else self._registry.limits.retry_after
+            self._land(Failed(error.status, error.fault.value, retry_after))
+            self.end(State.FAILED)
+
+    def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
+        if isinstance(arrival.admission, Share) and not arrival.error:
+            self._shareable_again()
+        self._pour(arrival, response)
+        self.state = State.STREAMING
+        # What is here of the body already is taken in first: a short answer is then written in one piece.
+        response.deliver(self)
+        self._land(self._attached(arrival, collapsed=False))
+        self._unstored(arrival)
+        self._under_way()
+
+    def _shareable_again(self) -> None:
+        """An answer to one client could have been shared: the next ones need not go alone."""
+        plan, store = self.plan, self._registry.store
+        found = store.peek(plan.key, plan.request)
+        if found is None or (found.marker is not None and found.marker.kind is MarkerKind.PRIVATE):
+            store.unmark(plan.key)
