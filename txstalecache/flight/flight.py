@@ -390,8 +390,7 @@ class Flight(ABC):
         return inf if self._storing else now + 1.0
 
     def tick(self) -> None:
-        """It is ``due``."""
-        self.due = inf
+        """It was ``due``."""
         laggards = self._laggards
         if laggards is None:
             laggards = self._laggards = Laggards(self._registry.limits.min_rate)

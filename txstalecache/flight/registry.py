@@ -166,6 +166,7 @@ class Registry:
         self._timer, self._due = None, inf
         now = self.clock.seconds()
         for flight in [flight for flight in self.flights if flight.due <= now]:
+            flight.due = inf
             try:
                 flight.tick()
             except Exception:

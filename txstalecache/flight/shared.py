@@ -342,7 +342,6 @@ class SharedFlight(Flight):
         if self.state is not State.PENDING:
             super().tick()
             return
-        self.due = inf
         self._look_at_clocks()
         if self.due == inf and self.state in (State.PENDING, State.STREAMING, State.UNSHAREABLE):
             self._schedule()
