@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, datetimeToString
 from twisted.web.iweb import IBodyProducer
 
-from txstalecache.edge.exchange import Exchange
+from txstalecache.edge.exchange import Exchange, Pairs
 from txstalecache.edge.heads import ReceivedRequest
 from txstalecache.edge.reply import head_bytes
 from txstalecache.edge.upload import StreamedUpload
@@ -81,17 +81,16 @@ class DirectExchange(Exchange):
     def started(self) -> bool:
         return self.startedWriting
 
-    def _begin(self, status: int, fields: Fields) -> None:
+    def _begin(self, status: int, fields: Fields, more: Pairs) -> None:
         self._bodyless = self.method == b"HEAD" or status in NO_BODY_CODES
         lengths = self._announced = fields.get_all(b"content-length")
-        more: list[tuple[bytes, bytes]] = []
         if b"date" not in fields:
-            more.append((b"Date", datetimeToString()))  # RFC 9110 §6.6.1: an answer of our own
+            more = (*more, (b"Date", datetimeToString()))  # RFC 9110 §6.6.1: an answer of our own
         if self._channel.announces():
-            more.append((b"Connection", b"close"))
+            more = (*more, (b"Connection", b"close"))
         if not lengths and not self._bodyless and self.version == b"HTTP/1.1":
             self._chunked = True
-            more.append((b"Transfer-Encoding", b"chunked"))
+            more = (*more, (b"Transfer-Encoding", b"chunked"))
         self._unsent = head_bytes(self.version, status, fields, more)
 
     def _send(self, data: bytes) -> None:

@@ -25,7 +25,9 @@ from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "Pairs"]
+
+Pairs = Sequence[tuple[bytes, bytes]]
 
 
 def _nothing() -> None: ...
@@ -100,11 +102,16 @@ class Exchange(ABC):
         if not self.open:
             return
         self.status = reply.status
-        self._begin(reply.status, reply.fields)
+        self._begin(reply.status, reply.fields, reply.more)
         body, segments = reply.body, reply.segments
         if body is None or not segments:
             self._finish()
-        elif body.ended and len(body.chunks) == 1 and tuple(segments) == WHOLE and body.length <= Body.COMPACT:
+        elif (
+            body.ended
+            and len(body.chunks) == 1
+            and (segments is WHOLE or tuple(segments) == WHOLE)
+            and body.length <= Body.COMPACT
+        ):
             self.write(body.chunks[0])
             self._finish()
         else:
@@ -142,8 +149,8 @@ class Exchange(ABC):
         """Whether some of the answer has left."""
 
     @abstractmethod
-    def _begin(self, status: int, fields: Fields) -> None:
-        """The answer has this head. It may leave with the first of the body."""
+    def _begin(self, status: int, fields: Fields, more: Pairs) -> None:
+        """The answer has this head, with ``more`` lines behind ``fields``. It may leave with the first of the body."""
 
     @abstractmethod
     def _send(self, data: bytes) -> None:

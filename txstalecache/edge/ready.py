@@ -171,7 +171,7 @@ def answer(
     elif sent:
         return None
     ends = [marker.until for marker in markers if marker is not None]
-    written = head_bytes(b"HTTP/1.1", reply.status, reply.fields)
+    written = head_bytes(b"HTTP/1.1", reply.status, reply.fields, reply.more)
     made = Answer(route, entry, verdict, reply.status, written, pieces, now, until(entry, now, gone, *ends))
     made.sent = sent
     return made

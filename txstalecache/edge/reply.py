@@ -28,6 +28,8 @@ class Reply:
     fields: Fields
     body: Body | None = None
     segments: Sequence[Segment] = WHOLE
+    more: Sequence[tuple[bytes, bytes]] = ()
+    """Lines behind ``fields``, of this proxy's own: none that says when it was made, or where its body ends."""
 
 
 def refusal(status: int, why: str) -> Reply:

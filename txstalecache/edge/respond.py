@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from txstalecache.edge.reply import Reply, refusal
+from txstalecache.edge.reply import WHOLE, Reply, refusal
 from txstalecache.edge.visit import Outcome, Visit
 from txstalecache.flight.body import Body, Segment
 from txstalecache.flight.landing import Attached
@@ -35,12 +35,11 @@ def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
     """The origin's answer as it comes."""
     outcome, head = visit.outcome, landing.head
     fields = forward.response(head.fields) if outcome.role != "waiter" else forward.shared_response(head.fields)
-    ours: tuple[tuple[bytes, bytes], ...] = (forward.PASSED,)
     if b"date" not in fields:
-        ours = (forward.PASSED, (b"Date", fieldlib.format_date(now)))
+        fields = fields.adding(b"Date", fieldlib.format_date(now))
     if outcome.role == "alone":
         # The origin was told of conditions and ranges: its answer is the answer.
-        segments: Sequence[Segment] = () if visit.head.method == b"HEAD" else ((0, None),)
+        segments: Sequence[Segment] = () if visit.head.method == b"HEAD" else WHOLE
         reply = Reply(head.status, fields, landing.body, segments)
     else:
         reply = _selected(visit, head.status, fields, landing.body, landing.length)
@@ -51,7 +50,7 @@ def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
         collapsed=(outcome.role == "waiter") or outcome.collapsed,
         detail=outcome.why if outcome.role == "alone" else None if landing.stored else landing.why,
     )
-    return _told(visit, reply, ours, status, b"STORE" if landing.stored else b"BYPASS")
+    return _told(visit, reply, (forward.PASSED,), status, b"STORE" if landing.stored else b"BYPASS")
 
 
 def failure(visit: Visit, status: int, why: str, retry_after: int | None) -> Reply:
@@ -146,4 +145,4 @@ def _told(
     told = (*ours, (b"Cache-Status", status.member()))
     if route.show_outcome:
         told += ((b"X-Cache", _X_CACHE.get(visit.outcome.verdict, b"BYPASS")), (b"X-Store", stored))
-    return Reply(reply.status, fields.extended(told), reply.body, reply.segments)
+    return Reply(reply.status, fields, reply.body, reply.segments, told)

@@ -20,7 +20,7 @@ from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from txstalecache.edge.exchange import Exchange
+from txstalecache.edge.exchange import Exchange, Pairs
 from txstalecache.edge.heads import ReceivedRequest, Rejected, authority, body_kind, origin_form
 from txstalecache.edge.reasons import reason
 from txstalecache.edge.reply import SERVER
@@ -135,11 +135,11 @@ class TwistedExchange(Exchange):
     def started(self) -> bool:
         return bool(self._request.startedWriting)
 
-    def _begin(self, status: int, fields: Fields) -> None:
+    def _begin(self, status: int, fields: Fields, more: Pairs) -> None:
         request = self._request
         request.setResponseCode(status, reason(status))
         before = request.responseHeaders
-        headers = request.responseHeaders = _headers(fields)
+        headers = request.responseHeaders = _headers((*fields, *more))
         request.defaultContentType = None  # type: ignore[attr-defined]
         connection, date = before.getRawHeaders(b"Connection"), before.getRawHeaders(b"Date")
         if connection is not None:

@@ -49,10 +49,11 @@ class Figures:
 
     def unstored(self, key: Key, status: int, why: str, when: float) -> None:
         """The answer for ``key`` is not stored."""
-        self.lately.pop(key.digest, None)
-        self.lately[key.digest] = Unstored(status, why, when)
-        if len(self.lately) > self.MOST:
-            self.lately.popitem(last=False)
+        digest, lately = key.digest, self.lately
+        lately[digest] = Unstored(status, why, when)
+        lately.move_to_end(digest)
+        if len(lately) > self.MOST:
+            lately.popitem(last=False)
 
     def answered(self, status: int, seconds: float) -> None:
         """A head came, ``seconds`` after it was asked for."""

@@ -23,7 +23,7 @@ def is_safe(method: bytes) -> bool:
 
 def succeeded(request: RequestHead, response: ResponseHead) -> bool:
     """Whether something may have changed: 2xx or 3xx to a method that is not safe."""
-    return 200 <= response.status < 400 and request.method not in _SAFE
+    return request.method not in _SAFE and 200 <= response.status < 400
 
 
 def _origin(parts: object) -> tuple[str, str | None, int | None] | None:

@@ -185,7 +185,8 @@ class Connection(Protocol):
         self._idle_due = self._clock.seconds() + limit
         self.resume()
         self._pool.idle(self)
-        self.watch()
+        if self._timer is None or self._idle_due < self._armed:
+            self.watch()
 
     def retire(self) -> None:
         """Close as soon as no exchange needs it."""

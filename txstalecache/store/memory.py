@@ -165,7 +165,7 @@ class Shelf:
     def matching(self, request: RequestHead, now: float, purges: Purges | None = None) -> Variant | None:
         """The most recent variant, fetched or not, that answers ``request`` and is neither gone nor purged (RFC 9111
         §4.1). What was purged leaves the shelf; what was purged softly is stale from here on."""
-        while True:
+        while self.variants:
             best = self._best(request, now)
             if best is None or purges is None or best.checked == purges.version or best.entry is None:
                 return best
@@ -177,6 +177,7 @@ class Shelf:
                 return best
             del self.variants[best.selector]
             self._names = None
+        return None
 
     def _best(self, request: RequestHead, now: float) -> Variant | None:
         variants = self.variants
