@@ -106,12 +106,7 @@ class Exchange(ABC):
         body, segments = reply.body, reply.segments
         if body is None or not segments:
             self._finish()
-        elif (
-            body.ended
-            and len(body.chunks) == 1
-            and (segments is WHOLE or tuple(segments) == WHOLE)
-            and body.length <= Body.COMPACT
-        ):
+        elif body.ended and len(body.chunks) == 1 and tuple(segments) == WHOLE and body.length <= Body.COMPACT:
             self.write(body.chunks[0])
             self._finish()
         else:

@@ -169,9 +169,9 @@ class TwistedExchange(Exchange):
         self._request.unregisterProducer()
 
 
-def _headers(fields: Fields) -> Headers:
+def _headers(pairs: Pairs) -> Headers:
     headers = Headers()
-    for name, value in fields:
+    for name, value in pairs:
         headers.addRawHeader(name, value)
     return headers
 
