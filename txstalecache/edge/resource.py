@@ -285,7 +285,7 @@ class CacheResource(Resource):
                 break
             visit.part = visit.part or landing.part
             again = planning.shared(visit, entry, conditions, landing.names)
-            plans.append(replace(again, began_after=began_after, provoked=landing.provoked))
+            plans.append(replace(again, began_after=began_after, again=True, provoked=landing.provoked))
         else:
             landing = Alone("vary")
         if isinstance(landing, Alone):

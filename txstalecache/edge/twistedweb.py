@@ -129,7 +129,7 @@ class TwistedExchange(Exchange):
     def inform(self, head: ResponseHead) -> None:
         channel = self._request.channel if self.open else None
         if isinstance(channel, http.HTTPChannel) and self.version == b"HTTP/1.1" and not self.started:
-            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), _headers(head.fields))
+            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), _headers(head.fields.pairs))
 
     @property
     def started(self) -> bool:

@@ -45,7 +45,12 @@ class Boarding:
             return
         lease = self._registry.leases.grant(self._name, flight.purpose)
         if lease is not None and not flight.plan.part:
-            self._bare(lease)
+            if flight.plan.again:
+                self._bare(lease)
+            else:
+                # What is stored has been looked at in this very turn.
+                flight.lease = lease
+                flight.fetch()
             return
         asking = self._ask()
         flight.air.add(asking)

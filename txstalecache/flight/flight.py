@@ -267,7 +267,7 @@ class Flight(ABC):
         self._progressed = self._registry.clock.seconds()
         if self._storing:
             over = body.length + len(data) > self.plan.rules.max_object
-            if over or self.outdated or not self._room_for(len(data)):
+            if over or (body.length and self.outdated) or not self._room_for(len(data)):
                 self._let_pass()
                 if not self.waiting:
                     # Else some are still to be let in, at the first byte.

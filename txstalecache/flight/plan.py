@@ -80,6 +80,8 @@ class Plan:
     hooks: Hooks | None = None
     stored: bool = True
     """False: not asked for often enough to be worth storing."""
+    again: bool = False
+    """It has waited for another flight: something may have been stored since what is stored was looked at."""
     provoked: bool = False
     """An error that somebody else may have provoked came before: another one is everybody's."""
     part: bool = False

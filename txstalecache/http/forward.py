@@ -117,15 +117,13 @@ def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields
     (lower case) contains it: then everybody who shares sent the same. ``extra`` is added: our own conditions.
     """
     drop = _OF_A_BODY if request.method in (b"GET", b"HEAD") else frozenset()
-    kept = [
-        pair
-        for pair in _sent(request).pairs
-        if (name := pair[0].lower()) not in drop and (name in keyed or not telling(name))
-    ]
+    sent = _sent(request)
+    left_out = [name for name in sent.names if name in drop or (name not in keyed and telling(name))]
+    more = (*extra.pairs, PASSED)
     if b"x-forwarded-proto" not in keyed and (request.scheme != b"http" or b"x-forwarded-proto" in request.fields):
         # An origin behind us may have to know, and what a client says of it is poison: what the key says is not.
-        kept.append((b"X-Forwarded-Proto", request.scheme))
-    return Fields((*kept, *extra.pairs, PASSED))
+        more = ((b"X-Forwarded-Proto", request.scheme), *more)
+    return sent.without(*left_out).extended(more)
 
 
 @remembered(2048, longest=64)
