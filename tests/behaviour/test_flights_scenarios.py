@@ -15,6 +15,7 @@ from tests.support.client import Exchange, Reply, fetch, open_exchange
 from tests.support.origin import Answer, Chunk, Gate, Hang, Head, Request, ScriptedOrigin
 from tests.support.proxy import settled, until
 from txstalecache.flight.clocks import Clocks
+from txstalecache.flight.state import State
 
 CLIENTS = 50
 SHARED = [("Cache-Control", "max-age=60")]
@@ -285,6 +286,8 @@ async def test_s10_a_vary_surprise_costs_one_flight_for_each_variant(origin: Scr
     await waiting(proxy, 40)
     origin.release("first")
     await origin.at_gate("others", 3)  # the three others at once
+    pending = [flight for flight in proxy.resource.registry.flights if flight.state is State.PENDING]
+    assert [flight.plan.again for flight in pending] == [True] * 3  # what is stored by now they looked at themselves
     origin.release("others")
     replies = await answers(clients)
     assert [reply.body for reply in replies] == [lang.encode() for lang in languages for _ in range(10)]

@@ -527,6 +527,22 @@ def test_one_timer_looks_at_all_flights_and_the_fault_of_one_is_not_the_others(l
     assert tower.at_rest()
 
 
+def test_who_has_waited_for_another_flight_looks_at_what_is_stored_before_it_fetches() -> None:
+    tower = Tower()
+    entry = tower.entry(lifetime=600.0)
+    seat = tower.join(again=True)
+    assert isinstance(seat.landing, Settled) and seat.landing.entry is entry
+    assert not tower.origin.requests and tower.at_rest()
+
+
+def test_who_has_just_looked_fetches() -> None:
+    tower = Tower()
+    tower.entry(lifetime=600.0)
+    seat = tower.join()
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert seat.data == b"body" and tower.at_rest()
+
+
 class LateLeases(LocalLeases):
     """Grants when the test says so."""
 
