@@ -57,6 +57,7 @@ def main() -> int:
 
     near, far = socket.socketpair()
     near.setblocking(False)
+    far.settimeout(5)
     # As for a connection of the reactor's: written to the socket itself.
     transport: Any = Server.__new__(Server)
     transport.socket, transport._tempDataLen, transport.dataBuffer, transport.disconnecting = near, 0, b"", 0
@@ -66,6 +67,7 @@ def main() -> int:
         channel.makeConnection(StringTransport())
         channel.transport = transport
         channel._outlet = Outlet(transport)
+        channel.put = channel._outlet.put
         return channel
 
     channel = channel_of(site)
