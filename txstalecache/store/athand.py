@@ -50,7 +50,7 @@ class AtHand:
                 return found
         if self._remote is not None and self._remote.available:
             return None
-        return self.guess(key, request)
+        return NOTHING if shelf is None and pending is None else self.guess(key, request)
 
     def held(self, key: Key, now: float) -> tuple[Shelf, float] | None:
         """The shelf of ``key`` in memory ``now``, and until when it may be believed as long as the memory's ``session``
