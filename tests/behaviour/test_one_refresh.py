@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import pytest_twisted
 
 from tests.support.client import fetch
@@ -95,3 +96,16 @@ async def test_a_head_request_that_meets_a_stale_entry_has_the_whole_of_it_renew
     await until(lambda: origin.hits("/x") == 2 and proxy.flights == 0)
     assert origin.requests[-1].method == b"GET"
     assert (await fetch(proxy.port, "GET", "/x")).body == b"new"
+
+
+@pytest.mark.parametrize("redis", ["memory", "embedded"])
+@pytest_twisted.ensureDeferred
+async def test_what_is_known_not_to_be_shared_is_not_refreshed(
+    origin: ScriptedOrigin, make_proxy: Any, redis: str
+) -> None:
+    origin.on("/x", Answer(200, [("Cache-Control", "private")], b"for one"))
+    proxy = await make_proxy(origin.url, redis=redis)
+    await fetch(proxy.port, "GET", "/x")
+    await proxy.resource.refresh(b"http://%b/x" % proxy.log[0].host)
+    await until(lambda: proxy.flights == 0)
+    assert origin.hits("/x") == 1

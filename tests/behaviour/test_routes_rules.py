@@ -6,9 +6,9 @@ from dataclasses import fields
 from typing import Any
 
 from tests.support.async_test import async_test
-from tests.support.client import fetch
+from tests.support.client import connect, fetch
 from tests.support.origin import Answer, ScriptedOrigin
-from tests.support.proxy import settled
+from tests.support.proxy import settled, until
 from txstalecache.config.routes import Route
 from txstalecache.config.toml import Configuration
 from txstalecache.http.rules import Cookies, Rules
@@ -119,3 +119,19 @@ def test_the_defaults_of_a_file_are_the_defaults_of_the_classes() -> None:
     route = Configuration.parse("[upstream.www]\nservers = 'http://127.0.0.1:9'").routes[-1]
     assert route == Route()
     assert route.rules == Rules() and route.rules.cookies is Cookies.PASS
+
+
+@async_test
+async def test_what_went_stale_while_a_body_came_is_not_fresh(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    echo(origin, [("Cache-Control", "max-age=60")])
+    proxy = await make_proxy(origin.url, **route_of("methods = ['GET', 'HEAD', 'POST']"))
+    for _ in range(2):
+        assert (await fetch(proxy.port, "POST", "/q", [("Host", "a")], b"abc")).body == b"1:abc"
+    connection = await connect(proxy.port)
+    asked = connection.expect("POST")
+    connection.send(b"POST /q HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na")
+    await until(lambda: any(channel.asked is not None for channel in proxy.site.channels))
+    proxy.age(61)
+    connection.send(b"bc")
+    assert (await asked.done).body == b"2:abc"
+    await connection.close()

@@ -39,7 +39,7 @@ async def test_stale_by_the_origins_word(origin: ScriptedOrigin, make_proxy: Any
     await fetch(proxy.port, "GET", "/x")
     connection = await connect(proxy.port)
     reply = await connection.request("GET", "/x")
-    assert reply.body == b"old" and int(reply.field("age") or 0) >= 6
+    assert reply.body == b"old" and int(reply.field("age") or 0) >= 6  # 7 where the machine took its time
     assert (await connection.request("GET", "/other")).body == b"next request on the same connection"
     await origin.at_gate("go")  # only now is the refresh known to have reached the origin, and it is still held
     assert (await connection.request("GET", "/x")).body == b"old"

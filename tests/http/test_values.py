@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from enum import Enum, StrEnum
 
 import pytest
 
 from txstalecache.http.values import enumeration
+from txstalecache.origin.interfaces import Fault, Framing
 
 
 class Plain(Enum):
@@ -48,3 +51,13 @@ def test_it_goes_by_the_enumerations_name() -> None:
     assert Words.__name__ == "Words"
     assert Words.__module__ == __name__
     assert Words.__doc__ == "Of one sort."
+
+
+def test_members_can_be_pickled_and_copied() -> None:
+    for member in (Words.ONE, Fault.RESET, Framing.CLOSE):
+        assert pickle.loads(pickle.dumps(member)) is member
+        assert copy.deepcopy(member) is member
+
+
+def test_its_members_are_known_by_name() -> None:
+    assert dict(Quick.__members__) == dict(Plain.__members__)

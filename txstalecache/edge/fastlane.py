@@ -58,6 +58,7 @@ class Asked:
         "shape",
         "shelf",
         "trusted",
+        "vain",
         "weight",
     )
 
@@ -75,7 +76,8 @@ class Asked:
         """Known once something is there that may answer it."""
         # Weakly: what the memory tier has let go of is not kept by who asked for it once.
         self.answer: ReferenceType[Answer] | None = None
-        """None: there was nothing on the shelf to answer it with."""
+        self.vain = False
+        """Whether nothing was on the shelf to answer it with."""
         self.shelf: ReferenceType[Shelf] | None = None
         self.changes = self.session = self.purges = 0
         self.trusted = inf
@@ -132,24 +134,26 @@ class FastLane:
     def serve(self, channel: LaneChannel, asked: Asked) -> bool:
         """Answer what is ``asked``. False: nothing was done."""
         now = self._now()
-        answer = asked.answer
-        found = None if answer is None else answer()
+        found = None if asked.answer is None else asked.answer()
         shelf = None if asked.shelf is None else asked.shelf()
         store = self._store
-        if (
-            shelf is None
-            or now >= asked.trusted
-            or not shelf.alive
-            or shelf.changes != asked.changes
-            or store.purges.version != asked.purges
-            or store.memory.session != asked.session
-            or (answer is not None and not (found is not None and found.since <= now < found.until))
-        ):
-            found = self._find(asked, now)
-        elif shelf.hits < 3:
-            shelf.hits += 1  # as asking the tier would
-        if found is None:
+        same = (
+            shelf is not None
+            and now < asked.trusted
+            and shelf.alive
+            and shelf.changes == asked.changes
+            and store.purges.version == asked.purges
+            and store.memory.session == asked.session
+        )
+        if same and shelf is not None and found is not None and found.since <= now < found.until:
+            if shelf.hits < 3:
+                shelf.hits += 1  # as asking the tier would
+        elif same and asked.vain:
             return False
+        else:
+            found = self._find(asked, now)
+            if found is None:
+                return False
         log, cell = self._log, found.cell
         cell.count += 1
         cell.sent += found.sent
@@ -193,7 +197,7 @@ class FastLane:
 
     def _find(self, asked: Asked, now: float) -> Answer | None:
         """The answer to what was asked, from what is in memory now."""
-        asked.answer = asked.shelf = None
+        asked.answer, asked.shelf, asked.vain = None, None, False
         store = self._store
         held = store.held(asked.key, now)
         if held is None:
@@ -202,8 +206,10 @@ class FastLane:
         asked.changes, asked.session, asked.purges = shelf.changes, store.memory.session, store.purges.version
         variant = shelf.matching(asked.head, now, store.purges)
         if variant is None or variant.entry is None:
-            # Nothing is there that could answer it, as long as nothing changes.
-            asked.shelf = ref(shelf)
+            # Nothing is there that could answer it, as long as nothing changes, and nothing is gone.
+            asked.shelf, asked.vain = ref(shelf), True
+            if variant is not None:
+                asked.trusted = min(asked.trusted, variant.until)
             return None
         if asked.shape is None:
             asked.shape = shape(asked.head)

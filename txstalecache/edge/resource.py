@@ -63,8 +63,8 @@ from txstalecache.store.tiered import TieredStore
 
 __all__ = ["CacheResource"]
 
-#: The verdicts that the whole is not of use for.
-_NOT_HERE: Final = (Miss, Pass, Refuse)
+#: The verdicts after which a stored part may still answer.
+_WHOLE_UNUSED: Final = (Miss, Pass, Refuse)
 
 #: How often a request may be told to wait elsewhere before it asks the origin on its own.
 ROUNDS = 4
@@ -175,11 +175,10 @@ class CacheResource(Resource):
             return
         if not route.plain and await self._excepted(visit):
             return
-        now, found = visit.arrived, self._store.peek(visit.key, head)
+        found = self._store.peek(visit.key, head)
         if found is None:
             found = await self._store.load(visit.key, head)
-            now = self._store.now()
-        await self._act(visit, found, now)
+        await self._act(visit, found)
 
     async def _read(self, visit: Visit, body: IBodyProducer) -> IBodyProducer | None:
         """Take ``body`` into the key, where the route caches such requests and it is not too long; else what to send of
@@ -219,9 +218,10 @@ class CacheResource(Resource):
             return True
         return False
 
-    async def _act(self, visit: Visit, found: Found, now: float) -> None:
+    async def _act(self, visit: Visit, found: Found) -> None:
+        now = self._store.now()
         verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now)
-        if isinstance(verdict, _NOT_HERE) and parts.single(visit.head):
+        if isinstance(verdict, _WHOLE_UNUSED) and parts.single(visit.head):
             verdict = await self._part(visit, found, verdict)
         visit.outcome.verdict = type(verdict).__name__.lower()
         visit.outcome.why = verdict.why
@@ -406,7 +406,8 @@ class CacheResource(Resource):
         """The shared fetch that ``visit`` needs, after what was ``found``."""
         if found.entry is not None:
             return planning.renewing(visit, found.entry, found.vary)
-        return planning.shared(visit, names=found.vary)
+        # Whoever asks has not judged what was found.
+        return replace(planning.shared(visit, names=found.vary), again=True)
 
     def recorded(self, record: Record) -> None:
         """A request was answered, here or (``CacheSite.refused``) at the door."""

@@ -35,14 +35,15 @@ def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
     """The origin's answer as it comes."""
     outcome, head = visit.outcome, landing.head
     fields = forward.response(head.fields) if outcome.role != "waiter" else forward.shared_response(head.fields)
-    if b"date" not in fields:
-        fields = fields.adding(b"Date", fieldlib.format_date(now))
     if outcome.role == "alone":
         # The origin was told of conditions and ranges: its answer is the answer.
         segments: Sequence[Segment] = () if visit.head.method == b"HEAD" else WHOLE
         reply = Reply(head.status, fields, landing.body, segments)
     else:
         reply = _selected(visit, head.status, fields, landing.body, landing.length)
+    if b"date" not in fields:
+        # Not before: a client's conditions are about what the origin said (RFC 9110 §13).
+        reply = replace(reply, fields=reply.fields.adding(b"Date", fieldlib.format_date(now)))
     status = CacheStatus(
         fwd=_forwarded(outcome),
         fwd_status=head.status,

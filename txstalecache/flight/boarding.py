@@ -75,7 +75,7 @@ class Boarding:
             self._bare(lease)
 
     def _bare(self, lease: ILease) -> None:
-        """Nothing is stored in Redis, or nobody can ask it: what there may be is here, perhaps on its way there."""
+        """Fetch under ``lease``, unless what is here settles it: in Redis nothing is, or nobody can ask it."""
         flight = self._flight
         flight.lease = lease
         found: Found | None = self._registry.store.peek(flight.plan.key, flight.plan.request)

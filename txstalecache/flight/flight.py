@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -131,6 +131,7 @@ class Flight(ABC):
         if self.state is State.PENDING:
             self._failed(OriginError(Fault.MALFORMED, "internal error"))
         else:
+            self._land(Failed(502, Fault.MALFORMED.value))
             self.broken(OriginError(Fault.TRUNCATED, "internal error"))
 
     def fetch(self) -> None:
@@ -139,27 +140,35 @@ class Flight(ABC):
         self._asked = min(self._asked, request_time)
         plan = self.plan
         self._registry.figures.fetches += 1
-        fetching: Deferred[IOriginResponse] = (plan.origin or self._registry.origin).fetch(
-            OriginRequest(plan.fetch, plan.body, plan.informational, plan.deadlines, plan.key.digest.encode())
-        )
+        request = OriginRequest(plan.fetch, plan.body, plan.informational, plan.deadlines, plan.key.digest.encode())
+        # It may be anybody's code, and somebody waits whatever it does.
+        try:
+            fetched: Any = (plan.origin or self._registry.origin).fetch(request)
+        except Exception:
+            fetched = fail()
+        fetching: Deferred[IOriginResponse] = fetched if isinstance(fetched, Deferred) else succeed(fetched)
         self.air.add(fetching)
         fetching.addBoth(self._asked_for, fetching, request_time)
 
     def _asked_for(self, result: IOriginResponse | Failure, fetching: Deferred[Any], request_time: float) -> None:
         """What became of ``fetching``."""
+        wanted = fetching in self.air
         self.air.discard(fetching)
         try:
-            if isinstance(result, Failure):
-                self._unanswered(result)
-            else:
+            if not isinstance(result, Failure):
                 self._answered(result, request_time)
+            elif wanted:
+                self._unanswered(result)
         except Exception:
             self.crashed(Failure())
 
     def _unanswered(self, failure: Failure) -> None:
-        failure.trap(OriginError)
         error = failure.value
-        assert isinstance(error, OriginError)
+        if isinstance(error, CancelledError):
+            # Not by us: what we cancel is not in the air any more.
+            error = OriginError(Fault.CANCELLED, "given up by the origin")
+        if not isinstance(error, OriginError):
+            failure.raiseException()
         self._registry.figures.faulted(error.fault)
         self._failed(error)
 
@@ -267,7 +276,7 @@ class Flight(ABC):
         self._progressed = self._registry.clock.seconds()
         if self._storing:
             over = body.length + len(data) > self.plan.rules.max_object
-            if over or (body.length and self.outdated) or not self._room_for(len(data)):
+            if over or self.outdated or not self._room_for(len(data)):
                 self._let_pass()
                 if not self.waiting:
                     # Else some are still to be let in, at the first byte.
@@ -361,7 +370,7 @@ class Flight(ABC):
         return self.state is State.STREAMING and self._storing
 
     def end(self, state: State) -> None:
-        """Leave the registry, give back the lease, stop what is still in the air. Idempotent."""
+        """Leave the registry, stop what is still in the air. Idempotent."""
         self.state = State.FAILED if state is State.PENDING else state
         self.due = inf
         self.body.forget()

@@ -81,7 +81,8 @@ class Plan:
     stored: bool = True
     """False: not asked for often enough to be worth storing."""
     again: bool = False
-    """It has waited for another flight: something may have been stored since what is stored was looked at."""
+    """What is stored is to be looked at once more before it is fetched: who asks has waited for another flight since,
+    or has not judged what there was."""
     provoked: bool = False
     """An error that somebody else may have provoked came before: another one is everybody's."""
     part: bool = False

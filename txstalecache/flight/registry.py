@@ -28,6 +28,9 @@ from txstalecache.store.interfaces import ILeases, IStore, Purpose
 
 __all__ = ["Registry"]
 
+#: Seconds until the clocks of a flight are looked at again that has failed at them.
+AFTER_A_FAULT = 1.0
+
 
 class Registry:
     """Owns every flight. ``waiting`` and ``held`` are what the caps look at: waiters, and bytes of retained bodies."""
@@ -170,8 +173,9 @@ class Registry:
             try:
                 flight.tick()
             except Exception:
-                # One flight's fault is not the others'.
+                # One flight's fault is not the others', nor that of those who wait for it.
                 flight.crashed(Failure())
+                flight.due = min(flight.due, now + AFTER_A_FAULT)
         self.watch(min((flight.due for flight in self.flights), default=inf))
 
     def _joinable(self, plan: Plan) -> SharedFlight | None:

@@ -185,7 +185,7 @@ class SharedFlight(Flight):
             self._let_go()  # whoever asks for himself is not to wait until this one has been read
         elif self.lease is not None and arrival.passed_on:
             self.lease.when_watched(self._pass_on)
-        wanted = self._storing or bool(self.body.readers) or Attached in map(type, seats)
+        wanted = self._storing or bool(self.body.readers) or any(isinstance(seat, Attached) for seat in seats)
         if wanted:
             # What is here of the body already is taken in first: a short answer is then written in one piece.
             response.deliver(self)
@@ -321,6 +321,7 @@ class SharedFlight(Flight):
         return self.state is State.PENDING or super()._goes_on
 
     def end(self, state: State) -> None:
+        """Also give back the lease."""
         self.waiters.forget()
         super().end(state)
         self._let_go()

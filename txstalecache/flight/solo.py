@@ -19,7 +19,8 @@ __all__ = ["SoloFlight"]
 
 
 class SoloFlight(Flight):
-    """See the module. It waits for nobody but the origin: for that the fetch has deadlines of its own."""
+    """See the module. It waits for nobody but the origin: as long as the deadlines of the fetch say, which an origin
+    keeps by itself; one that does not is not waited for much longer."""
 
     _client: Deferred[Landing] | None = None
 
@@ -30,6 +31,18 @@ class SoloFlight(Flight):
         self._client = client
         self._registry.counted(1)
         return client
+
+    def _start(self) -> None:
+        limits = self.plan.deadlines
+        self.due = self._registry.clock.seconds() + limits.connect + limits.total
+        self._registry.watch(self.due)
+        super()._start()
+
+    def tick(self) -> None:
+        if self.state is State.PENDING:
+            self._failed(OriginError(Fault.TIMEOUT, "no response head in time"))
+        else:
+            super().tick()
 
     @property
     def waiting(self) -> int:

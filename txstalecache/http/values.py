@@ -48,9 +48,13 @@ class _Members(type):
 
 
 def enumeration(of: type[E]) -> type[E]:
-    """The enumeration ``of``, for what every request comes by."""
+    """The enumeration ``of``, for what every request comes by. Before Python 3.12 a class that has its members, finds
+    them by value and name, goes through them and knows them; it is not derived from Enum."""
     if not hasattr(EnumMeta, "__getattr__"):
         return of
-    body = {"__doc__": of.__doc__, "__module__": of.__module__, "_enumeration": of, **of.__members__}
+    about = {"__doc__": of.__doc__, "__module__": of.__module__, "__qualname__": of.__qualname__}
+    body = {**about, **of.__members__, "__members__": of.__members__, "_enumeration": of}
     members: Any = _Members(of.__name__, (), body)
+    # Where pickle finds what the members are made by.
+    of.__qualname__ += "._enumeration"
     return members  # type: ignore[no-any-return]

@@ -74,7 +74,7 @@ class Tally:
         if found is None:
             found = self._cells[name] = Cell(name[0])
         if OTHER not in name:
-            # From closed sets all of them, and so are these.
+            # All four are from closed sets: it does not grow for long.
             self._known[verdict, why, role, status // 100] = found
         return found
 

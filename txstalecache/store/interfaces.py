@@ -117,7 +117,7 @@ class ILeases(Interface):
     """Grants leases. Without Redis every lease is granted: the registry still coalesces within the process."""
 
     def grant(name: str, purpose: Purpose) -> ILease | None:
-        """The lease called ``name``, where nobody has to be asked for it; None: ``acquire`` it."""
+        """The lease called ``name``, where nobody has to be asked. None: ``acquire`` it, which may be refused."""
 
     def acquire(name: str, purpose: Purpose) -> Deferred[ILease | None]:
         """The lease called ``name``, or None while another process holds it (or, for REFRESH, a back-off runs)."""

@@ -84,6 +84,7 @@ class LocalLeases:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def grant(self, name: str, purpose: Purpose) -> ILease | None:
+        """See ``ILeases``; None during a back-off."""
         if purpose is Purpose.REFRESH and self.rests(name):
             return None
         return _LocalLease(self, name)

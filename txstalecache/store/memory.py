@@ -134,6 +134,12 @@ class Shelf:
                 del self.variants[oldest.selector]
         return True
 
+    def forget(self, chosen: Selector) -> None:
+        """There is no variant chosen by this, or none to be had."""
+        self.changes += 1
+        self.variants.pop(chosen, None)
+        self._names = None
+
     def mark(self, marker: Marker) -> None:
         """Remember ``marker``; the kinds that say how to fetch replace one another, COOKIE stands beside them."""
         self.changes += 1

@@ -149,7 +149,7 @@ class Trips:
             pass
         finally:
             if opened is None:
-                shelf.variants.pop(chosen, None)
+                shelf.forget(chosen)
             else:
                 shelf.add(_variant(opened))
             if shelf.alive:
