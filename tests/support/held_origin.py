@@ -49,7 +49,7 @@ class HeldResponse:
         for data in self._early:
             sink.write(data)
         if self._ended:
-            sink.complete(Framing.DELIMITED)
+            self._complete(Framing.DELIMITED)
 
     def pause(self) -> None:
         self.paused = True
@@ -69,7 +69,13 @@ class HeldResponse:
     def end(self, framing: Framing = Framing.DELIMITED) -> None:
         self._ended = True
         if self.sink is not None and not self.aborted:
-            self.sink.complete(framing)
+            self._complete(framing)
+
+    def _complete(self, framing: Framing) -> None:
+        """Let go of the sink, as any response does: what it holds is not left to the garbage collector."""
+        sink, self.sink = self.sink, None
+        assert sink is not None
+        sink.complete(framing)
 
     def cut(self) -> None:
         assert self.sink is not None
