@@ -47,7 +47,8 @@ class AgentOrigin:
     doubtful (two lengths, a bare line feed) has been smoothed over before it can be seen. Heads are still checked as
     far as they can be. Connections, pools and TLS are the agent's affair, and so are redirects: give it one that does
     not follow them. With ``clock``, deadlines are kept (``connect`` and ``first_byte`` together until the head, then
-    ``between_bytes``); without, none is.
+    ``between_bytes``); without, none is, and a head is waited for as long as its flight has patience (``Clocks``; for
+    one client alone ``connect`` and ``total`` together).
     """
 
     def __init__(self, agent: IAgent, base_url: str, *, clock: IReactorTime | None = None) -> None:
