@@ -159,6 +159,23 @@ def test_a_sharp_measurement_is_not_replaced_by_a_vague_one_that_agrees() -> Non
     assert abs(fleet.now() - 5000) < 1
 
 
+def test_a_sharper_measurement_stops_the_fleets_time_and_does_not_turn_it_back() -> None:
+    clock = Clock()
+    fleet = FleetClock(clock.seconds, lambda: 0.0)
+    fleet.measured(100.1, 0.0, 0.1)
+    stored = fleet.now()
+    fleet.measured(100.01, 0.0, 0.001)  # the first answer was long in coming: it was later than it seemed
+    assert fleet.now() == stored < fleet.mark() < fleet.now()
+    clock.advance(1)
+    assert abs(fleet.now() - 101.0095) < 0.001
+
+
+def test_a_clock_that_was_no_measurement_of_the_fleets_time_is_not_waited_for() -> None:
+    fleet = FleetClock(Clock().seconds, lambda: 3700.0)
+    fleet.measured(100.0, 0.0, 0.001)
+    assert abs(fleet.now() - 100) < 1
+
+
 def test_what_begins_after_a_mark_is_later_even_if_no_time_passes() -> None:
     fleet = FleetClock(Clock().seconds, lambda: 1_795_000_000.0)
     marked = fleet.mark()

@@ -124,6 +124,22 @@ async def test_an_answer_that_was_overtaken_by_a_change_is_not_kept(
 
 
 @async_test
+async def test_what_was_stored_is_discarded_though_the_clock_is_set_right_in_between(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(shared_redis.url)
+    backend.clock._offset += 0.3
+    backend.clock._error = 0.3
+    backend.store.put(key(), entry(backend.store.now()), 600)
+    await backend.store.flush()
+    ticks = backend.clock.ticks()
+    backend.clock.measured(ticks + backend.clock._offset - 0.3, ticks, ticks)
+    backend.store.discard(key())
+    await backend.store.flush()
+    assert (await backend.store.lookup(key(), get())).entry is None
+
+
+@async_test
 async def test_an_answer_from_before_a_discard_is_not_given_after_it(
     shared_redis: RedisServer, make_store: MakeStore
 ) -> None:

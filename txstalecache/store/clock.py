@@ -59,5 +59,9 @@ class FleetClock:
         # The sharpest measurement stands, unless this one shows that it cannot be true any longer.
         agrees = abs(offset - self._offset) <= error + self._error
         if error <= self._error or not agrees or answered - self._when > self.PATIENCE:
+            before = self.now()
             self._offset, self._error, self._when = offset, error, answered
-            self._after = float("-inf")
+            # Where it was ahead by no more than it may be wrong, it stands until it is right: what is discarded now is
+            # not dated before what was stored a moment ago. Else it was another clock.
+            now = self.ticks() + offset
+            self._after = before if now <= before < now + self.SHARP else float("-inf")
