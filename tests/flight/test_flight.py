@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from tests.support.held_origin import HeldOrigin, HeldResponse
@@ -575,6 +575,15 @@ def test_a_lease_that_comes_after_the_second_attempt_brings_no_third_fetch() -> 
     finish(tower.origin.answer(0, 200, CACHEABLE))
     assert {seat.data for seat in seats} == {b"body"}
     assert tower.at_rest()
+
+
+def test_a_lease_that_is_cancelled_by_others_leaves_nobody_waiting(logged_failures: Any) -> None:
+    tower = Tower()
+    leases = tower.registry.leases = LateLeases(tower.clock)
+    seat = tower.join()
+    leases.asked.cancel()
+    assert isinstance(seat.landing, Failed) and tower.at_rest()
+    assert logged_failures.flush(CancelledError)
 
 
 def test_a_client_alone_needs_no_second_attempt() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from txstalecache.edge.reasons import reason
-from txstalecache.flight.body import Body, Segment
+from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.http.messages import Fields
 from txstalecache.http.values import dataclass
 
@@ -17,7 +17,7 @@ __all__ = ["SERVER", "WHOLE", "Reply", "head_bytes", "refusal"]
 #: What we call ourselves. No version: it is of use to attackers only.
 SERVER = b"txstalecache"
 
-WHOLE: tuple[Segment, ...] = ((0, None),)
+WHOLE = Reader.WHOLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,12 +45,7 @@ class Boarding:
             return
         lease = self._registry.leases.grant(self._name, flight.purpose)
         if lease is not None and not flight.plan.part:
-            if flight.plan.again:
-                self._bare(lease)
-            else:
-                # What is stored has been looked at in this very turn.
-                flight.lease = lease
-                flight.fetch()
+            self._bare(lease, looked=not flight.plan.again)
             return
         asking = self._ask()
         flight.air.add(asking)
@@ -74,11 +69,12 @@ class Boarding:
         else:
             self._bare(lease)
 
-    def _bare(self, lease: ILease) -> None:
-        """Fetch under ``lease``, unless what is here settles it: in Redis nothing is, or nobody can ask it."""
+    def _bare(self, lease: ILease, looked: bool = False) -> None:
+        """Fetch under ``lease``, unless what is here settles it: in Redis nothing is, or nobody can ask it. ``looked``:
+        what is here has been looked at in this very turn."""
         flight = self._flight
         flight.lease = lease
-        found: Found | None = self._registry.store.peek(flight.plan.key, flight.plan.request)
+        found: Found | None = None if looked else self._registry.store.peek(flight.plan.key, flight.plan.request)
         if found is None or not self._settled_by(found):
             self._fetch()
 

@@ -53,14 +53,17 @@ class Flight(ABC):
 
     state = State.PENDING
     _passed = False
+    """Whether an invalidation has passed it."""
     _asked = inf
     """When the oldest fetch in the air, or the one that answered, was asked for; in the store's time."""
     attempts = 0
+    """Fetches begun so far."""
     _response: IOriginResponse | None = None
     """Where the body comes from."""
     _arrival: Arrival | None = None
     """What has landed it."""
     _counted = 0
+    """Bytes of body that the registry counts as held for this."""
     _progressed = 0.0
     """When something last came, in the reactor's seconds."""
     due = inf
@@ -119,14 +122,14 @@ class Flight(ABC):
     def cancel(self) -> None:
         """Land everybody as failed, cut who reads, and drop the fetch."""
         self._land(Failed(503, "shutdown", self._registry.limits.retry_after))
-        if self.state in (State.STREAMING, State.UNSHAREABLE):
+        if self._streaming:
             self.body.cut()
         self.end(State.FAILED)
 
     def crashed(self, failure: Failure) -> None:
         """A fault of our own: nobody is to wait for it."""
-        if failure.check(CancelledError):
-            return
+        if failure.check(CancelledError) and self not in self._registry.flights:
+            return  # by ``end``
         self._log.failure("flight failed", failure=failure)
         if self.state is State.PENDING:
             self._failed(OriginError(Fault.MALFORMED, "internal error"))
@@ -256,10 +259,15 @@ class Flight(ABC):
 
     def _under_way(self) -> None:
         """It streams from here on, if it has not ended already: is anybody there, and does everybody keep up?"""
-        if self.state is State.STREAMING or self.state is State.UNSHAREABLE:
+        if self._streaming:
             self._if_abandoned()
-        if self.state is State.STREAMING or self.state is State.UNSHAREABLE:
+        if self._streaming:
             self._schedule()
+
+    @property
+    def _streaming(self) -> bool:
+        """Whether an answer is on its way to those who may have it."""
+        return self.state is State.STREAMING or self.state is State.UNSHAREABLE
 
     def _room_for(self, length: int) -> bool:
         """Whether ``length`` more bytes may be kept until they are stored."""
@@ -404,5 +412,5 @@ class Flight(ABC):
         if laggards is None:
             laggards = self._laggards = Laggards(self._registry.limits.min_rate)
         laggards.look(self.body, self._registry.clock.seconds())
-        if self.due == inf and (self.state is State.STREAMING or self.state is State.UNSHAREABLE):
+        if self.due == inf and self._streaming:
             self._schedule()

@@ -344,7 +344,7 @@ class SharedFlight(Flight):
             super().tick()
             return
         self._look_at_clocks()
-        if self.due == inf and self.state in (State.PENDING, State.STREAMING, State.UNSHAREABLE):
+        if self.due == inf and self in self._registry.flights:
             self._schedule()
 
     def _look_at_clocks(self) -> None:

@@ -74,9 +74,8 @@ class Fields:
         if index is not None:
             # What was looked up here will be there: an answer grows line by line.
             added = _indexed(more)
-            if not added.keys().isdisjoint(index):
-                for name in added.keys() & index.keys():
-                    added[name] = [*index[name], *added[name]]
+            for name in added.keys() & index.keys():
+                added[name] = [*index[name], *added[name]]
             longer._index = {**index, **added}
         return longer
 
