@@ -8,6 +8,7 @@ Must not know: sockets, stores, answers.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -16,6 +17,7 @@ from txstalecache.edge.heads import Rejected, authority, origin_form, served
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.http import forward
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.section import Section
 
 __all__ = ["SHAPING", "HeadReader", "Shape", "shape", "shaped"]
 
@@ -25,6 +27,9 @@ _NOT_PLAIN: Final = frozenset(
     content-length expect http2-settings keep-alive proxy-connection te trailer transfer-encoding upgrade
     """.split()
 )
+
+#: A request line that every parser takes for the same (RFC 3986 §3.3, §3.4).
+_PLAIN_LINE: Final = re.compile(rb"(GET|HEAD) (/[A-Za-z0-9\-._~!$&'()*+,;=:@%/?]*+) HTTP/1\.1")
 
 #: The request fields, beside those that Vary and the key name, that any decision about a stored answer looks at. Of the
 #: first two only whether they are there.
@@ -67,11 +72,15 @@ class HeadReader:
 
     #: Values of Host remembered, good ones.
     HOSTS = 256
+    #: Bytes of a field section that is worth remembering.
+    LONGEST = 4096
 
     def __init__(self, limits: EdgeLimits, scheme: bytes) -> None:
         self._limits = limits
         self._scheme = scheme
         self._hosts: dict[bytes, bytes] = {}
+        self._sections: dict[bytes, tuple[Section, bytes]] = {}
+        """By all that follows the request line: what it comes to, and the host that it names."""
         self._new_parser()
 
     def _new_parser(self) -> None:
@@ -95,8 +104,23 @@ class HeadReader:
 
     def read(self, data: bytes) -> RequestHead | None:
         """The request that ``data`` is, nothing before and nothing after it; None when there is any doubt."""
-        limits = self._limits
-        if len(data) > limits.head or data[:4] not in (b"GET ", b"HEAD") or data[-4:] != b"\r\n\r\n":
+        if len(data) > self._limits.head or data[-4:] != b"\r\n\r\n":
+            return None
+        end = data.find(b"\r\n")
+        known = self._sections.get(data[end:])
+        if known is not None:
+            line = _PLAIN_LINE.fullmatch(data, 0, end)
+            if line is not None:
+                return self._asking(line[1], line[2], *known)
+        return self._parsed(data, end)
+
+    def forget(self) -> None:
+        """Keep no section. They are remembered at the cost of the heads that had them."""
+        self._sections.clear()
+
+    def _parsed(self, data: bytes, end: int) -> RequestHead | None:
+        """The same, of a head whose request line ends at ``end``; its section is known from then on."""
+        if data[:4] not in (b"GET ", b"HEAD"):
             return None
         self._fields = []
         self._target = b""
@@ -110,22 +134,41 @@ class HeadReader:
         if self._ended != 1 or not parser.should_keep_alive():
             self._new_parser()
             return None
-        return self._certain(data, parser.get_method())
-
-    def _certain(self, data: bytes, method: bytes) -> RequestHead | None:
-        limits, target, pairs = self._limits, self._target, self._fields
+        method = parser.get_method()
         # The parser forgives spaces here that others do not.
-        if not data.startswith(b"%b %b HTTP/1.1\r\n" % (method, target)):
+        if data[:end] != b"%b %b HTTP/1.1" % (method, self._target):
             return None
+        section = self._section(data)
+        if section is None:
+            return None
+        if len(data) - end <= self.LONGEST:
+            self._sections[data[end:]] = section
+        return self._asking(method, self._target, *section)
+
+    def _asking(self, method: bytes, target: bytes, fields: Fields, host: bytes) -> RequestHead | None:
+        """What asks for ``target``, if it may."""
+        limits = self._limits
+        if len(target) > limits.target or target[:1] != b"/":
+            return None
+        if limits.methods is not None and method not in limits.methods:
+            return None
+        try:
+            if origin_form(method, target, self._scheme, host) != target:
+                return None
+        except Rejected:
+            return None
+        return RequestHead(method, target, fields, self._scheme, host)
+
+    def _section(self, data: bytes) -> tuple[Section, bytes] | None:
+        """The fields of ``data``, as they were parsed, and the host that they name."""
+        pairs = self._fields
         lines = len(pairs) + 2
         # As many line ends as lines: none was folded, none came before the request line or after the head.
         if data.count(b"\n") != lines or data.count(b"\r") != lines:
             return None
-        if lines - 2 > limits.fields or len(target) > limits.target or target[:1] != b"/":
+        if len(pairs) > self._limits.fields:
             return None
-        if limits.methods is not None and method not in limits.methods:
-            return None
-        fields = Fields(pairs)
+        fields = Section(pairs)
         names = fields.names
         if not _NOT_PLAIN.isdisjoint(names):
             return None
@@ -137,13 +180,12 @@ class HeadReader:
             return None
         try:
             host = self._host(fields.get_all(b"host"))
-            if host is None or origin_form(method, target, self._scheme, host) != target:
-                return None
         except Rejected:
             return None
-        head = RequestHead(method, target, fields, self._scheme, host)
         # Whether a key or a token takes the answer is for ``policy.judge`` to say.
-        return None if forward.looped(head) or forward.identified(head, ()) else head
+        if host is None or forward.looped(fields) or forward.identified(fields, ()):
+            return None
+        return fields, host
 
     def _host(self, hosts: list[bytes]) -> bytes | None:
         if len(hosts) != 1:

@@ -115,7 +115,7 @@ class Explainer:
             return None
         said.step("validate", "well-formed", "one well-formed request, or none", "RFC 9112 §11.2")
         head = request.head
-        if forward.looped(head):
+        if forward.looped(head.fields):
             said.judged("loop", "refuse", "loop", "answered 508")
             return None
         return head

@@ -124,6 +124,7 @@ class FastLane:
     def _forget(self) -> None:
         """Other routes hold from now on."""
         self._young, self._old, self._weight = {}, {}, 0
+        self._reader.forget()
 
     # -- one request ---------------------------------------------------------------------------------------------
 
@@ -192,6 +193,7 @@ class FastLane:
             if self._weight > self._room:
                 self._old, self._young = self._young, {}
                 self._weight = asked.weight
+                self._reader.forget()
             self._young[data] = asked
         return asked
 

@@ -17,6 +17,11 @@ def forwarded(request: RequestHead, client: str | None, trusted: bool = False) -
     """The fields of a fetch for ``request`` alone, with what the client claims about itself replaced by what its
     connection shows: its address (None: it has none) and its scheme. What a ``trusted`` proxy says of its own client
     stays, its address is added."""
+    question = (forwarded, client, trusted, request.scheme, request.authority)
+    return request.fields.once(question, lambda _: _forwarded(request, client, trusted))
+
+
+def _forwarded(request: RequestHead, client: str | None, trusted: bool) -> Fields:
     peer = (client or "-").encode("ascii", "replace")
     if not trusted:
         shown = ((b"X-Forwarded-For", peer), (b"X-Forwarded-Proto", request.scheme))

@@ -28,7 +28,7 @@ def shared(
     """A fetch that anybody with the same key may share: it says nothing about who asks. ``entry`` is validated by it
     under ``conditions``; ``names`` is what answers are known to vary by."""
     head, rules = visit.head, visit.route.rules
-    keyed = rules.keyed_fields.union(names)
+    keyed = rules.keyed_fields.union(names) if names else rules.keyed_fields
     part = visit.part and entry is None
     if part:
         keyed |= PART

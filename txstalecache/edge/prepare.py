@@ -23,18 +23,29 @@ def prepared(route: Route, head: RequestHead) -> RequestHead:
     wants. Only for methods that are answered from the cache."""
     if head.method not in route.rules.methods:
         return head
-    fields, rules = head.fields, route.rules
-    if b"cookie" in fields:
-        if rules.cookies is Cookies.IGNORE:
-            fields = fields.without(b"cookie")
-        elif rules.cookies is Cookies.KEYED and b"cookie" not in route.template.fields:
-            fields = _only(fields, route.template.cookies)
-    if route.encodings and b"accept-encoding" in fields:
-        wanted = _codings(fields.get(b"accept-encoding") or b"", route.encodings)
+    fields, template = head.fields, route.template
+    cookies = Cookies.PASS
+    if b"cookie" in fields and not (route.rules.cookies is Cookies.KEYED and b"cookie" in template.fields):
+        cookies = route.rules.cookies
+    encodings = route.encodings if b"accept-encoding" in fields else ()
+    if cookies is Cookies.PASS and not encodings:
+        return head
+    question = (prepared, cookies, template.cookies, encodings)
+    fields = fields.once(question, lambda said: _prepared(said, cookies, template.cookies, encodings))
+    return replace(head, fields=fields)
+
+
+def _prepared(fields: Fields, cookies: Cookies, crumbs: frozenset[bytes], encodings: Sequence[bytes]) -> Fields:
+    if cookies is Cookies.IGNORE:
+        fields = fields.without(b"cookie")
+    elif cookies is Cookies.KEYED:
+        fields = _only(fields, crumbs)
+    if encodings:
+        wanted = _codings(fields.get(b"accept-encoding") or b"", encodings)
         fields = fields.without(b"accept-encoding")
         if wanted:
             fields = fields.adding(b"Accept-Encoding", wanted)
-    return head if fields is head.fields else replace(head, fields=fields)
+    return fields
 
 
 def _only(fields: Fields, names: frozenset[bytes]) -> Fields:

@@ -164,7 +164,7 @@ class CacheResource(Resource):
             key = route.template.key(head)
         visit = self._visit(exchange, head, route, key)
         exchange.done = lambda: self._record(exchange, visit.outcome, head.fields)
-        if forward.looped(head):
+        if forward.looped(head.fields):
             self._refuse(visit, 508, "loop")
             return
         body = exchange.body()

@@ -158,7 +158,7 @@ class Arrival:
         return Failed(self.head.status, policy.ORIGIN_ERROR, retry_after)
 
     def _identified(self, request: RequestHead) -> bool:
-        return forward.identified(request, self.plan.rules.keyed_fields.union(self.plan.names))
+        return forward.identified(request.fields, self.plan.rules.keyed_fields.union(self.plan.names))
 
     def _holds(self, request: RequestHead) -> bool:
         """Whether the part that has come is all that ``request`` asks for."""

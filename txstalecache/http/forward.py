@@ -97,6 +97,7 @@ def telling(name: bytes) -> bool:
 _NOT_SHARED = CREDENTIALS | PRECONDITIONS | {b"expect", b"range"}
 # What is not on a shared fetch because the cache answers it, or replaces it.
 _TO_THE_CACHE = PRECONDITIONS | HOP_BY_HOP | _OF_THE_PATH | {b"expect", b"range"}
+_READING = frozenset({b"GET", b"HEAD"})
 _OF_A_BODY = frozenset(
     {b"content-encoding", b"content-language", b"content-length", b"content-location", b"content-type"}
 )
@@ -116,7 +117,15 @@ def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields
     Whatever says who asks, asks for a part, sets conditions, or overrides the target is left out, unless ``keyed``
     (lower case) contains it: then everybody who shares sent the same. ``extra`` is added: our own conditions.
     """
-    drop = _OF_A_BODY if request.method in (b"GET", b"HEAD") else frozenset()
+    if extra.pairs:
+        return _shared(request, keyed, extra)
+    reading = request.method in _READING
+    question = (shared, keyed, reading, request.scheme, request.authority)
+    return request.fields.once(question, lambda _: _shared(request, keyed, extra))
+
+
+def _shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields) -> Fields:
+    drop = _OF_A_BODY if request.method in _READING else frozenset()
     sent = _sent(request)
     left_out = [name for name in sent.names if name in drop or (name not in keyed and telling(name))]
     more = (*extra.pairs, PASSED)
@@ -132,16 +141,20 @@ def _identifying(name: bytes) -> bool:
     return plain not in _HARMLESS and plain not in CREDENTIALS and not _IDENTIFYING.isdisjoint(plain.split(b"-"))
 
 
-def identified(request: RequestHead, known: Collection[bytes]) -> bool:
-    """Whether some field of ``request`` that no standard defines looks like saying who asks: an API key, a token.
+def identified(said: Fields, known: Collection[bytes]) -> bool:
+    """Whether some field of a request that no standard defines looks like saying who asks: an API key, a token.
 
     ``known`` (lower case) are the fields that whoever shares an answer has sent alike. As with a Cookie, only an origin
     that says explicitly that an answer is for everybody is taken to mean such a request as well.
     """
-    for name, _ in request.fields.pairs:  # noqa: SIM110 - a loop, because every request goes through it
-        if _identifying(name) and name.lower() not in known:
+    for name in said.once(_identifying, _identifying_names):  # noqa: SIM110 - every request goes through it
+        if name not in known:
             return True
     return False
+
+
+def _identifying_names(fields: Fields) -> list[bytes]:
+    return [name.lower() for name, _ in fields.pairs if _identifying(name)]
 
 
 def says_all(fetch: RequestHead, request: RequestHead) -> bool:
@@ -169,9 +182,9 @@ def shared_response(fields: Fields) -> Fields:
     return end_to_end(fields).without(b"set-cookie", b"set-cookie2")
 
 
-def looped(request: RequestHead, via: bytes = VIA) -> bool:
-    """Whether the request has been through the proxy called ``via`` before (RFC 9110 §7.6.3)."""
-    value = request.fields.get(b"via")
+def looped(said: Fields, via: bytes = VIA) -> bool:
+    """Whether a request with these fields has been through the proxy called ``via`` before (RFC 9110 §7.6.3)."""
+    value = said.get(b"via")
     if value is None:
         return False
     wanted = via.lower()

@@ -5,11 +5,14 @@ Must not know: sockets, the reactor, clocks, stores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Sequence
+from typing import TypeVar
 
 from txstalecache.http.values import dataclass
 
 __all__ = ["Fields", "RequestHead", "ResponseHead"]
+
+_Result = TypeVar("_Result")
 
 
 class Fields:
@@ -36,6 +39,11 @@ class Fields:
     def forget(self) -> None:
         """Free what makes looking up names quick; it is made again when next asked for."""
         self._index = None
+
+    def once(self, question: Hashable, worked_out: Callable[[Fields], _Result]) -> _Result:
+        """What is ``worked_out`` from these fields, which is all that it hangs on, beside the ``question``. Fields that
+        many requests have remember it (``Section``)."""
+        return worked_out(self)
 
     def get(self, name: bytes) -> bytes | None:
         """All values of ``name`` (lower case) joined with ``", "`` (RFC 9110 §5.2), or None when it is absent."""

@@ -74,7 +74,7 @@ def _decide(
         cookie = b"cookie" in fields and rules.cookies is Cookies.PASS and b"cookie" not in rules.keyed_fields
         if cookie and rules.ttl is not None:
             return Pass("cookie")
-    identified = forward.identified(request, rules.keyed_fields)
+    identified = forward.identified(fields, rules.keyed_fields)
     if identified and rules.ttl is not None:
         return Pass("credentials")
     if entry is not None:
@@ -85,7 +85,7 @@ def _decide(
         elif (
             identified
             and not explicitly_shared(entry.fields, governing(entry.fields), entry.response_time)
-            and forward.identified(request, [name for name, _ in entry.selector])
+            and forward.identified(fields, [name for name, _ in entry.selector])
         ):
             return Pass("credentials")
     why, own = "miss", False

@@ -23,10 +23,8 @@ _OURS = HOP_BY_HOP | {b"content-length", b"expect"}
 # Methods that mean a body: without one they say so (RFC 9110 §8.6).
 _WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 
-_HEAD = re.compile(
-    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ (?:/[\x21\x22\x24-\x7e]*+|\*) HTTP/1\.1\r\n"
-    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)++\r\n"
-)
+_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ (?:/[\x21\x22\x24-\x7e]*+|\*) HTTP/1\.1\r\n")
+_SECTION = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+")
 
 
 def sent_fields(fields: Fields) -> Sequence[tuple[bytes, bytes]]:
@@ -43,24 +41,33 @@ def encode_head(request: OriginRequest, authority: bytes) -> bytes:
     or a name that is no token, a target that is not in origin form, more than one Host.
     """
     head = request.head
-    lines = [b"%s %s HTTP/1.1" % (head.method, head.target)]
+    line = b"%s %s HTTP/1.1\r\n" % (head.method, head.target)
+    if _LINE.fullmatch(line) is None:
+        raise ValueError("not one well-formed request")
+    section = head.fields.once(encode_head, _section)
     if b"host" not in head.fields:
-        lines.append(b"Host: " + authority)
-    elif len(head.fields.get_all(b"host")) > 1:
-        raise ValueError("more than one Host")
-    lines += map(b": ".join, sent_fields(head.fields))
+        section = _written([(b"Host", authority)]) + section
     if request.body is not None:
         length = request.body.length
-        lines.append(b"Transfer-Encoding: chunked" if length is UNKNOWN_LENGTH else b"Content-Length: %d" % length)
+        section += b"Transfer-Encoding: chunked\r\n" if length is UNKNOWN_LENGTH else b"Content-Length: %d\r\n" % length
         if length != 0:
             # The connection carries nothing after a body: an origin that takes one for a request is not to answer it.
-            lines.append(b"Connection: close")
+            section += b"Connection: close\r\n"
     elif head.method in _WITH_BODY:
-        lines.append(b"Content-Length: 0")
-    count = len(lines)
-    lines.append(b"\r\n")
-    encoded = b"\r\n".join(lines)
+        section += b"Content-Length: 0\r\n"
+    return b"%b%b\r\n" % (line, section)
+
+
+def _section(fields: Fields) -> bytes:
+    """The lines of ``fields`` that are sent."""
+    if len(fields.get_all(b"host")) > 1:
+        raise ValueError("more than one Host")
+    return _written(sent_fields(fields))
+
+
+def _written(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
     # The pattern alone would take an injected line for one more field: the number of lines must be ours as well.
-    if encoded.count(b"\n") != count + 1 or _HEAD.fullmatch(encoded) is None:
+    if lines.count(b"\n") != len(pairs) or _SECTION.fullmatch(lines) is None:
         raise ValueError("not one well-formed request")
-    return encoded
+    return lines
