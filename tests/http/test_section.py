@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from txstalecache.http.messages import Fields
 from txstalecache.http.section import Section
 
@@ -36,7 +38,13 @@ def test_fields_that_come_of_a_section_are_one_too() -> None:
     bare = section.once(without_host, without_host)
     assert isinstance(bare, Section) and bare == Fields(PAIRS[1:])
     assert section.once(without_host, without_host) is bare
-    assert section.once("itself", lambda said: said) is section
+
+
+def test_a_section_that_comes_of_itself_is_not_kept_by_itself() -> None:
+    section = Section(PAIRS)
+    for _ in range(2):
+        assert section.once("itself", lambda said: said) is section
+    assert section not in gc.get_referents(section._known)
 
 
 def test_a_fault_is_not_remembered() -> None:

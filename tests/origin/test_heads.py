@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from txstalecache.origin.bodies import Body, ChunkEvents, body_of
+from txstalecache.http.section import Section
+from txstalecache.origin.bodies import Body, body_of
 from txstalecache.origin.heads import (
     MAX_FIELDS,
     MAX_HEAD,
@@ -17,13 +18,35 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def read(block: bytes, method: bytes = b"GET") -> ReceivedHead:
-    return read_head(block, method, ChunkEvents())
+    return read_head(block, method)
 
 
 def test_fields_are_kept_as_they_came() -> None:
     head = read(OK + b"b: 2\r\nA:1  \r\nB:\t \t3\t4 \r\nEmpty:\r\nObs: \xff\xe9\r\n\r\n").head
     assert head.status == 200
     assert head.fields.pairs == ((b"b", b"2"), (b"A", b"1"), (b"B", b"3\t4"), (b"Empty", b""), (b"Obs", b"\xff\xe9"))
+
+
+def test_a_head_that_comes_again_and_again_is_read_twice() -> None:
+    block = OK + b"Content-Length: 5\r\nConnection: keep-alive\r\nA: read twice\r\n\r\n"
+    first, second, third = read(block), read(block), read(block)
+    assert first == second == third
+    assert not isinstance(first.head.fields, Section)
+    assert isinstance(second.head.fields, Section) and third is second
+    assert read(block.replace(b"5", b"6")).length == 6
+
+
+def test_a_head_means_something_else_in_answer_to_head() -> None:
+    block = OK + b"Content-Length: 5\r\nA: in answer to HEAD\r\n\r\n"
+    for _ in range(3):
+        assert (read(block).kind, read(block).length) == (BodyKind.COUNTED, 5)
+        assert (read(block, b"HEAD").kind, read(block, b"HEAD").length) == (BodyKind.NONE, 0)
+
+
+def test_what_is_malformed_stays_so() -> None:
+    for _ in range(3):
+        with pytest.raises(Malformed):
+            read(OK + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\n")
 
 
 def test_only_end_to_end_fields_travel_on() -> None:
@@ -196,8 +219,7 @@ def test_the_beginning_of_a_head_is_no_rubbish() -> None:
 
 
 def body(head: bytes, method: bytes = b"GET") -> Body:
-    events = ChunkEvents()
-    return body_of(read_head(head, method, events), method, events)
+    return body_of(read_head(head, method), method)
 
 
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

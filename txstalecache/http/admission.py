@@ -190,8 +190,12 @@ def make_entry(
 
 def stored_fields(fields: Fields, response_time: float) -> Fields:
     """The fields that are kept of a response's (RFC 9111 §3.1)."""
-    kept = end_to_end(fields).without(b"age", b"set-cookie", *governing(fields).control.withheld)
+    kept = fields.once(stored_fields, _kept)
     lines = kept.get_all(b"date")
     if len(lines) != 1 or parse_date(lines[0]) is None:
         kept = kept.replacing(b"Date", format_date(response_time))
     return kept
+
+
+def _kept(fields: Fields) -> Fields:
+    return end_to_end(fields).without(b"age", b"set-cookie", *governing(fields).control.withheld)

@@ -15,6 +15,9 @@ __all__ = ["Section"]
 
 _Result = TypeVar("_Result")
 
+_UNKNOWN: Any = object()
+_ITSELF: Any = object()
+
 
 class Section(Fields):
     """Fields that many heads have in common."""
@@ -31,15 +34,16 @@ class Section(Fields):
     def once(self, question: Hashable, worked_out: Callable[[Fields], _Result]) -> _Result:
         """See ``Fields``. Fields that come of it are a section too: as many have them in common."""
         known = self._known
-        if question in known:
-            return known[question]  # type: ignore[no-any-return]
-        if len(known) >= self.MOST:
-            known.clear()
-        result: Any = worked_out(self)
-        if type(result) is Fields:
-            result = Section(result)
-        known[question] = result
-        return result  # type: ignore[no-any-return]
+        result: Any = known.get(question, _UNKNOWN)
+        if result is _UNKNOWN:
+            result = worked_out(self)
+            if type(result) is Fields:
+                result = Section(result)
+            if len(known) >= self.MOST:
+                known.clear()
+            # Never a cycle: those are left to the garbage collector, which runs rarely.
+            known[question] = _ITSELF if result is self else result
+        return self if result is _ITSELF else result  # type: ignore[return-value]
 
     def forget(self) -> None:
         """Others look names up in it as well."""

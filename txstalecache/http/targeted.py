@@ -71,6 +71,10 @@ def targeted_control(value: bytes) -> Control | None:
 
 def governing(fields: Fields) -> Governing:
     """The directives that govern the response with these fields."""
+    return fields.once(governing, _governing)
+
+
+def _governing(fields: Fields) -> Governing:
     if not fields.names.isdisjoint(TARGETS):
         for name in TARGETS:
             value = fields.get(name)

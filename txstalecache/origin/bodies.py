@@ -9,7 +9,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from txstalecache.origin.heads import BodyKind, Malformed, ReceivedHead
 
-__all__ = ["Body", "ChunkEvents", "body_of"]
+__all__ = ["Body", "body_of"]
 
 #: Bytes without any content (chunk sizes, extensions, trailers) after which an origin is held to be up to no good.
 MAX_OVERHEAD = 16384
@@ -76,7 +76,7 @@ class _UntilClose(Body):
         return True
 
 
-class ChunkEvents:
+class _ChunkEvents:
     """What llhttp says while it reads one message."""
 
     __slots__ = ("beyond", "complete", "pieces")
@@ -104,10 +104,11 @@ class _Chunked(Body):
 
     __slots__ = ("_events", "_overhead", "_parser", "_tail")
 
-    def __init__(self, parser: HttpResponseParser, events: ChunkEvents) -> None:
+    def __init__(self, head: bytes) -> None:
         super().__init__(1)
-        self._parser = parser
-        self._events = events
+        self._events = _ChunkEvents()
+        self._parser = HttpResponseParser(self._events)
+        self._parser.feed_data(head)
         self._overhead = 0
         self._tail = b""
 
@@ -138,11 +139,11 @@ class _Chunked(Body):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def body_of(received: ReceivedHead, method: bytes, events: ChunkEvents) -> Body:
-    """Reads the body that follows ``received``. ``events`` is what its parser reports to."""
+def body_of(received: ReceivedHead, method: bytes) -> Body:
+    """Reads the body that follows ``received``."""
     match received.kind:
         case BodyKind.CHUNKED:
-            return _Chunked(received.parser, events)
+            return _Chunked(received.block)
         case BodyKind.UNTIL_CLOSE:
             return _UntilClose()
         case BodyKind.COUNTED:

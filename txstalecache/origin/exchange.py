@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from txstalecache.http.messages import ResponseHead
 from txstalecache.http.values import enumeration
-from txstalecache.origin.bodies import Body, ChunkEvents, body_of
+from txstalecache.origin.bodies import Body, body_of
 from txstalecache.origin.heads import MAX_HEAD, Malformed, ReceivedHead, check_partial_head, read_head
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest, Sink
 from txstalecache.origin.upload import Upload
@@ -239,11 +239,10 @@ class Exchange:
                 return
             if end > MAX_HEAD:
                 raise Malformed(f"a response head of more than {MAX_HEAD} bytes")
-            events = ChunkEvents()
-            received = read_head(bytes(buffer[:end]), self.request.head.method, events)
+            received = read_head(bytes(buffer[:end]), self.request.head.method)
             rest = bytes(buffer[end:])
             if received.head.status >= 200:
-                self._begin(received, events, rest)
+                self._begin(received, rest)
                 return
             buffer, self._scanned = rest, 0
             self._inform(received.head)
@@ -258,9 +257,9 @@ class Exchange:
         if head.status != 100 and self.request.informational is not None:
             self.request.informational(head)
 
-    def _begin(self, received: ReceivedHead, events: ChunkEvents, rest: bytes) -> None:
+    def _begin(self, received: ReceivedHead, rest: bytes) -> None:
         self.head, self.length = received.head, received.length
-        self._body = body = body_of(received, self.request.head.method, events)
+        self._body = body = body_of(received, self.request.head.method)
         # After a body nobody knows where the origin thinks that the next request begins (request smuggling, "CL.0").
         self._persistent = received.persistent and not self._has_body
         self._keep_alive = received.keep_alive

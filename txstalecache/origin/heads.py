@@ -8,12 +8,15 @@ how one client gets another's answer. Must not know: sockets, clocks.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from enum import Enum
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from txstalecache.http.fields import end_to_end, lines, members
 from txstalecache.http.messages import Fields, ResponseHead
+from txstalecache.http.remembered import remembered
+from txstalecache.http.section import Section
 from txstalecache.http.values import dataclass, enumeration
 
 __all__ = ["MAX_FIELDS", "MAX_HEAD", "BodyKind", "Malformed", "ReceivedHead", "check_partial_head", "read_head"]
@@ -61,15 +64,42 @@ class ReceivedHead:
     """Whether the connection may carry another request afterwards (RFC 9112 §9.3)."""
     keep_alive: float | None
     """Seconds the origin says it keeps the idle connection (``Keep-Alive: timeout=``)."""
-    parser: HttpResponseParser
-    """Has taken in the head and continues with the body."""
+    block: bytes
+    """As it came."""
 
 
-def read_head(block: bytes, method: bytes, events: object) -> ReceivedHead:
-    """The head in ``block``, which ends with its empty line, in answer to a ``method`` request.
+class _Seen:
+    """A head that has come before, as ``read_head`` knows it once it has come twice: most come once."""
 
-    ``events`` gets the ``on_…`` calls of httptools when ``ReceivedHead.parser`` is fed the body. Raises Malformed.
-    """
+    __slots__ = ("before", "received")
+
+    def __init__(self) -> None:
+        self.before = False
+        self.received: ReceivedHead | None = None
+
+
+@remembered(256, longest=1024)
+def _seen(_: bytes) -> _Seen:
+    return _Seen()
+
+
+def read_head(block: bytes, method: bytes) -> ReceivedHead:
+    """The head in ``block``, which ends with its empty line, in answer to a ``method`` request. Raises Malformed."""
+    if method == b"HEAD":
+        return _read(block, bodiless=True)
+    seen = _seen(block)
+    received = seen.received
+    if received is None:
+        received = _read(block, bodiless=False)
+        if seen.before:
+            # Whoever gets it from now on has its fields in common with others.
+            head = ResponseHead(received.head.status, Section(received.head.fields))
+            received = seen.received = replace(received, head=head)
+        seen.before = True
+    return received
+
+
+def _read(block: bytes, bodiless: bool) -> ReceivedHead:
     match = _HEAD.fullmatch(block)
     if match is None:
         raise Malformed("bad syntax in the response head")
@@ -80,10 +110,9 @@ def read_head(block: bytes, method: bytes, events: object) -> ReceivedHead:
     if len(pairs) > MAX_FIELDS:
         raise Malformed(f"more than {MAX_FIELDS} fields")
     fields = Fields(pairs)
-    kind, length = _body(fields, status, method, match[1] == b"1")
-    parser = HttpResponseParser(events)
+    kind, length = _body(fields, status, bodiless, match[1] == b"1")
     try:
-        parser.feed_data(block)
+        HttpResponseParser(None).feed_data(block)
     except (HttpParserError, HttpParserUpgrade) as error:
         raise Malformed(f"bad response head: {error}") from None
     persistent = match[1] == b"1" and kind is not BodyKind.UNTIL_CLOSE
@@ -103,11 +132,11 @@ def read_head(block: bytes, method: bytes, events: object) -> ReceivedHead:
         length,
         persistent,
         float(promised[1]) if promised else None,
-        parser,
+        block,
     )
 
 
-def _body(fields: Fields, status: int, method: bytes, modern: bool) -> tuple[BodyKind, int | None]:
+def _body(fields: Fields, status: int, bodiless: bool, modern: bool) -> tuple[BodyKind, int | None]:
     """RFC 9112 §6.3, refusing whatever could be read in two ways."""
     lengths = fields.get_all(b"content-length")
     codings = fields.get_all(b"transfer-encoding")
@@ -120,7 +149,7 @@ def _body(fields: Fields, status: int, method: bytes, modern: bool) -> tuple[Bod
             raise Malformed("Transfer-Encoding in HTTP/1.0")
         if len(codings) > 1 or codings[0].lower() != b"chunked":
             raise Malformed("a transfer coding other than chunked")
-    if method == b"HEAD" or status < 200 or status in (204, 304):
+    if bodiless or status < 200 or status in (204, 304):
         return BodyKind.NONE, 0
     if codings:
         return BodyKind.CHUNKED, None

@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.keys import Key
-from txstalecache.http.messages import RequestHead
+from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.vary import matches
 from txstalecache.store.interfaces import Found
 from txstalecache.store.purges import Purges
@@ -235,11 +235,15 @@ class Shelf:
             cost += one.charged
             # Between long pieces the allocator leaves room that fits nothing else.
             cost += 750 + 41 * len(entry.body) + 33 * sum(map(len, entry.body)) // 32
-            # Each field: its pair, two strings, and the line in the index by lower-case name.
-            pairs = entry.fields.pairs
-            cost += 366 * len(pairs) + sum(map(len, chain.from_iterable(pairs))) + sum(map(len, map(_NAME, pairs)))
+            cost += entry.fields.once(_weight, _weight)
             cost += 80 * len(entry.tags) + sum(map(len, entry.tags))
         return cost
+
+
+def _weight(fields: Fields) -> int:
+    # Each field: its pair, two strings, and the line in the index by lower-case name.
+    pairs = fields.pairs
+    return 366 * len(pairs) + sum(map(len, chain.from_iterable(pairs))) + sum(map(len, map(_NAME, pairs)))
 
 
 class MemoryTier:
