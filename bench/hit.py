@@ -97,11 +97,16 @@ def main() -> int:
         assert made is not None
         made.until = 0.0
 
+    def read_anew(data: bytes) -> None:
+        reader.forget()
+        reader.read(data)
+
     parts = (
         ("a hit, written and taken from the socket", hit),
         ("of it: the socket (send and recv of 1,280 bytes)", through),
-        ("a head of 2 lines, not seen before", lambda: reader.read(BARE)),
-        ("a head of 13 lines, not seen before", lambda: reader.read(FULL)),
+        ("a head of 2 lines, not seen before", lambda: read_anew(BARE)),
+        ("a head of 13 lines, not seen before", lambda: read_anew(FULL)),
+        ("with the 13 lines seen before, asking for another", lambda: reader.read(FULL)),
         ("the same by the ordinary parser", lambda: examine(FULL, EdgeLimits())),
         ("an answer made anew (a few times a second)", made_anew),
         ("a hit by the straight line of the resource", without_the_lane),
