@@ -81,8 +81,8 @@ def _refusal(request: RequestHead, response: ResponseHead, rules: Rules, found: 
     return None
 
 
-def _windows(control: Control, rules: Rules, validator: bool) -> tuple[float, float, float, float]:
-    """Past the lifetime: while revalidating, on errors, when unreachable, and how long to keep."""
+def _freshness(control: Control, lifetime: float, rules: Rules, validator: bool, initial_age: float) -> Freshness:
+    """The lifetime, and what is past it: while revalidating, on errors, when unreachable, and how long to keep."""
     forbidden = control.forbids_stale  # RFC 9111 §4.2.4
     while_revalidate = 0.0 if forbidden else float(control.while_revalidate)
     if_error = 0.0 if forbidden else float(control.if_error)
@@ -90,17 +90,10 @@ def _windows(control: Control, rules: Rules, validator: bool) -> tuple[float, fl
         while_revalidate = rules.stale
     if rules.stale_if_error is not None:
         if_error = rules.stale_if_error
-    longest = max(while_revalidate, if_error)
-    if longest > 0 or rules.stale is not None:
-        return while_revalidate, if_error, longest, longest
-    unreachable = 0.0 if forbidden else rules.grace
-    return 0.0, 0.0, unreachable, rules.grace if validator else unreachable
-
-
-def _freshness(
-    response: ResponseHead, control: Control, lifetime: float, rules: Rules, initial_age: float
-) -> Freshness:
-    while_revalidate, if_error, unreachable, keep = _windows(control, rules, freshness.has_validator(response.fields))
+    unreachable = keep = max(while_revalidate, if_error)
+    if not keep and rules.stale is None:
+        unreachable = 0.0 if forbidden else rules.grace
+        keep = rules.grace if validator else unreachable
     return Freshness(
         initial_age=initial_age,
         lifetime=lifetime,
@@ -108,7 +101,7 @@ def _freshness(
         if_error=if_error,
         if_unreachable=unreachable,
         keep=keep,
-        must_revalidate=control.forbids_stale and rules.stale is None,
+        must_revalidate=forbidden and rules.stale is None,
         no_cache=control.no_cache,
     )
 
@@ -151,7 +144,7 @@ def admit(
         validator and (response.status in HEURISTIC_STATUSES or control.public or control.no_cache)
     ):
         return Share(explicit, "no-freshness")
-    decided = _freshness(response, control, lifetime.seconds, rules, age)
+    decided = _freshness(control, lifetime.seconds, rules, validator, age)
     if lifetime.seconds <= 0 and not (validator or decided.while_revalidate or decided.if_error):
         return Share(explicit, "ttl-0")
     if decided.lifetime + decided.keep <= age:
