@@ -662,8 +662,8 @@ FEW, MANY = b"User-Agent: %d" + b"x" * 200, b"\r\n".join([b"X-%d: y" % number fo
 def test_what_the_lane_holds_is_bounded_and_counted(
     path: bytes, fields: bytes, times: int, memory: int, most: int
 ) -> None:
-    """Many heads, many entries, or many misses: the tier and the lane together stay within what ``--memory`` says, and a tenth.
-    Heads by themselves, long ones too, stay within a 32nd of it."""
+    """Many heads, many entries, or many misses: the tier and the lane together stay within what ``--memory`` says, and
+    a tenth. Heads by themselves, long ones too, stay within a 32nd of it."""
     side = Side(Route(), True, memory=memory)
     tracemalloc.start()
     try:
