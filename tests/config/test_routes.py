@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.async_test import async_test
-from tests.support.client import fetch
+from tests.support.client import connect, fetch
 from tests.support.configured import Configured
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import settled, until
@@ -249,3 +249,25 @@ async def test_forwarded_fields_are_passed_on_for_the_proxies_that_the_file_trus
         proxy = await configured(f'[proxy]\ntrusted_proxies = ["{trusted}"]\n' + routed(origin))
         await fetch(proxy.port, "POST", "/x", said)
     assert [one.field("x-forwarded-for") for one in origin.requests] == [b"127.0.0.1", b"1.2.3.4, 127.0.0.1"]
+
+
+@async_test
+async def test_the_scheme_is_the_one_that_a_trusted_proxy_says(origin: ScriptedOrigin, configured: Run) -> None:
+    """One that ends TLS before us: its clients' requests have keys of their own, and no word of others counts."""
+
+    def answer(request: Any) -> Answer:
+        return Answer(200, [("Cache-Control", "max-age=60")], request.field("x-forwarded-proto") or b"-")
+
+    origin.handler = answer
+    secure, plain = [("X-Forwarded-Proto", "https")], [("X-Forwarded-Proto", "http")]
+    proxy = await configured('[proxy]\ntrusted_proxies = ["127.0.0.1"]\n' + routed(origin))
+    for _ in range(2):
+        assert [(await fetch(proxy.port, "GET", "/x", said)).body for said in (secure, plain)] == [b"https", b"http"]
+    assert [one.field("x-forwarded-proto") for one in origin.requests] == [b"https", b"http"]
+    connection = await connect(proxy.port)
+    reply = await connection.request("GET", "/x", secure)
+    assert (reply.body, reply.field("cache-status")) == (b"https", b"txstalecache; hit; ttl=60")
+    assert (await connection.request("POST", "/y", secure)).body == b"https"
+    await connection.close()
+    other = await configured(routed(origin))
+    assert (await fetch(other.port, "GET", "/x", secure)).body == b"http"

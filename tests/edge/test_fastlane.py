@@ -95,19 +95,21 @@ class Origin:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.fetches: list[tuple[bytes, bytes]] = []
+        self.fetches: list[tuple[bytes, bytes, list[tuple[bytes, bytes]]]] = []
+        """What was asked: method, target and fields, these in whatever order and case."""
 
     def fetch(self, request: OriginRequest) -> Deferred[IOriginResponse]:
         head = request.head
         path = head.path
-        self.fetches.append((head.method, head.target))
+        fields = sorted((name.lower(), value) for name, value in head.fields)
+        self.fetches.append((head.method, head.target, fields))
         if path == b"/hinted" and request.informational is not None:
             request.informational(ResponseHead(103, Fields([(b"Link", b"</style.css>; rel=preload")])))
         if path.startswith(b"/slow"):
             return deferLater(self.clock, 0.3, lambda: self._respond(head))
         if path == b"/dead":
             return fail(OriginError(Fault.UNREACHABLE))
-        if path == b"/broken" and self.fetches.count((head.method, head.target)) % 3:
+        if path == b"/broken" and [one[:2] for one in self.fetches].count((head.method, head.target)) % 3:
             return fail(OriginError(Fault.RESET))
         return succeed(self._respond(head))
 
@@ -161,6 +163,12 @@ ROUTES = (
     Route(
         template=KeyTemplate.parse("${host}|${path}|${cookie:a}|${header:accept-language}"),
         rules=Rules(keyed_fields=frozenset({b"accept-language"})),
+    ),
+    Route(
+        template=KeyTemplate.parse("${host}|${path}|${cookie:a}"),
+        rules=Rules(cookies=Cookies.KEYED, keyed_fields=frozenset({b"cookie"}), ttl=1.5, stale=2.25),
+        strip=(b"user-agent",),
+        ask_with=((b"Accept-Language", b"en"),),
     ),
 )
 

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from txstalecache.config.routes import Route, Routes
+from txstalecache.edge.asked import HeadReader
 from txstalecache.edge.fastlane import FastLane
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.http.entry import Entry, Freshness, Selector
@@ -30,10 +31,8 @@ class Lane:
         self.clock = Clock()
         self.clock.advance(1_800_000_000)
         self.store = TieredStore(MemoryTier(1 << 24), FleetClock(self.clock.seconds, self.clock.seconds))
-        limits = EdgeLimits(body=None)
-        self.lane = FastLane(
-            self.store, Routes((Route(),)), lambda *_: None, self.clock, None, Tally(), limits, b"http"
-        )
+        reader = HeadReader(EdgeLimits(body=None), b"http")
+        self.lane = FastLane(self.store, Routes((Route(),)), lambda *_: None, self.clock, None, Tally(), reader)
         asked = self.lane.read(ASKED)
         assert asked is not None
         self.asked = asked

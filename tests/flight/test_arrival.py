@@ -87,6 +87,19 @@ def test_another_variant_is_for_those_who_send_the_same() -> None:
     assert refused(found, (b"Accept-Language", b"en")) == Regroup((b"accept-language",))
 
 
+def test_an_answer_chosen_otherwise_than_asked_for_is_for_those_who_asked_the_same_where_nothing_is_new() -> None:
+    """Asking once more, with the same known, would bring the same."""
+    vary = (b"Vary", b"Accept-Language")
+    german, english = (b"Accept-Language", b"de"), (b"Accept-Language", b"en")
+    asked = plan(german, names=(b"accept-language",))
+    asked = replace(asked, fetch=replace(asked.fetch, fields=Fields(((b"Host", b"h"),))))
+    found = arrival([*FRESH, vary], asked=asked)
+    assert refused(found, german) is None
+    assert refused(found, english) == Regroup((b"accept-language",))
+    unknown = arrival([*FRESH, vary], asked=replace(asked, names=()))
+    assert refused(unknown, german, leads=True) == Regroup((b"accept-language",))
+
+
 def test_what_another_process_fetched_is_its_variant_and_nobodys_own() -> None:
     asked = plan((b"Accept-Language", b"de"), names=(b"accept-language",))
     vary = (b"Vary", b"Accept-Language")

@@ -38,6 +38,13 @@ def test_vary_names_fields_or_is_beyond_use(text: str, expected: tuple[bytes, ..
     assert names(fields(text)) == expected
 
 
+def test_what_the_origin_sees_the_same_for_everybody_is_not_varied_by() -> None:
+    said = fields("Vary: Accept, User-Agent, TE, Connection, traceparent, If-None-Match")
+    assert names(said) == (b"accept", b"user-agent")
+    assert names(said, frozenset({b"user-agent"})) == (b"accept",)
+    assert names(fields("Vary: *"), frozenset({b"*"})) is None
+
+
 def test_varying_by_too_much_is_beyond_use() -> None:
     listed = [b"a%d" % number for number in range(MOST_NAMES + 1)]
     assert names(Fields([(b"Vary", b",".join(listed[:-1]))])) is not None

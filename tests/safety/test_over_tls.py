@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.ssl import PrivateCertificate
+from twisted.internet.endpoints import SSL4ClientEndpoint
+from twisted.internet.ssl import CertificateOptions, PrivateCertificate
 
 from tests.support.async_test import async_test
-from tests.support.origin import Answer, ScriptedOrigin
+from tests.support.client import connect
+from tests.support.origin import Answer, Request, ScriptedOrigin
 from tests.support.proxy import later, until
 from tests.support.tls import Authority
 from txstalecache import CacheResource, CacheSite
@@ -51,3 +53,31 @@ def _ended(client: socket.socket) -> bool:
         return False
     except OSError:
         return True
+
+
+@async_test
+async def test_the_origin_is_told_of_tls_whatever_its_answers_vary_by(origin: ScriptedOrigin, tmp_path: Path) -> None:
+    """Else it sends whoever came by TLS to where he came from, and that for everybody."""
+    from twisted.internet import reactor
+
+    def answer(request: Request) -> Answer:
+        fields = [("Cache-Control", "max-age=60"), ("Vary", "X-Forwarded-Proto")]
+        if request.field("x-forwarded-proto") == b"https":
+            return Answer(200, fields, b"by TLS")
+        return Answer(301, [*fields, ("Location", "https://127.0.0.1" + request.target.decode())])
+
+    anything: Any = reactor
+    origin.handler = answer
+    resource = CacheResource(origin.url)
+    both, _ = Authority(tmp_path).issue("127.0.0.1")
+    options = PrivateCertificate.loadPEM(both.read_bytes()).options()
+    listening = anything.listenSSL(0, CacheSite(resource, anything), options, interface="127.0.0.1")
+    endpoint = SSL4ClientEndpoint(anything, "127.0.0.1", listening.getHost().port, CertificateOptions())
+    connection = await connect(endpoint=endpoint)
+    for said in ([], [("X-Forwarded-Proto", "http")], []):
+        reply = await connection.request("GET", "/x", said)
+        assert (reply.status, reply.body) == (200, b"by TLS")
+    assert [request.field("x-forwarded-proto") for request in origin.requests] == [b"https"]
+    await connection.close()
+    await listening.stopListening()
+    await resource.close()

@@ -15,7 +15,7 @@ from tests.support.client import connect, fetch
 from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin
 from tests.support.proxy import later, settled, until
 from txstalecache.flight.limits import Limits
-from txstalecache.http.rules import Rules
+from txstalecache.http.rules import Cookies, Rules
 
 __all__ = ["either_lane"]
 
@@ -313,3 +313,117 @@ async def test_what_clients_say_cannot_write_log_lines(origin: ScriptedOrigin, m
             text = line if isinstance(line, str) else line.decode("utf-8")
             assert len(text.rstrip("\n").splitlines()) == 1
             assert re.fullmatch(r"[\x20-\x7e]*", text.rstrip("\n"))
+
+
+OVERRIDE = ("X-Original-URL", "/evil")
+
+
+@pytest.mark.parametrize(
+    ("before", "attack", "fields"),
+    [
+        ([], [("Authorization", "Basic eDp5")], [("Cache-Control", "public, max-age=60")]),
+        ([], [("Authorization", "Basic eDp5"), ("Range", "bytes=0-3")], [("Cache-Control", "public, max-age=60")]),
+        (
+            [[]],
+            [("Authorization", "Basic eDp5"), ("Cache-Control", "no-cache")],
+            [("Cache-Control", "max-age=60, must-revalidate")],
+        ),
+        ([[("Accept", "mark")]], [], [CACHEABLE]),
+        ([], [("Accept", "mark"), ("Accept-Language", "de")], [CACHEABLE, ("Vary", "Accept, Accept-Language")]),
+    ],
+    ids=["authorized", "a part", "over what is fresh", "hit for miss", "varies"],
+)
+@async_test
+async def test_an_answer_to_more_than_others_would_have_said_is_not_kept_for_them(
+    origin: ScriptedOrigin, make_proxy: Any, before: list[Any], attack: list[Any], fields: list[Any]
+) -> None:
+    def answer(request: Request) -> Answer:
+        told = b"evil" if request.field("x-original-url") else b"good"
+        if request.field("range"):
+            return Answer(206, [*fields, ("Content-Range", "bytes 0-3/4"), ("ETag", '"1"')], told)
+        cookie = [("Set-Cookie", "a=b")] if request.field("accept") == b"mark" and len(origin.requests) == 1 else []
+        return Answer(200, [*fields, *cookie, ("ETag", '"1"')], told)
+
+    origin.handler = answer
+    proxy = await make_proxy(origin.url)
+    for one in before:
+        await fetch(proxy.port, "GET", "/x", one)
+    await fetch(proxy.port, "GET", "/x", [*attack, OVERRIDE])
+    for victim in ([], [("Range", "bytes=0-3")], [("Accept-Language", "de"), ("Accept", "mark")]):
+        assert (await fetch(proxy.port, "GET", "/x", victim)).body == b"good", victim
+
+
+@async_test
+async def test_an_answer_for_one_client_who_said_no_more_than_others_would_is_kept(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    origin.handler = Answer(200, [("Cache-Control", "public, max-age=60")], b"for all")
+    proxy = await make_proxy(origin.url)
+    said = [("Authorization", "Basic eDp5"), ("X-Forwarded-For", "1.2.3.4"), ("If-None-Match", '"other"')]
+    await fetch(proxy.port, "GET", "/x", said)
+    assert (await fetch(proxy.port, "GET", "/x")).field("cache-status") == b"txstalecache; hit; ttl=60"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sent"),
+    [("Cookie", "lang=en; session=alice", b"lang=en"), ("Accept-Encoding", "br, gzip", b"gzip")],
+)
+@async_test
+async def test_a_refresh_says_no_more_about_who_met_the_stale_answer_than_a_fetch_would(
+    origin: ScriptedOrigin, make_proxy: Any, name: str, value: str, sent: bytes
+) -> None:
+    origin.handler = Answer(200, [("Cache-Control", "max-age=1")])
+    rules = Rules(cookies=Cookies.KEYED, keyed_fields=frozenset({b"cookie"}), stale=60.0)
+    proxy = await make_proxy(origin.url, key="${host}${request_uri}${cookie:lang}", rules=rules, encodings=(b"gzip",))
+    connection = await connect(proxy.port)
+    for _ in range(2):
+        await connection.request("GET", "/x", [(name, value)])
+    assert origin.hits() == 1
+    proxy.age(2.0)
+    await connection.request("GET", "/x", [(name, value)])
+    await origin.arrived(2)
+    assert [request.field(name) for request in origin.requests] == [sent, sent]
+    await connection.close()
+
+
+@pytest.mark.parametrize("name", ["Accept_Language", "User.Agent", "Host_"])
+@async_test
+async def test_a_name_that_some_take_for_another_goes_for_one_client_only(
+    origin: ScriptedOrigin, make_proxy: Any, name: str
+) -> None:
+    """CGI and its heirs make the same of ``Accept_Language`` and ``Accept-Language``, which answers may vary by."""
+    origin.handler = reflect
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, "GET", "/x", [(name, "evil")])
+    assert b"evil" not in (await fetch(proxy.port, "GET", "/x")).body
+    assert origin.hits() == 1
+
+
+# -- what the origin is told otherwise than the client said it -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("varies", "said"),
+    [
+        ("User-Agent", ("User-Agent", "a")),
+        ("Accept-Encoding", ("Accept-Encoding", "gzip")),
+        ("X-Mine", ("X-Mine", "1")),
+        ("TE", ("TE", "trailers")),
+        ("Via", ("Via", "1.1 somebody")),
+        ("Via", ("Accept", "*/*")),
+        ("X-Forwarded-Proto", ("X-Forwarded-Proto", "https")),
+        ("Traceparent", ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
+        ("If-None-Match", ("If-None-Match", '"x"')),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@async_test
+async def test_it_is_asked_once_whatever_its_answers_vary_by(
+    origin: ScriptedOrigin, make_proxy: Any, varies: str, said: tuple[str, str]
+) -> None:
+    origin.handler = Answer(200, [CACHEABLE, ("Vary", varies)], b"page")
+    proxy = await make_proxy(origin.url, strip=(b"user-agent",), ask_with=((b"Accept-Encoding", b"identity"),))
+    fields = [said, ("Connection", "X-Mine, TE, close")]
+    first = await fetch(proxy.port, "GET", "/x", fields, host="A.Example:80")
+    again = await fetch(proxy.port, "GET", "/x", fields, host="a.example")
+    assert (first.body, again.body, origin.hits()) == (b"page", b"page", 1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -139,6 +139,9 @@ class Route:
             or (self.hooks is not None and self.hooks.key is not None)
         )
         object.__setattr__(self, "plain", plain)
+        fixed = frozenset((*self.strip, *(name.lower() for name, _ in self.ask_with)))
+        if fixed != self.rules.fixed_fields:
+            object.__setattr__(self, "rules", replace(self.rules, fixed_fields=fixed))
 
 
 class Routes:

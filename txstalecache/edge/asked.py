@@ -13,6 +13,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from txstalecache.edge.forwarded import with_scheme
 from txstalecache.edge.heads import Rejected, authority, origin_form, served
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.http import forward
@@ -68,16 +69,18 @@ def shaped(head: RequestHead, shape: Shape) -> RequestHead:
 
 
 class HeadReader:
-    """Reads heads for connections with ``limits`` and ``scheme``. Not to be entered twice."""
+    """Reads heads for connections with ``limits`` and ``scheme``; where they are ``trusted``, the scheme is the one
+    that they say. Not to be entered twice."""
 
     #: Values of Host remembered, good ones.
     HOSTS = 256
     #: Bytes of a field section that is worth remembering.
     LONGEST = 4096
 
-    def __init__(self, limits: EdgeLimits, scheme: bytes) -> None:
+    def __init__(self, limits: EdgeLimits, scheme: bytes, trusted: bool = False) -> None:
         self._limits = limits
         self._scheme = scheme
+        self._trusted = trusted
         self._hosts: dict[bytes, bytes] = {}
         self._sections: dict[bytes, tuple[Section, bytes]] = {}
         """By all that follows the request line: what it comes to, and the host that it names."""
@@ -157,7 +160,8 @@ class HeadReader:
                 return None
         except Rejected:
             return None
-        return RequestHead(method, target, fields, self._scheme, host)
+        head = RequestHead(method, target, fields, self._scheme, host)
+        return with_scheme(head, self._trusted) if self._trusted else head
 
     def _section(self, data: bytes) -> tuple[Section, bytes] | None:
         """The fields of ``data``, as they were parsed, and the host that they name."""

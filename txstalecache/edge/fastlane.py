@@ -27,7 +27,6 @@ from txstalecache.edge.channel import CacheChannel, Served
 from txstalecache.edge.direct import DirectExchange
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.heads import ReceivedRequest
-from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.ready import Answer, Ready, answer
 from txstalecache.http.entry import Entry
 from txstalecache.http.keys import Key
@@ -104,8 +103,7 @@ class FastLane:
         clock: IReactorTime,
         log: Callable[[Record], None] | None,
         tally: Tally,
-        limits: EdgeLimits,
-        scheme: bytes,
+        reader: HeadReader,
     ) -> None:
         self._store = store
         self._routes = routes
@@ -114,7 +112,7 @@ class FastLane:
         self._log = log
         self._tally = tally
         self._now = store.now
-        self._reader = HeadReader(limits, scheme)
+        self._reader = reader
         # Two generations: when the younger is full it becomes the older; what is asked for again is young again.
         self._young: dict[bytes, Asked] = {}
         self._old: dict[bytes, Asked] = {}

@@ -1,16 +1,27 @@
-"""What the origin is told about the client's connection (``X-Forwarded-*``), on fetches for one client only.
+"""What is said about the client's connection (``X-Forwarded-*``): by a proxy before us, and to the origin.
 
 Must not know: caching.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from txstalecache.http import forward
 from txstalecache.http.messages import Fields, RequestHead
 
-__all__ = ["forwarded"]
+__all__ = ["forwarded", "with_scheme"]
 
 _SAID_BY_CLIENTS = (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip")
+
+
+def with_scheme(request: RequestHead, trusted: bool) -> RequestHead:
+    """``request`` with the scheme its client used: the one in ``X-Forwarded-Proto`` where who says so is ``trusted``,
+    else that of the connection."""
+    if not trusted:
+        return request
+    said = (request.fields.get(b"x-forwarded-proto") or b"").lower()
+    return replace(request, scheme=said) if said in (b"http", b"https") and said != request.scheme else request
 
 
 def forwarded(request: RequestHead, client: str | None, trusted: bool = False) -> Fields:

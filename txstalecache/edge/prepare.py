@@ -11,7 +11,9 @@ from math import log
 
 from txstalecache.config.routes import Condition, Route
 from txstalecache.http.entry import Entry
-from txstalecache.http.fields import members
+from txstalecache.http.fields import end_to_end, members
+from txstalecache.http.forward import with_host
+from txstalecache.http.keys import KeyTemplate, cookie_value
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies
 
@@ -19,28 +21,37 @@ __all__ = ["addressed", "early", "meets", "prepared"]
 
 
 def prepared(route: Route, head: RequestHead) -> RequestHead:
-    """``head`` without what the route says does not matter: cookies that are ignored or not keyed, codings nobody
-    wants. Only for methods that are answered from the cache."""
+    """``head`` as it is looked up, judged and sent on: what its key, its variant and the origin make of it is the same.
+
+    Without what is for one hop, and without keyed fields that say nothing; with ``Host`` as keys have it and the scheme
+    in ``X-Forwarded-Proto``, unless that is keyed; and, for methods that are answered from the cache, without what the
+    route says does not matter: cookies that are ignored or not keyed, codings nobody wants."""
+    template, cookies, encodings = route.template, Cookies.PASS, route.encodings
     if head.method not in route.rules.methods:
-        return head
-    fields, template = head.fields, route.template
-    cookies = Cookies.PASS
-    if b"cookie" in fields and not (route.rules.cookies is Cookies.KEYED and b"cookie" in template.fields):
+        encodings = ()
+    elif b"cookie" not in template.fields:
         cookies = route.rules.cookies
-    encodings = route.encodings if b"accept-encoding" in fields else ()
-    if cookies is Cookies.PASS and not encodings:
-        return head
-    question = (prepared, cookies, template.cookies, encodings)
-    fields = fields.once(question, lambda said: _prepared(said, cookies, template.cookies, encodings))
-    return replace(head, fields=fields)
+    question = (prepared, head.scheme, head.authority, template.fields, cookies, template.cookies, encodings)
+    fields = head.fields.once(question, lambda said: _prepared(said, head, template, cookies, encodings))
+    return head if fields is head.fields else replace(head, fields=fields)
 
 
-def _prepared(fields: Fields, cookies: Cookies, crumbs: frozenset[bytes], encodings: Sequence[bytes]) -> Fields:
-    if cookies is Cookies.IGNORE:
-        fields = fields.without(b"cookie")
-    elif cookies is Cookies.KEYED:
-        fields = _only(fields, crumbs)
-    if encodings:
+def _prepared(
+    fields: Fields, head: RequestHead, template: KeyTemplate, cookies: Cookies, encodings: Sequence[bytes]
+) -> Fields:
+    fields = with_host(end_to_end(fields), head.host)
+    # What a client says of it is poison, and what the origin is told is what the key has.
+    if b"x-forwarded-proto" not in template.fields and (head.scheme != b"http" or b"x-forwarded-proto" in fields):
+        fields = fields.replacing(b"X-Forwarded-Proto", head.scheme)
+    silent = [name for name in template.fields if fields.get(name) == b""]
+    if silent:
+        fields = fields.without(*silent)  # its key is that of a request without it
+    if b"cookie" in fields:
+        if cookies is Cookies.IGNORE:
+            fields = fields.without(b"cookie")
+        elif cookies is Cookies.KEYED:
+            fields = _only(fields, template.cookies)
+    if encodings and b"accept-encoding" in fields:
         wanted = _codings(fields.get(b"accept-encoding") or b"", encodings)
         fields = fields.without(b"accept-encoding")
         if wanted:
@@ -49,11 +60,11 @@ def _prepared(fields: Fields, cookies: Cookies, crumbs: frozenset[bytes], encodi
 
 
 def _only(fields: Fields, names: frozenset[bytes]) -> Fields:
-    """The crumbs of Cookie called so; others may not make a difference to what others get."""
-    crumbs = [crumb.strip(b" \t") for line in fields.get_all(b"cookie") for crumb in line.split(b";")]
-    kept = sorted(crumb for crumb in crumbs if crumb.partition(b"=")[0].strip(b" \t") in names)
+    """The crumbs of Cookie called so, of each the one that is in the key; others may not make a difference to what
+    others get."""
+    crumbs = [b"%b=%b" % (name, value) for name in sorted(names) if (value := cookie_value(fields, name)) is not None]
     bare = fields.without(b"cookie")
-    return bare.adding(b"Cookie", b"; ".join(kept)) if kept else bare
+    return bare.adding(b"Cookie", b"; ".join(crumbs)) if crumbs else bare
 
 
 def _codings(accepted: bytes, wanted: Sequence[bytes]) -> bytes:

@@ -31,9 +31,11 @@ from twisted.web.server import NOT_DONE_YET
 
 from txstalecache.config.routes import Networks, Route, Routes, within
 from txstalecache.edge import planning, respond
+from txstalecache.edge.asked import HeadReader
 from txstalecache.edge.contained import contained
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.fastlane import FastLane
+from txstalecache.edge.forwarded import with_scheme
 from txstalecache.edge.heads import Rejected
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import early, meets, prepared
@@ -134,19 +136,26 @@ class CacheResource(Resource):
         self.registry.close()
         return succeed(None) if self._own_origin is None else self._own_origin.close()
 
-    def fast_lane(self, limits: EdgeLimits, scheme: bytes) -> FastLane | None:
-        """What answers hits for connections under ``limits`` before they become exchanges; None where the store has no
-        memory of its own kind to read from, or somebody's own ``serve`` or ``recorded`` would be passed by."""
+    def trusts(self, client: str | None) -> bool:
+        """Whether the word of a connection from ``client`` about its own client counts."""
+        return within(client, self._trusted_proxies)
+
+    def fast_lane(self, limits: EdgeLimits, scheme: bytes, trusted: bool) -> FastLane | None:
+        """What answers hits for connections under ``limits``, whose word counts where they are ``trusted``, before they
+        become exchanges; None where the store has no memory of its own kind to read from, or somebody's own ``serve``
+        or ``recorded`` would be passed by."""
         own = type(self)
         if own.serve is not CacheResource.serve or own.recorded is not CacheResource.recorded:
             return None
         if not isinstance(self._store, TieredStore):
             return None
-        return FastLane(self._store, self._routes, self._refresh, self._clock, self._log, self.tally, limits, scheme)
+        reader = HeadReader(limits, scheme, trusted)
+        return FastLane(self._store, self._routes, self._refresh, self._clock, self._log, self.tally, reader)
 
     def _refresh(self, head: RequestHead, route: Route, key: Key, entry: Entry, names: tuple[bytes, ...]) -> None:
         """Renew ``entry`` behind a client that has its answer."""
-        self.registry.refresh(planning.renewing(self._visit(NOBODY, head, route, key), entry, names))
+        # The lane has it as it came.
+        self.registry.refresh(planning.renewing(self._visit(NOBODY, prepared(route, head), route, key), entry, names))
 
     # -- the straight line ---------------------------------------------------------------------------------------
 
@@ -154,24 +163,30 @@ class CacheResource(Resource):
         try:
             head = exchange.head()
         except Rejected as rejected:
-            outcome, sent = Outcome(why=rejected.why), exchange.fields
-            exchange.done = lambda: self._record(exchange, outcome, sent)
+            asked = RequestHead(exchange.method, exchange.target, exchange.fields, exchange.scheme)
+            outcome = Outcome(why=rejected.why)
+            exchange.done = lambda: self._record(exchange, outcome, asked)
             exchange.answer(refusal(rejected.status, rejected.why))
             return
+        if exchange.place is None:
+            head = with_scheme(head, self.trusts(exchange.client))
         route, key = exchange.place or (self._routes.pick(head), None)
         asked, head = head, prepared(route, head)
         if key is None or head is not asked:
             key = route.template.key(head)
         visit = self._visit(exchange, head, route, key)
-        exchange.done = lambda: self._record(exchange, visit.outcome, head.fields)
+        exchange.done = lambda: self._record(exchange, visit.outcome, asked)
         if forward.looped(head.fields):
             self._refuse(visit, 508, "loop")
             return
         body = exchange.body()
         left = None if body is None else await self._read(visit, body)
+        if head.method not in route.rules.methods:
+            await self._alone(visit, Pass("method"), left)
+            return
         if left is not None:
             # What a body says is not in the key.
-            await self._alone(visit, Pass("body" if head.method in route.rules.methods else "method"), left)
+            await self._alone(visit, Pass("body"), left)
             return
         if not route.plain and await self._excepted(visit):
             return
@@ -196,8 +211,6 @@ class CacheResource(Resource):
     async def _excepted(self, visit: Visit) -> bool:
         """Do what the route says of this very request; whether it has been answered by that."""
         route, head = visit.route, visit.head
-        if head.method not in route.rules.methods:
-            return False
         if route.hooks is not None and route.hooks.key is not None:
             try:
                 visit.key = visit.key.extended(b"hook", bytes(route.hooks.key(head)))
@@ -304,7 +317,7 @@ class CacheResource(Resource):
         """Ask the origin for this client only, with all that it said."""
         visit.outcome.verdict, visit.outcome.why, visit.outcome.role = "pass", verdict.why, "alone"
         visit.outcome.collapsed = collapsed
-        head, trusted = visit.head, within(visit.exchange.client, self._trusted_proxies)
+        head, trusted = visit.head, self.trusts(visit.exchange.client)
         plan = planning.alone(visit, trusted, body, sharing if verdict.store else Sharing.PRIVATE)
         landing = await self.registry.solo(plan)
         if isinstance(landing, Attached):
@@ -400,6 +413,7 @@ class CacheResource(Resource):
         scheme, host, target = split_url(url)
         head = RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
         route = self._routes.pick(head)
+        head = prepared(route, head)
         return self._visit(NOBODY, head, route, route.template.key(head))
 
     def plan(self, visit: Visit, found: Found) -> Plan:
@@ -415,16 +429,16 @@ class CacheResource(Resource):
         if self._log is not None:
             self._log(record)
 
-    def _record(self, exchange: Exchange, outcome: Outcome, fields: Fields) -> None:
+    def _record(self, exchange: Exchange, outcome: Outcome, asked: RequestHead) -> None:
         duration = self._clock.seconds() - exchange.began
         self.recorded(
             Record(
                 time=self._store.now() - duration,
                 client=exchange.client or "-",
-                method=exchange.method,
-                target=exchange.target,
+                method=asked.method,
+                target=asked.target,
                 version=exchange.version,
-                fields=fields,
+                fields=asked.fields,
                 status=exchange.status,
                 sent=exchange.sent,
                 complete=exchange.complete,
@@ -434,7 +448,7 @@ class CacheResource(Resource):
                 age=outcome.age,
                 wait=outcome.wait,
                 duration=duration,
-                scheme=exchange.scheme,
+                scheme=asked.scheme,
                 collapsed=outcome.collapsed,
                 sent_on=outcome.trace,
             )

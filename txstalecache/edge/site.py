@@ -60,7 +60,7 @@ class _Channel(LaneChannel):
     def look_up(self) -> None:
         """Find out who answers: what the site's resource is now."""
         self.served = self.site.served
-        self.lane = self.site.lane(self._scheme)
+        self.lane = self.site.lane(self._scheme, self.client)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
@@ -89,7 +89,7 @@ class CacheSite(Site):
         """The connections that stand."""
         self._refused = contained(refused)
         self._fast = fast_lane
-        self._lanes: dict[bytes, FastLane | None] = {}
+        self._lanes: dict[tuple[bytes, bool], FastLane | None] = {}
         super().__init__(resource, requestFactory=CacheRequest, parsePOSTFormSubmission=False, reactor=reactor)
         self.limits = limits
         self._cap = connection_cap(limits)
@@ -134,14 +134,15 @@ class CacheSite(Site):
             return None
         return resource.serve if type(self).getResourceFor is Site.getResourceFor else None
 
-    def lane(self, scheme: bytes) -> FastLane | None:
-        """What answers hits for a connection that carries ``scheme``."""
+    def lane(self, scheme: bytes, client: str | None = None) -> FastLane | None:
+        """What answers hits for a connection from ``client`` that carries ``scheme``."""
         resource: object = self.resource
         if not self._fast or self.served is None or not isinstance(resource, CacheResource):
             return None
-        if scheme not in self._lanes:
-            self._lanes[scheme] = resource.fast_lane(self.limits, scheme)
-        return self._lanes[scheme]
+        of = (scheme, resource.trusts(client))
+        if of not in self._lanes:
+            self._lanes[of] = resource.fast_lane(self.limits, *of)
+        return self._lanes[of]
 
     def drain(self) -> Deferred[None]:
         """Let every connection end with its next answer, and those without a request soon. Fires when none stands;

@@ -6,6 +6,7 @@ Must not know: stores, flights, clocks, connections.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from txstalecache.flight.landing import Alone, Failed, Regroup
@@ -63,7 +64,7 @@ class Arrival:
         self.own = chosen is None
         """Whether our own fetch brought it."""
         self._chosen = chosen
-        self.names = vary.names(head.fields)
+        self.names = vary.names(head.fields, plan.rules.fixed_fields)
         """The request fields it was chosen by; None: it was chosen by more than that (RFC 9110 §12.5.5)."""
         self.error = status in ERRORS
         self.withheld = shared and isinstance(admission, Withhold)
@@ -78,7 +79,12 @@ class Arrival:
         """What it was chosen by: who sent the same may have it."""
         chosen = self._chosen
         if chosen is None:
-            chosen = self._chosen = vary.selector(self.names or (), self.plan.fetch)
+            names, fetch = self.names or (), self.plan.fetch
+            if b"via" in names:
+                # Ours is in every fetch, and in no request.
+                said = [(b"Via", line) for line in self.plan.request.fields.get_all(b"via")]
+                fetch = replace(fetch, fields=fetch.fields.without(b"via").extended(said))
+            chosen = self._chosen = vary.selector(names, fetch)
         return chosen
 
     @property
@@ -106,6 +112,7 @@ class Arrival:
             and plan.stored
             and plan.fetch.method != b"HEAD"
             and (admission.explicit or not (plan.cookie_matters(plan.fetch) or self._identified(plan.fetch)))
+            and (plan.sharing.shared or not self._tells)
             and (length is None or plan.rules.min_size <= length <= plan.rules.max_object)
         )
 
@@ -114,12 +121,20 @@ class Arrival:
         admission = self.admission
         assert isinstance(admission, Store)
         times = self.request_time, self.response_time
-        return policy.make_entry(self.plan.fetch, self.head, chunks, admission, *times)
+        return policy.make_entry(self.plan.fetch, self.head, chunks, admission, *times, self.chosen)
 
     def fits(self, request: RequestHead) -> bool:
         """Whether it is the variant that ``request`` is for."""
-        names = self.names
-        return names is not None and vary.selector(names, request) == self.chosen
+        names, plan = self.names, self.plan
+        if names is None:
+            return False
+        said = vary.selector(names, request)
+        if said == self.chosen:
+            return True
+        # Where the origin is asked otherwise than the client, for all that is known of what it chooses by, asking once
+        # more would bring the same.
+        known = self.own and all(name in plan.names for name in names)
+        return known and said == vary.selector(names, plan.request)
 
     def refused(self, waiter: Waiter, retry_after: int) -> Alone | Regroup | Failed | None:
         """What ``waiter``, who may not have it, is to do instead; None: it may. ``retry_after``, in seconds, is for
@@ -146,6 +161,13 @@ class Arrival:
         if self.too_long and self._begins_late(request):
             return Regroup(self.names or (), part=True)
         return None
+
+    @property
+    def _tells(self) -> bool:
+        """Whether the fetch for one client said what one on everybody's behalf would have left out, and the answer does
+        not say that it was chosen by that: it may have been made for it (cache poisoning by unkeyed fields)."""
+        said = self.plan.rules.keyed_fields.union(self.names or ())
+        return any(name not in said and forward.overrides(name) for name in self.plan.fetch.fields.names)
 
     def _made_for(self, waiter: Waiter) -> bool:
         """Whether the fetch said all that ``waiter`` says about who asks, and was made from its request."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from txstalecache.http import freshness, parts, tags, vary
 from txstalecache.http.cachecontrol import NOTHING_SAID, Control
-from txstalecache.http.entry import Entry, Freshness
+from txstalecache.http.entry import Entry, Freshness, Selector
 from txstalecache.http.fields import end_to_end, format_date, parse_date
 from txstalecache.http.freshness import HEURISTIC_STATUSES, Lifetime, Source
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
@@ -67,7 +67,7 @@ def _refusal(request: RequestHead, response: ResponseHead, rules: Rules, found: 
                 return "must-understand"
         elif control.no_store:
             return "no-store"
-    if vary.names(fields) is None:
+    if vary.names(fields, rules.fixed_fields) is None:
         return "vary"
     if b"set-cookie" in fields and not (rules.store_set_cookie and forced_lifetime(status, rules) is not None):
         return "set-cookie"
@@ -75,7 +75,7 @@ def _refusal(request: RequestHead, response: ResponseHead, rules: Rules, found: 
         return "authorization"  # RFC 9111 §3.5
     if _bears(request, b"cookie", rules) and rules.cookies is Cookies.PASS:
         # The answer was made for somebody with a Cookie: a lifetime alone does not say that it is for everybody.
-        names = vary.names(fields) or ()
+        names = vary.names(fields, rules.fixed_fields) or ()
         if not (control.public or control.s_maxage is not None or found.targeted or b"cookie" in names):
             return "cookie"
     return None
@@ -159,10 +159,12 @@ def make_entry(
     store: Store,
     request_time: float,
     response_time: float,
+    chosen: Selector | None = None,
 ) -> Entry:
     """The entry for an answer that ``admit`` let be stored.
 
-    ``request`` is the request as it was sent: the selector is what the origin saw. Dropped are hop-by-hop fields, Age,
+    ``request`` is the request as it was sent, ``chosen`` what the answer was chosen by; None: by what was sent of what
+    it varies by. Dropped are hop-by-hop fields, Age,
     Set-Cookie, and what ``no-cache="…"`` names; Date is added when there is none (RFC 9110 §6.6.1).
     """
     fields = stored_fields(response.fields, response_time)
@@ -176,7 +178,7 @@ def make_entry(
         request_time=request_time,
         response_time=response_time,
         freshness=store.freshness,
-        selector=vary.selector(vary.names(response.fields) or (), request),
+        selector=vary.selector(vary.names(response.fields) or (), request) if chosen is None else chosen,
         tags=tags.of(request, response.fields),
     )
 

@@ -124,7 +124,7 @@ def _renewed(
         request_time=request_time,
         response_time=response_time,
         freshness=decided,
-        selector=vary.selector(vary.names(merged) or (), request),
+        selector=vary.selector(vary.names(merged, rules.fixed_fields) or (), request),
         tags=tags.of(request, merged),
     )
 

@@ -19,11 +19,13 @@ __all__ = [
     "alone",
     "identified",
     "looped",
+    "overrides",
     "response",
     "says_all",
     "shared",
     "shared_response",
     "telling",
+    "with_host",
 ]
 
 #: How this proxy calls itself in Via (RFC 9110 §7.6.3).
@@ -83,17 +85,17 @@ _OF_THE_PATH: Final = frozenset(
 def telling(name: bytes) -> bool:
     """Whether the field ``name`` (lower case) may say who asks, or for which host, path or method, beside the key.
 
-    Such a field goes upstream for one client only, unless it is keyed or the answers are known to vary by it. What CGI
-    and its heirs make of a name counts: ``_`` is ``-``.
+    Such a field goes upstream for one client only, unless it is keyed or the answers are known to vary by it. So does
+    one with ``_`` or ``.`` in its name: CGI and its heirs take it for the one with ``-`` there, which may be keyed.
     """
-    plain = name.replace(b"_", b"-").replace(b".", b"-")
-    if plain in _HARMLESS and plain == name:
+    if name in _HARMLESS:
         return False
-    if plain.startswith(b"x-") or plain == b"from" or plain in _NOT_SHARED:
+    if b"_" in name or b"." in name or name.startswith(b"x-") or name == b"from" or name in _NOT_SHARED:
         return True
-    return not _TELLING.isdisjoint(plain.split(b"-"))
+    return not _TELLING.isdisjoint(name.split(b"-"))
 
 
+_OURS = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 _NOT_SHARED = CREDENTIALS | PRECONDITIONS | {b"expect", b"range"}
 # What is not on a shared fetch because the cache answers it, or replaces it.
 _TO_THE_CACHE = PRECONDITIONS | HOP_BY_HOP | _OF_THE_PATH | {b"expect", b"range"}
@@ -103,12 +105,15 @@ _OF_A_BODY = frozenset(
 )
 
 
-def _sent(request: RequestHead) -> Fields:
-    """The end-to-end fields of ``request``, with ``Host`` as keys have it: sent as the client wrote it, what comes of
-    one way of writing it would be kept for all."""
-    fields = end_to_end(request.fields)
-    said, host = fields.get(b"host"), request.host
+def with_host(fields: Fields, host: bytes) -> Fields:
+    """``fields`` with ``Host`` as keys have it: sent as the client wrote it, what comes of one way of writing it would
+    be kept for all."""
+    said = fields.get(b"host")
     return fields if said is None or not host or said == host else fields.replacing(b"Host", host)
+
+
+def _sent(request: RequestHead) -> Fields:
+    return with_host(end_to_end(request.fields), request.host)
 
 
 def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields()) -> Fields:
@@ -139,6 +144,13 @@ def _shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields) -> Fie
 def _identifying(name: bytes) -> bool:
     plain = name.lower().replace(b"_", b"-")
     return plain not in _HARMLESS and plain not in CREDENTIALS and not _IDENTIFYING.isdisjoint(plain.split(b"-"))
+
+
+def overrides(name: bytes) -> bool:
+    """Whether the field ``name`` (lower case), on a fetch for one client, may make the answer one that others should
+    not get: ``telling``, but for what is judged by itself (who asks, conditions, ranges), and what this proxy says of
+    the connection."""
+    return telling(name) and not _identifying(name) and name not in _NOT_SHARED and name not in _OURS
 
 
 def identified(said: Fields, known: Collection[bytes]) -> bool:

@@ -14,9 +14,9 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from txstalecache.http.fields import SECRETS, is_token
-from txstalecache.http.messages import RequestHead
+from txstalecache.http.messages import Fields, RequestHead
 
-__all__ = ["DEFAULT_TEMPLATE", "Key", "KeyTemplate", "KeyTemplateError", "split_url"]
+__all__ = ["DEFAULT_TEMPLATE", "Key", "KeyTemplate", "KeyTemplateError", "cookie_value", "split_url"]
 
 
 class Key(tuple[bytes, ...]):
@@ -109,9 +109,10 @@ def _header(name: bytes) -> _Part:
     return lambda request: request.fields.get(name) or b""
 
 
-def _cookie_value(request: RequestHead, name: bytes) -> bytes | None:
+def cookie_value(fields: Fields, name: bytes) -> bytes | None:
+    """What the first cookie called ``name`` says; None without one."""
     # Lines of Cookie are joined with "; " where they were split (RFC 9113 §8.2.3).
-    for line in request.fields.get_all(b"cookie"):
+    for line in fields.get_all(b"cookie"):
         for crumb in line.split(b";"):
             key, equals, value = crumb.partition(b"=")
             if equals and key.strip(b" \t") == name:
@@ -120,7 +121,7 @@ def _cookie_value(request: RequestHead, name: bytes) -> bytes | None:
 
 
 def _cookie(name: bytes) -> _Part:
-    return lambda request: b"" if (value := _cookie_value(request, name)) is None else _digest(value)
+    return lambda request: b"" if (value := cookie_value(request.fields, name)) is None else _digest(value)
 
 
 def _parameter_name(pair: bytes) -> str:

@@ -66,6 +66,9 @@ class Rules:
     """Store answers with ``Set-Cookie`` under a forced lifetime; the field itself is never replayed to others."""
     keyed_fields: frozenset[bytes] = frozenset()
     """Request fields (lower case) that are part of the key: an ``authorization`` here lets such requests share."""
+    fixed_fields: frozenset[bytes] = frozenset()
+    """Request fields (lower case) that the origin sees the same for every client, or not at all: nothing varies by
+    them."""
     min_size: int = 0
     """Smaller bodies are not stored."""
     max_object: int = 8 * 1024 * 1024

@@ -11,11 +11,15 @@ from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
 from txstalecache.http.entry import Entry, Selector
-from txstalecache.http.fields import CREDENTIALS, SECRETS, is_token, members
+from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, SECRETS, is_token, members
+from txstalecache.http.forward import PRECONDITIONS
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.remembered import remembered
 
 __all__ = ["MOST_NAMES", "by_credentials", "matches", "names", "select", "selector"]
+
+#: What is never sent on as a client sent it, and says nothing about what is asked for: no answer is chosen by it.
+_OF_THE_WAY = HOP_BY_HOP | PRECONDITIONS | {b"expect", b"traceparent", b"tracestate"}
 
 #: A response that varies by more than this is as good as ``*``.
 MOST_NAMES = 32
@@ -29,13 +33,16 @@ def _names(value: bytes) -> tuple[bytes, ...] | None:
     found = {name.lower() for name in members(value)}
     if len(found) > MOST_NAMES or not all(name != b"*" and is_token(name) for name in found):
         return None
-    return tuple(sorted(found))
+    return tuple(sorted(found - _OF_THE_WAY))
 
 
-def names(fields: Fields) -> tuple[bytes, ...] | None:
-    """The request fields a response varies by: lower case, sorted. None for ``*`` anywhere, or what cannot be read."""
+def names(fields: Fields, fixed: frozenset[bytes] = frozenset()) -> tuple[bytes, ...] | None:
+    """The request fields a response varies by: lower case, sorted. None for ``*`` anywhere, or what cannot be read.
+
+    Left out are those that are the same in whatever the origin is asked: the ``fixed`` ones, and those of the way."""
     value = fields.get(b"vary")
-    return () if value is None else _names(value)
+    found = () if value is None else _names(value)
+    return tuple(name for name in found if name not in fixed) if found and fixed else found
 
 
 @remembered(2048, longest=1024)
