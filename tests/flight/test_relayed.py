@@ -328,6 +328,23 @@ async def test_a_client_that_leaves_ends_the_reading_and_not_the_fetch(
 
 
 @async_test
+async def test_a_redis_that_is_silent_for_a_moment_cuts_nobody(one_redis_server: RedisServer, processes: Any) -> None:
+    here, there = await processes(one_redis_server)
+    first, second = await watched(here, there, one_redis_server)
+    response = here.origin.answer(0, 200, CACHEABLE, length=9)
+    response.send(b"some")
+    await until(lambda: second.data == b"some")
+    one_redis_server.pause()
+    response.send(b" more")
+    await pause(0.6)
+    one_redis_server.resume()
+    response.end()
+    await until(lambda: second.ended)
+    assert (second.ended, second.data) == ("delivered", b"some more")
+    await over(here, there)
+
+
+@async_test
 async def test_without_redis_the_readers_are_cut_and_the_holder_goes_on(
     one_redis_server: RedisServer, processes: Any
 ) -> None:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.task import deferLater
 
 from txstalecache.http.entry import Entry, Freshness, Selector
 from txstalecache.http.keys import Key
@@ -36,6 +38,8 @@ PACE = 0.02
 PIECE = 64 * 1024
 #: Bytes that may wait for Redis before the body is read no further; and before it is given up where it cannot wait.
 WINDOW, MOST = 1024 * 1024, 8 * 1024 * 1024
+#: Seconds between two tries to read while Redis does not answer; for as long as who relays may be silent.
+AGAIN = 0.25
 #: Records read at a time.
 PAGE = 16
 
@@ -267,29 +271,35 @@ class Reception:
 
     async def more(self) -> list[bytes]:
         """What has come since: at least one chunk; none at the end. Cut when the rest will not come."""
+        clock, failing = self._relays.clock, inf
         while not self._ended:
             # Subscribe, then look.
             changed = self._relays.changes.wait(self._name)
             try:
                 chunks = await self._look()
+            except Unavailable as error:
+                forget(changed)
+                failing = min(failing, clock.seconds())
+                if clock.seconds() - failing > LIFE:
+                    raise Cut(str(error)) from None
+                await deferLater(clock, AGAIN)
+                continue
             except BaseException:
                 forget(changed)
                 raise
             if chunks or self._ended:
                 forget(changed)
                 return chunks
+            failing = inf
             await changed
         return []
 
     async def _look(self) -> list[bytes]:
         # Exclusive, and in this order: what was there between the two is read next time.
         after = f"({self._number}-0" if self._number else "-"
-        try:
-            records, alive = await self._relays.commands.read(
-                [("XRANGE", self._stream, after, "+", "COUNT", PAGE), ("EXISTS", self._stream, self._head)]
-            )
-        except Unavailable as error:
-            raise Cut(str(error)) from None
+        records, alive = await self._relays.commands.read(
+            [("XRANGE", self._stream, after, "+", "COUNT", PAGE), ("EXISTS", self._stream, self._head)]
+        )
         if not isinstance(records, list) or not (records or alive):
             raise Cut("whoever relayed it has gone")
         return [chunk for record in records if (chunk := self._read(record))]
