@@ -330,7 +330,7 @@ async def test_a_client_that_leaves_ends_the_reading_and_not_the_fetch(
 @async_test
 async def test_a_redis_that_is_silent_for_a_moment_cuts_nobody(one_redis_server: RedisServer, processes: Any) -> None:
     here, there = await processes(one_redis_server)
-    first, second = await watched(here, there, one_redis_server)
+    _, second = await watched(here, there, one_redis_server)
     response = here.origin.answer(0, 200, CACHEABLE, length=9)
     response.send(b"some")
     await until(lambda: second.data == b"some")
