@@ -254,7 +254,7 @@ async def test_s9_an_origin_that_hangs_is_asked_twice_then_everybody_is_told(
 
 @async_test
 async def test_s9_with_a_stale_entry_nobody_waits_for_the_deadline(origin: ScriptedOrigin, make_proxy: Any) -> None:
-    stale = [("Cache-Control", "max-age=5"), ("Age", "6"), ("ETag", '"1"')]
+    stale = [("Cache-Control", "max-age=5, stale-if-error=60"), ("Age", "6"), ("ETag", '"1"')]
     answer = iter([Answer(200, stale, b"old")])
     origin.on("/x", lambda _: next(answer, [Hang()]))
     proxy = await make_proxy(origin.url, clocks=Clocks(wait_stale=0.1))

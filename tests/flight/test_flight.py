@@ -481,6 +481,47 @@ def test_wait_stale_counts_from_each_ones_own_arrival() -> None:
     assert first.landing is None
 
 
+def test_wait_stale_gives_nothing_that_no_window_permits() -> None:
+    tower = Tower()
+    entry = tower.entry(if_error=0.0)
+    seats = [tower.join(entry=entry), tower.join(entry=entry)]
+    tower.clock.advance(1.1)
+    assert [seat.landing for seat in seats] == [None, None]
+    tower.origin.fail(0, Fault.UNREACHABLE)  # then it may stand in
+    assert {seat.landing.stale for seat in seats} == {"unreachable"}
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("wish", [b"no-cache", b"max-age=0"])
+def test_wait_stale_gives_no_reload_what_it_did_not_want(wish: bytes) -> None:
+    tower = Tower()
+    entry = tower.entry(lifetime=600.0)
+    began_after = tower.store.now()
+    tower.clock.advance(0.01)
+    reload = tower.join((b"Cache-Control", wish), entry=entry, began_after=began_after)
+    waiter = tower.join((b"Cache-Control", wish), entry=entry, began_after=began_after)
+    tower.clock.advance(1.1)
+    assert [reload.landing, waiter.landing] == [None, None]
+    finish(tower.origin.answer(0, 200, CACHEABLE), b"new")
+    assert reload.data == waiter.data == b"new"
+    assert tower.at_rest()
+
+
+def test_wait_stale_is_not_for_who_asks_alone() -> None:
+    tower = Tower()
+    entry = tower.entry()
+    leader = tower.join(entry=entry)
+    tower.clock.advance(2)
+    assert [leader.landing] == [None]
+    waiter = tower.join(entry=entry)  # from here on somebody waits for another's fetch
+    tower.clock.advance(0.1)
+    assert leader.landing.stale == "wait" and [waiter.landing] == [None]
+    tower.clock.advance(1)
+    assert waiter.landing.stale == "wait"
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert tower.at_rest()
+
+
 def test_leader_age_brings_one_second_attempt_and_the_first_head_wins() -> None:
     tower = Tower()
     seats = [tower.join() for _ in range(10)]
@@ -655,6 +696,8 @@ def test_an_entry_that_a_flight_carries_is_purged_as_any_other(how: str, hardnes
     entry = tower.entry()
     clocks = Clocks(wait_stale=1.0 if how == "wait" else 60.0, wait_deadline=5.0, leader_age=60.0)
     seat = tower.join(entry=entry, clocks=clocks)
+    if how == "wait":
+        tower.join(clocks=clocks)  # it is not for who asks alone
     tower.store.purge(Scope.everything(), hardness)
     if how == "error":
         finish(tower.origin.answer(0, 503, ()))

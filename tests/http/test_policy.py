@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.http.exchanges import NOW, RULES, entry, fields, request, with_freshness
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.http.policy import judge, stands_in
+from txstalecache.http.policy import judge, stands_in, tides_over
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.vary import selector
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
@@ -364,6 +364,36 @@ def test_a_stale_entry_stands_in_only_where_that_is_allowed(
 def test_an_answer_that_is_no_failure_of_the_origin_is_not_replaced(status: int) -> None:
     known = with_freshness(SIE, if_error=1e9)
     assert not stands_in(known, request("Cache-Control: max-stale"), status, NOW + 61)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "at", "expected"),
+    [
+        ("Cache-Control: max-age=60", "", 61, False),
+        ("Cache-Control: max-age=60, stale-if-error=30", "", 89, True),
+        ("Cache-Control: max-age=60, stale-if-error=30", "", 91, False),
+        ("Cache-Control: max-age=60, stale-while-revalidate=30", "", 89, True),
+        ("Cache-Control: max-age=60, stale-if-error=30, must-revalidate", "", 61, False),
+        ("Cache-Control: no-cache, stale-if-error=30", "", 0, False),
+        ("Cache-Control: max-age=60, stale-if-error=30", "Cache-Control: no-cache", 30, False),
+        ("Cache-Control: max-age=60, stale-if-error=30", "Pragma: no-cache", 61, False),
+        ("Cache-Control: max-age=60, stale-if-error=30", "Cache-Control: max-age=9", 30, False),
+        ("Cache-Control: max-age=60, stale-if-error=30", "Cache-Control: max-age=600", 61, False),
+        ("Cache-Control: max-age=60, stale-if-error=30", "Cache-Control: min-fresh=9", 61, False),
+        ("Cache-Control: max-age=60", "Cache-Control: max-stale=30", 89, True),
+        ("Cache-Control: max-age=60, stale-if-error=60", "Cache-Control: max-stale=30", 91, False),
+    ],
+)
+def test_a_long_wait_is_ended_with_stale_only_inside_a_window_that_somebody_gave(
+    text: str, asked: str, at: float, expected: bool
+) -> None:
+    known = entry(text + '\nETag: "a"')
+    assert tides_over(known, request(asked), NOW + at) is expected
+
+
+def test_a_window_of_the_routes_own_counts_for_a_long_wait() -> None:
+    known = entry("", rules=Rules(ttl=60, stale=30))
+    assert tides_over(known, request(""), NOW + 89) and not tides_over(known, request(""), NOW + 91)
 
 
 ASKED = st.lists(

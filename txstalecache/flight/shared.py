@@ -274,9 +274,13 @@ class SharedFlight(Flight):
     def instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
         """What may stand in for the origin's ``status`` (None: it gave no answer): ``entry``, as purges said since it
         was found have left it."""
-        store = self._registry.store
-        left: Entry | None = None if entry is None else store.left(self.plan.key, entry)
-        return left if left is not None and policy.stands_in(left, request, status, store.now()) else None
+        left = self._left_of(entry)
+        stands_in = left is not None and policy.stands_in(left, request, status, self._registry.store.now())
+        return left if stands_in else None
+
+    def _left_of(self, entry: Entry | None) -> Entry | None:
+        """``entry``, as purges said since it was found have left it."""
+        return None if entry is None else self._registry.store.left(self.plan.key, entry)
 
     # -- the body ------------------------------------------------------------------------------------------------
 
@@ -350,8 +354,8 @@ class SharedFlight(Flight):
     def _look_at_clocks(self) -> None:
         clocks, now = self.plan.clocks, self._registry.clock.seconds()
         for waiter in self.waiters.impatient(now):
-            entry = self.instead(waiter.entry, waiter.request, None)
-            if entry is not None:
+            entry = self._left_of(waiter.entry)
+            if entry is not None and policy.tides_over(entry, waiter.request, self._registry.store.now()):
                 self.waiters.land(waiter, Settled(entry, collapsed=True, stale="wait"))
         for waiter in self.waiters.overdue(now):
             self.waiters.land(waiter, self._late(waiter))

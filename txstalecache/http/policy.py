@@ -20,7 +20,17 @@ from txstalecache.http.targeted import governing
 from txstalecache.http.vary import by_credentials
 from txstalecache.http.verdict import Admission, Fresh, Miss, Pass, Refuse, Share, Stale, Validate, Verdict, Withhold
 
-__all__ = ["ORIGIN_ERROR", "admit", "invalidates", "is_safe", "judge", "make_entry", "provoked", "stands_in"]
+__all__ = [
+    "ORIGIN_ERROR",
+    "admit",
+    "invalidates",
+    "is_safe",
+    "judge",
+    "make_entry",
+    "provoked",
+    "stands_in",
+    "tides_over",
+]
 
 #: ``Marker.why`` of an ERROR marker left by an answer of the origin; any other word means that none came.
 ORIGIN_ERROR = "origin-error"
@@ -111,7 +121,7 @@ def _decide(
     if authorized:
         return Pass("authorization", store=True)
     if entry is not None and left <= 0:
-        allowed = _stale(entry.freshness, asked, -left)
+        allowed = _stale(entry.freshness, asked, age, entry.freshness.while_revalidate)
         if allowed and not by_credentials(entry.selector):
             return Stale(entry, age, allowed)
     if marker is not None and marker.kind is MarkerKind.ERROR and marker.until > now:
@@ -155,8 +165,10 @@ def _unwilling(entry: Entry, asked: Wishes, age: float, left: float) -> str:
     return ""
 
 
-def _stale(freshness: Freshness, asked: Wishes, staleness: float) -> str:
-    """Why a stale entry may be sent before anybody is asked; "" when it may not (RFC 9111 §4.2.4)."""
+def _stale(freshness: Freshness, asked: Wishes, age: float, window: float) -> str:
+    """Why a stale entry may be sent before the origin has answered; "" when it may not (RFC 9111 §4.2.4). ``window`` is
+    how long past its lifetime the response allows it."""
+    staleness = age - freshness.lifetime
     if freshness.no_cache or asked.no_cache or asked.min_fresh is not None:
         return ""
     if asked.max_stale is not None:
@@ -164,7 +176,15 @@ def _stale(freshness: Freshness, asked: Wishes, staleness: float) -> str:
             return "max-stale"  # RFC 9111 §5.2.1.2
         return ""
     # RFC 9111 §5.2.1.1: who names a max-age and no max-stale wants nothing stale.
-    return "swr" if asked.max_age is None and staleness < freshness.while_revalidate else ""
+    return "swr" if asked.max_age is None and staleness < window else ""
+
+
+def tides_over(entry: Entry, request: RequestHead, now: float) -> bool:
+    """Whether ``entry`` may be sent to somebody who has waited for long, although the origin may still answer: inside a
+    window that the response, the route or the request gives, and never against what the request wishes."""
+    freshness = entry.freshness
+    window = max(freshness.while_revalidate, freshness.if_error)
+    return bool(_stale(freshness, _wishes_of(request.fields), entry.age(now), window))
 
 
 def stands_in(entry: Entry, request: RequestHead, status: int | None, now: float) -> bool:
