@@ -172,7 +172,9 @@ def _stale(freshness: Freshness, asked: Wishes, age: float, window: float) -> st
     if freshness.no_cache or asked.no_cache or asked.min_fresh is not None:
         return ""
     if asked.max_stale is not None:
-        if staleness <= asked.max_stale and not freshness.must_revalidate:
+        # RFC 9111 §5.2.1.1: beside a max-age it takes back that nothing may be stale, not that nothing may be older.
+        young = asked.max_age is None or age <= asked.max_age
+        if young and staleness <= asked.max_stale and not freshness.must_revalidate:
             return "max-stale"  # RFC 9111 §5.2.1.2
         return ""
     # RFC 9111 §5.2.1.1: who names a max-age and no max-stale wants nothing stale.
