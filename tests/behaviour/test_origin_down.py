@@ -83,6 +83,22 @@ async def test_stale_if_error_stands_in_for_an_error(origin: ScriptedOrigin, mak
         assert (reply.status, reply.body) == (200, b"old")
 
 
+@pytest.mark.parametrize("failing", [[Reset()], Answer(503, [], b"sorry")])
+@pytest.mark.parametrize("window", ["stale-while-revalidate=60", "stale-if-error=60"])
+@pytest_twisted.ensureDeferred
+async def test_stale_that_is_for_everybody_stands_in_for_who_says_authorization_too(
+    origin: ScriptedOrigin, make_proxy: Any, window: str, failing: Any
+) -> None:
+    origin.on("/x", Answer(200, [("Cache-Control", f"public, max-age=5, {window}"), ("Age", "6")], b"old"))
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, "GET", "/x")
+    origin.on("/x", failing)
+    for _ in range(3):
+        reply = await fetch(proxy.port, "GET", "/x", [("Authorization", "Basic eDp5")])
+        assert (reply.status, reply.body) == (200, b"old")
+    await until(lambda: proxy.flights == 0)
+
+
 @pytest.mark.parametrize("framing", [("Content-Length", "100"), ("Transfer-Encoding", "chunked")])
 @pytest_twisted.ensureDeferred
 async def test_a_body_cut_short_is_visible_to_everybody_and_stored_nowhere(

@@ -96,6 +96,8 @@ def test_a_fetch_for_one_says_all_that_it_said_and_where_it_is() -> None:
     assert {b"cookie", b"authorization", b"range"} <= names(plan.fetch.fields)
     assert plan.fetch.fields.get(b"x-forwarded-for") == b"192.0.2.1"
     assert plan.sharing is Sharing.SOLO
+    kept = planning.alone(visit(), False, None, Sharing.SOLO, ENTRY)
+    assert kept.entry is ENTRY and not kept.conditions
 
 
 def test_what_it_sends_goes_before_what_is_in_the_key() -> None:

@@ -452,6 +452,20 @@ def test_a_fetch_for_one_client_ends_with_it() -> None:
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize(("status", "why"), [(503, "error"), (None, "unreachable")])
+def test_a_client_that_is_fetched_for_alone_gets_what_may_stand_in(status: int | None, why: str) -> None:
+    tower = Tower()
+    entry = tower.entry()
+    seat = Seat(tower.registry.solo(replace(tower.plan(entry=entry), sharing=Sharing.SOLO)))
+    if status is None:
+        tower.origin.fail(0, Fault.RESET)
+    else:
+        assert tower.origin.answer(0, status).aborted
+    assert seat.landing == Settled(entry, collapsed=False, stale=why, status=status)
+    assert tower.stored is entry
+    assert tower.at_rest()
+
+
 # -- the three clocks --------------------------------------------------------------------------------------------------
 
 

@@ -207,8 +207,18 @@ def test_authorization_takes_only_what_the_origin_gives_to_everybody(directives:
 
 def test_authorization_asks_for_itself_when_there_is_nothing_fresh() -> None:
     known = entry('Cache-Control: max-age=60, public, stale-while-revalidate=30\nETag: "a"')
-    assert said(judged(known, "Authorization: x", 61)) == "Pass authorization store"
-    assert said(judged(None, "Authorization: x")) == "Pass authorization store"
+    assert judged(known, "Authorization: x", 91) == Pass("authorization", store=True, entry=known)
+    assert judged(None, "Authorization: x") == Pass("authorization", store=True)
+
+
+def test_authorization_takes_what_is_stale_where_everybody_may() -> None:
+    known = entry("Cache-Control: max-age=60, public, stale-while-revalidate=30, stale-if-error=90")
+    failing = marked(MarkerKind.ERROR, "origin-error", 503, until=200)
+    assert said(judged(known, "Authorization: x", 61)) == "Stale swr"
+    assert said(judged(known, "Authorization: x", 100, marker=failing)) == "Stale error"
+    assert said(judged(known, "Authorization: x\nCache-Control: no-cache", 61)) == "Pass authorization store"
+    not_public = entry("Cache-Control: max-age=60, stale-while-revalidate=30")
+    assert judged(not_public, "Authorization: x", 61, marker=failing) == Pass("authorization", store=True)
 
 
 def test_a_targeted_field_decides_for_authorization_too() -> None:

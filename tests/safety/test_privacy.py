@@ -126,7 +126,7 @@ async def test_a_refresh_goes_with_nobodys_credentials(origin: ScriptedOrigin, m
     )
     proxy = await make_proxy(origin.url)
     assert (await fetch(proxy.port, "GET", "/x")).body == b"for nobody"
-    for said in ("cookie", "api key", "token"):  # with Authorization, what is stale is asked for alone
+    for said in ("cookie", "api key", "token", "authorization"):
         reply = await fetch(proxy.port, "GET", "/x", SAYS[said]("user"))
         assert reply.body == b"for nobody"
         await until(lambda: not proxy.flights)

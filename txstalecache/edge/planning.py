@@ -46,11 +46,13 @@ def renewing(visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> Plan:
     return replace(plan, request=replace(plan.request, method=b"GET"), fetch=replace(plan.fetch, method=b"GET"))
 
 
-def alone(visit: Visit, trusted: bool, body: IBodyProducer | None, sharing: Sharing) -> Plan:
+def alone(
+    visit: Visit, trusted: bool, body: IBodyProducer | None, sharing: Sharing, entry: Entry | None = None
+) -> Plan:
     """A fetch for this client only, with all that it said. ``trusted``: it is a proxy whose word about its own client
-    counts. ``body`` is what it sends, where that is not in the key."""
+    counts. ``body`` is what it sends, where that is not in the key; ``entry`` what stands in where the origin fails."""
     fields = forwarded(visit.head, visit.exchange.client, trusted)
-    return _plan(visit, fields, visit.body if body is None else body, sharing)
+    return _plan(visit, fields, visit.body if body is None else body, sharing, entry)
 
 
 def _plan(

@@ -318,7 +318,7 @@ class CacheResource(Resource):
         visit.outcome.verdict, visit.outcome.why, visit.outcome.role = "pass", verdict.why, "alone"
         visit.outcome.collapsed = collapsed
         head, trusted = visit.head, self.trusts(visit.exchange.client)
-        plan = planning.alone(visit, trusted, body, sharing if verdict.store else Sharing.PRIVATE)
+        plan = planning.alone(visit, trusted, body, sharing if verdict.store else Sharing.PRIVATE, verdict.entry)
         landing = await self.registry.solo(plan)
         if isinstance(landing, Attached):
             targets = policy.invalidates(head, landing.head)

@@ -31,7 +31,7 @@ from txstalecache.flight.plan import Plan
 from txstalecache.flight.state import State
 from txstalecache.http import parts, policy, tags
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
-from txstalecache.http.messages import ResponseHead
+from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Store, Withhold
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest
 from txstalecache.store.interfaces import Found, Purpose
@@ -189,6 +189,17 @@ class Flight(ABC):
         self._response = response
         self._asked = request_time
         self._arrived(response, request_time, now)
+
+    def instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
+        """What may stand in for the origin's ``status`` (None: it gave no answer): ``entry``, as purges said since it
+        was found have left it."""
+        left = self._left_of(entry)
+        stands_in = left is not None and policy.stands_in(left, request, status, self._registry.store.now())
+        return left if stands_in else None
+
+    def _left_of(self, entry: Entry | None) -> Entry | None:
+        """``entry``, as purges said since it was found have left it."""
+        return None if entry is None else self._registry.store.left(self.plan.key, entry)
 
     # -- the decision at the head --------------------------------------------------------------------------------
 

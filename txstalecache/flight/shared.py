@@ -271,17 +271,6 @@ class SharedFlight(Flight):
                 self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
         return len(self.waiters) < before
 
-    def instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
-        """What may stand in for the origin's ``status`` (None: it gave no answer): ``entry``, as purges said since it
-        was found have left it."""
-        left = self._left_of(entry)
-        stands_in = left is not None and policy.stands_in(left, request, status, self._registry.store.now())
-        return left if stands_in else None
-
-    def _left_of(self, entry: Entry | None) -> Entry | None:
-        """``entry``, as purges said since it was found have left it."""
-        return None if entry is None else self._registry.store.left(self.plan.key, entry)
-
     # -- the body ------------------------------------------------------------------------------------------------
 
     def _let_pass(self) -> None:

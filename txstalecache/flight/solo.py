@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.flight import Flight
-from txstalecache.flight.landing import Failed, Landing
+from txstalecache.flight.landing import Failed, Landing, Settled
 from txstalecache.flight.state import State
 from txstalecache.http.entry import MarkerKind
 from txstalecache.http.verdict import Share
@@ -60,12 +60,23 @@ class SoloFlight(Flight):
             client.callback(landing)
 
     def _failed(self, error: OriginError) -> None:
-        if self.state is State.PENDING:
+        if self.state is State.PENDING and not self._stood_in(None, "unreachable"):
             retry_after = None if error.fault is Fault.MALFORMED else self._registry.limits.retry_after
             self._land(Failed(error.status, error.fault.value, retry_after))
             self.end(State.FAILED)
 
+    def _stood_in(self, status: int | None, why: str) -> bool:
+        """Give the client the entry that may stand in for the origin's ``status``: then all is over. Whether it was."""
+        entry = self.instead(self.plan.entry, self.plan.request, status)
+        if entry is None:
+            return False
+        self._land(Settled(entry, collapsed=False, stale=why, status=status))
+        self.end(State.FAILED)
+        return True
+
     def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
+        if arrival.error and self._stood_in(arrival.head.status, "error"):
+            return
         if isinstance(arrival.admission, Share) and not arrival.error:
             self._shareable_again()
         self._pour(arrival, response)

@@ -118,16 +118,21 @@ def _decide(
             return Pass("hit-for-miss", store=True)
         if marker.kind is MarkerKind.COOKIE and cookie:
             return Pass("cookie")
-    if authorized:
-        return Pass("authorization", store=True)
     if entry is not None and left <= 0:
         allowed = _stale(entry.freshness, asked, age, entry.freshness.while_revalidate)
         if allowed and not by_credentials(entry.selector):
             return Stale(entry, age, allowed)
-    if marker is not None and marker.kind is MarkerKind.ERROR and marker.until > now:
-        if entry is not None and stands_in(entry, request, marker.status if marker.why == ORIGIN_ERROR else None, now):
-            return Stale(entry, age, "error")
-        return Refuse(marker.status or 502, "error")
+    failing = marker if marker is not None and marker.kind is MarkerKind.ERROR and marker.until > now else None
+    if (
+        entry is not None
+        and failing is not None
+        and stands_in(entry, request, failing.status if failing.why == ORIGIN_ERROR else None, now)
+    ):
+        return Stale(entry, age, "error")
+    if authorized:
+        return Pass("authorization", store=True, entry=entry)
+    if failing is not None:
+        return Refuse(failing.status or 502, "error")
     if entry is None or entry.freshness.lifetime + entry.freshness.keep <= age:
         return Miss(why, own)
     return Validate(entry, age, why, conditions(entry), own)

@@ -53,6 +53,8 @@ class Pass:
 
     why: str
     store: bool = False
+    entry: Entry | None = None
+    """What the client may have where the origin fails, as far as it may be sent then."""
 
 
 @dataclass(frozen=True, slots=True)
