@@ -404,6 +404,33 @@ def test_a_304_for_something_else_is_asked_again_without_conditions() -> None:
     assert tower.at_rest()
 
 
+def test_a_304_for_something_else_ends_the_rival_that_asked_for_the_same() -> None:
+    tower = Tower()
+    entry = tower.entry(if_error=0.0, if_unreachable=0.0)
+    seats = [tower.join(entry=entry), tower.join(entry=entry)]
+    tower.clock.advance(5)
+    assert len(tower.origin.requests) == 2
+    tower.origin.answer(1, 304, [(b"ETag", b'"other"')])
+    assert b"if-none-match" not in tower.origin.requests[2].head.fields
+    assert tower.origin.cancelled == [0]  # its 304 would be for nobody's condition
+    finish(tower.origin.answer(2, 200, CACHEABLE))
+    assert [seat.data for seat in seats] == [b"body", b"body"]
+    assert tower.at_rest()
+
+
+def test_a_304_for_something_else_ends_the_wait_for_a_lease() -> None:
+    tower = Tower()
+    leases = tower.registry.leases = LateLeases(tower.clock)
+    entry = tower.entry(if_error=0.0, if_unreachable=0.0)
+    seats = [tower.join(entry=entry), tower.join(entry=entry)]
+    tower.clock.advance(5)
+    tower.origin.answer(0, 304, [(b"ETag", b'"other"')])
+    assert leases.asked.called and len(tower.origin.requests) == 2
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert [seat.data for seat in seats] == [b"body", b"body"]
+    assert tower.at_rest()
+
+
 def test_an_answer_that_may_not_be_stored_takes_the_old_entry_away() -> None:
     tower = Tower()
     tower.join(entry=tower.entry())

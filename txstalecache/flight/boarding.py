@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from txstalecache.flight.landing import Alone, Failed, Regroup, Settled
@@ -96,8 +96,11 @@ class Boarding:
         if not self._flight.air:
             self._flight.fetch()
 
-    def _failed(self, failure: Failure, task: Deferred[Any]) -> Failure:
-        self._flight.air.discard(task)
+    def _failed(self, failure: Failure, task: Deferred[Any]) -> Failure | None:
+        air = self._flight.air
+        if task not in air and failure.check(CancelledError):
+            return None  # by the flight
+        air.discard(task)
         return failure
 
     # -- those that say whether to fetch ----------------------------------------------------------------------------

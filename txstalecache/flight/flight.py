@@ -128,8 +128,6 @@ class Flight(ABC):
 
     def crashed(self, failure: Failure) -> None:
         """A fault of our own: nobody is to wait for it."""
-        if failure.check(CancelledError) and self not in self._registry.flights:
-            return  # by ``end``
         self._log.failure("flight failed", failure=failure)
         if self.state is State.PENDING:
             self._failed(OriginError(Fault.MALFORMED, "internal error"))
@@ -398,6 +396,10 @@ class Flight(ABC):
         self._registry.ended(self)
         if self._response is not None and not self.body.ended:
             self._response.abort()
+        self._ground()
+
+    def _ground(self) -> None:
+        """Cancel what is in the air. It is taken out first: so it is known who cancelled it."""
         air, self.air = self.air, set()
         for each in air:
             each.cancel()

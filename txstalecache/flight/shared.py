@@ -164,6 +164,7 @@ class SharedFlight(Flight):
             fields = plan.fetch.fields.without(*(name.lower() for name, _ in plan.conditions))
             self.plan = replace(plan, entry=None, conditions=Fields(), fetch=replace(plan.fetch, fields=fields))
             self._response = None
+            self._ground()  # a 304 to what was asked before would answer nobody
             self._again()
             return
         self._put(fresh)
