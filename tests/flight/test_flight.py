@@ -19,7 +19,7 @@ from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.registry import Registry
 from txstalecache.http import conditional
-from txstalecache.http.entry import Entry, Freshness, MarkerKind
+from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
 from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
@@ -874,3 +874,29 @@ def test_a_get_does_not_wait_for_a_head() -> None:
     Seat(tower.registry.join(tower.plan(method=b"HEAD"))[0])
     tower.join()
     assert [request.head.method for request in tower.origin.requests] == [b"HEAD", b"GET"]
+
+
+@pytest.mark.parametrize("fields", [(), PRIVATE, [*CACHEABLE, (b"Set-Cookie", b"a=b")]])
+@pytest.mark.parametrize("status", [200, 503, None])
+def test_what_becomes_of_a_head_says_nothing_of_a_get(fields: Any, status: int | None) -> None:
+    tower = Tower()
+    seats = [tower.join(method=b"HEAD"), tower.join(method=b"HEAD")]
+    for number in range(1 if status == 200 else 2):
+        if status is None:
+            tower.origin.fail(number, Fault.RESET)
+        else:
+            finish(tower.origin.answer(number, status, fields), b"")
+    assert all(seat.landing is not None for seat in seats)
+    assert tower.marker is None
+    assert tower.at_rest()
+
+
+def test_a_head_for_one_client_does_not_say_that_a_get_may_be_shared() -> None:
+    tower = Tower()
+    tower.store.mark(KEY, Marker(MarkerKind.PRIVATE, tower.store.now() + 60, "private"))
+    for method in (b"HEAD", b"GET"):
+        Seat(tower.registry.solo(tower.plan(method=method, sharing=Sharing.SOLO)))
+    finish(tower.origin.answer(0, 200, [(b"Cache-Control", b"max-age=0")]), b"")
+    assert tower.marker is MarkerKind.PRIVATE
+    finish(tower.origin.answer(1, 200, [(b"Cache-Control", b"max-age=0")]))
+    assert tower.marker is None

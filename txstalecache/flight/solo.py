@@ -77,7 +77,7 @@ class SoloFlight(Flight):
     def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
         if arrival.error and self._stood_in(arrival.head.status, "error"):
             return
-        if isinstance(arrival.admission, Share) and not arrival.error:
+        if isinstance(arrival.admission, Share) and not arrival.error and self.plan.fetch.method != b"HEAD":
             self._shareable_again()
         self._pour(arrival, response)
         self.state = State.STREAMING
