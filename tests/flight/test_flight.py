@@ -431,6 +431,40 @@ def test_a_304_for_something_else_ends_the_wait_for_a_lease() -> None:
     assert tower.at_rest()
 
 
+def test_a_304_that_says_what_the_entry_was_chosen_by_regroups_those_who_sent_something_else() -> None:
+    tower = Tower()
+    entry = tower.entry()
+    english, french = (tower.join((b"Accept-Language", lang), entry=entry) for lang in (b"en", b"fr"))
+    tower.origin.answer(0, 304, [(b"ETag", b'"1"'), *CACHEABLE, (b"Vary", b"Accept-Language")])
+    assert english.landing.validated
+    assert french.landing == Regroup((b"accept-language",))
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize(("field", "why"), [((b"Cookie", b"me"), "cookie"), ((b"Session-Token", b"me"), "credentials")])
+def test_a_304_by_which_the_entry_is_not_for_everybody_sends_who_says_who_he_is_on_alone(
+    field: tuple[bytes, bytes], why: str
+) -> None:
+    tower = Tower()
+    entry = tower.entry()
+    plain, named = tower.join(entry=entry), tower.join(field, entry=entry)
+    tower.origin.answer(0, 304, [(b"ETag", b'"1"'), (b"Cache-Control", b"max-age=0")])
+    assert plain.landing.validated
+    assert named.landing == Alone(why)
+    assert tower.at_rest()
+
+
+def test_who_is_sent_on_by_a_304_does_not_wait_for_the_same_flight_again() -> None:
+    tower = Tower()
+    entry = tower.entry()
+    leader, hidden = tower.join(entry=entry), tower.join((b"X-User", b"me"), entry=entry)
+    again: list[Seat] = []
+    hidden.waiting.addCallback(lambda _: again.append(tower.join((b"X-User", b"me"), entry=entry)))
+    tower.origin.answer(0, 304, [(b"ETag", b'"1"'), *CACHEABLE, (b"Vary", b"X-User")])
+    assert leader.landing.validated and hidden.landing == again[0].landing == Regroup((b"x-user",))
+    assert tower.at_rest()
+
+
 def test_an_answer_that_may_not_be_stored_takes_the_old_entry_away() -> None:
     tower = Tower()
     tower.join(entry=tower.entry())
@@ -643,6 +677,53 @@ class LateLeases(LocalLeases):
 
     def acquire(self, name: str, purpose: Purpose) -> Deferred[Any]:
         return self.asked
+
+
+UNSAID = Fields([(b"ETag", b'"1"'), (b"Last-Modified", b"Mon, 01 Jan 2024 00:00:00 GMT")])
+
+
+def stored_elsewhere(tower: Tower, *joining: Any, **entry: Any) -> tuple[list[Seat], Entry]:
+    """Some wait for the lease that another process holds, and for what it stores meanwhile."""
+    leases = tower.registry.leases = LateLeases(tower.clock)
+    seats = [tower.join(*fields) for fields in joining]
+    stored = replace(tower.entry(lifetime=600.0), **entry)
+    tower.store.discard(KEY)
+    tower.clock.advance(0.01)
+    now = tower.store.now()
+    stored = replace(stored, request_time=now, response_time=now)
+    tower.store.put(KEY, stored, 600.0)
+    leases.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    return seats, stored
+
+
+@pytest.mark.parametrize(("field", "why"), [((b"Cookie", b"me"), "cookie"), ((b"Session-Token", b"me"), "credentials")])
+@pytest.mark.parametrize("leads", [True, False])
+def test_who_says_who_he_is_takes_what_another_process_stored_only_where_it_is_said_to_be_for_everybody(
+    field: tuple[bytes, bytes], why: str, leads: bool
+) -> None:
+    tower = Tower()
+    joining = [(field,), ()] if leads else [(), (field,)]
+    seats, stored = stored_elsewhere(tower, *joining, fields=UNSAID)
+    plain, named = reversed(seats) if leads else seats
+    assert plain.landing == Settled(stored, collapsed=True)
+    assert named.landing == Alone(why)
+    assert not tower.origin.requests and tower.at_rest()
+
+
+def test_what_another_process_stored_explicitly_for_everybody_is_for_a_cookie_too() -> None:
+    tower = Tower()
+    seats, stored = stored_elsewhere(tower, (), ((b"Cookie", b"me"),))
+    assert [seat.landing for seat in seats] == [Settled(stored, collapsed=True)] * 2
+    assert tower.at_rest()
+
+
+def test_who_would_not_have_what_another_process_stored_waits_on_for_a_fetch() -> None:
+    tower = Tower()
+    (plain, fussy), stored = stored_elsewhere(tower, (), ((b"Cache-Control", b"max-age=5"),))
+    assert plain.landing == Settled(stored, collapsed=True)
+    assert fussy.landing is None and len(tower.origin.requests) == 1
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert fussy.data == b"body" and tower.at_rest()
 
 
 def test_a_lease_that_comes_after_the_second_attempt_brings_no_third_fetch() -> None:

@@ -223,6 +223,23 @@ async def test_a_cookie_takes_only_what_is_explicitly_for_everybody(
 
 
 @async_test
+async def test_a_cookie_behind_others_does_not_take_what_another_process_has_stored(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    _, plain = await watched(here, there, shared_redis)
+    named = there.join((b"Cookie", b"session=1"))
+    response = here.origin.answer(0, 200, MODIFIED)
+    response.send(b"body")
+    response.end()  # in one turn: it is stored rather than relayed
+    await until(lambda: plain.landing is not None and named.landing is not None)
+    assert isinstance(plain.landing, Settled) or plain.data == b"body"
+    assert named.landing == Alone("cookie")
+    await over(here, there)
+    assert there.asked == 0
+
+
+@async_test
 async def test_an_answer_chosen_by_a_field_goes_to_those_who_sent_the_same(
     shared_redis: RedisServer, processes: Any
 ) -> None:

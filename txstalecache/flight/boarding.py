@@ -207,16 +207,19 @@ class Boarding:
             waiters.land_all(Alone("hit-for-miss"))
         elif marker is not None and marker.kind is MarkerKind.ERROR and plan.entry is None:
             waiters.land_all(Failed(marker.status, "error-marker", registry.limits.retry_after))
-        elif found.entry is not None and self._newer(found.entry):
-            waiters.land_all(Settled(found.entry, collapsed=True))
-        else:
+        elif found.entry is None or not self._serves(found.entry):
             return False
         flight.end(State.DONE)
         return True
 
-    def _newer(self, entry: Entry) -> bool:
-        plan = self._flight.plan
+    def _serves(self, entry: Entry) -> bool:
+        """Whether nobody is left to be fetched for, now that ``entry`` is stored: each who waits is judged by what he
+        sent himself."""
+        flight, plan = self._flight, self._flight.plan
         if plan.entry is not None and entry.response_time <= plan.entry.response_time:
             return False
-        verdict = policy.judge(plan.request, entry, None, plan.rules, self._registry.store.now())
-        return isinstance(verdict, Fresh)
+        if not flight.waiters:
+            verdict = policy.judge(plan.request, entry, None, plan.rules, self._registry.store.now())
+            return isinstance(verdict, Fresh)
+        flight.settle(Settled(entry, collapsed=True))
+        return not flight.waiters

@@ -23,6 +23,7 @@ from txstalecache.flight.flight import Flight
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Settled
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.relayed import Relayed
+from txstalecache.flight.settling import settled_for
 from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import conditional, policy, tags
@@ -73,6 +74,14 @@ class SharedFlight(Flight):
 
     def _land(self, landing: Landing) -> None:
         self.waiters.land_all(landing)
+
+    def settle(self, settled: Settled) -> None:
+        """There is an entry: whoever waits gets it where it is for him, or asks elsewhere for what is, or waits on."""
+        rules, now = self.plan.rules, self._registry.store.now()
+        for waiter in self.waiters:
+            landing = settled_for(waiter.request, settled, rules, now)
+            if landing is not None:
+                self.waiters.land(waiter, landing)
 
     def joinable(self, request: RequestHead, began_after: float | None) -> bool:
         """Whether ``request`` may wait here; ``began_after``: it takes no answer fetched earlier."""
@@ -168,8 +177,10 @@ class SharedFlight(Flight):
             self._again()
             return
         self._put(fresh)
-        self.waiters.land_all(Settled(fresh, collapsed=len(self.waiters) > 1, validated=True))
+        settled = Settled(fresh, collapsed=len(self.waiters) > 1, validated=True)
+        # Those who go elsewhere are not to find it in the air, nor its lease.
         self.end(State.DONE)
+        self.settle(settled)
 
     def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
         admission, plan, withheld = arrival.admission, self.plan, arrival.withheld
