@@ -314,6 +314,48 @@ def test_an_error_is_answered_with_what_may_stand_in_for_it(status: int) -> None
     assert tower.at_rest()
 
 
+FOR_A_MINUTE = [(b"Cache-Control", b"public, max-age=60")]
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_an_error_fetched_for_one_client_never_takes_the_place_of_an_entry(status: int) -> None:
+    tower = Tower()
+    entry = tower.entry()
+    alone = Seat(tower.registry.solo(tower.plan([(b"Authorization", b"Basic eDp5")], sharing=Sharing.SOLO)))
+    finish(tower.origin.answer(0, status, FOR_A_MINUTE), b"sorry")
+    assert alone.data == b"sorry" and not alone.landing.stored
+    assert tower.stored is entry
+    assert tower.at_rest()
+
+
+def test_an_error_that_does_not_say_what_it_was_chosen_by_hides_no_variant() -> None:
+    tower = Tower()
+    said = [(b"Cache-Control", b"max-age=600"), (b"Vary", b"Accept-Language")]
+    english, german = ((b"Accept-Language", lang) for lang in (b"en", b"de"))
+    tower.join(english)
+    finish(tower.origin.answer(0, 200, said))
+    seat = tower.join(german, names=(b"accept-language",))
+    finish(tower.origin.answer(1, 503, FOR_A_MINUTE), b"sorry")
+    found = tower.store.peek(KEY, tower.plan([english]).request)
+    assert seat.data == b"sorry"
+    assert found is not None and found.entry is not None and found.entry.body == (b"body",)
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("varies", [[], [(b"Vary", b"Accept-Language")]])
+def test_an_error_with_a_lifetime_is_stored_where_it_hides_nothing(varies: Any) -> None:
+    tower = Tower()
+    german = (b"Accept-Language", b"de")
+    if varies:
+        tower.join((b"Accept-Language", b"en"))
+        finish(tower.origin.answer(0, 200, [*CACHEABLE, *varies]))
+    tower.join(german, names=(b"accept-language",) if varies else ())
+    finish(tower.origin.answer(len(tower.origin.requests) - 1, 503, [*FOR_A_MINUTE, *varies]))
+    found = tower.store.peek(KEY, tower.plan([german]).request)
+    assert found is not None and found.entry is not None and found.entry.status == 503
+    assert tower.at_rest()
+
+
 def test_failure_after_the_head_cuts_every_client_and_stores_nothing() -> None:
     tower = Tower()
     seats = [tower.join() for _ in range(3)]

@@ -22,17 +22,17 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txstalecache.flight.arrival import Arrival
+from txstalecache.flight.arrival import ERRORS, Arrival
 from txstalecache.flight.body import Body
 from txstalecache.flight.hooks import Hooks
 from txstalecache.flight.laggards import Laggards
 from txstalecache.flight.landing import Attached, Failed, Landing
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.state import State
-from txstalecache.http import parts, policy, tags
+from txstalecache.http import parts, policy, tags, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.messages import RequestHead, ResponseHead
-from txstalecache.http.verdict import Admission, Store, Withhold
+from txstalecache.http.verdict import Admission, Share, Store, Withhold
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest
 from txstalecache.store.interfaces import Found, Purpose
 
@@ -212,7 +212,24 @@ class Flight(ABC):
         """What the rules make of an answer."""
         plan = self.plan
         admission = policy.admit(plan.fetch, head, plan.rules, request_time, response_time)
-        return admission if plan.hooks is None else self._hooked(plan.hooks, admission, head)
+        if plan.hooks is not None:
+            admission = self._hooked(plan.hooks, admission, head)
+        if head.status in ERRORS and isinstance(admission, Store) and self._covers(head):
+            return Share(admission.explicit, "error")
+        return admission
+
+    def _covers(self, error: ResponseHead) -> bool:
+        """Whether ``error``, if it were stored, would take the place of an entry that was good, or be found in front of
+        one."""
+        plan = self.plan
+        if plan.entry is not None:
+            return True
+        found = self._registry.store.peek(plan.key, plan.request)
+        if found is None:
+            return False
+        if found.entry is not None and found.entry.status not in ERRORS:
+            return True
+        return not set(found.vary).issubset(vary.names(error.fields) or ())
 
     def _hooked(self, hooks: Hooks, admission: Admission, head: ResponseHead) -> Admission:
         """What the route's own code makes of it; when that fails, nobody else gets the answer and none is stored."""

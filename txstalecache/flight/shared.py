@@ -29,7 +29,7 @@ from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import conditional, policy, tags
 from txstalecache.http.entry import Entry, MarkerKind, Selector
 from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.http.verdict import Share, Store
+from txstalecache.http.verdict import Store
 from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
 from txstalecache.store.interfaces import ILease, Purpose, Send
 from txstalecache.store.relay import Reception, Told, Transmission
@@ -149,10 +149,7 @@ class SharedFlight(Flight):
             self._validated(plan.entry, response, *times)
             return
         admission = self._admission(head, *times)
-        if head.status in ERRORS and not (isinstance(admission, Store) and plan.entry is None):
-            # An error never takes the place of an entry that was good.
-            if isinstance(admission, Store):
-                admission = Share(admission.explicit, "error")
+        if head.status in ERRORS and not isinstance(admission, Store):
             if self._fell_back(head.status):
                 response.abort()
                 return
