@@ -514,6 +514,69 @@ def test_an_answer_that_may_not_be_stored_takes_the_old_entry_away() -> None:
     assert tower.stored is None
 
 
+SPENT = [(b"Cache-Control", b"public, max-age=0")]
+
+
+@pytest.mark.parametrize("status", [400, 403, 408, 413, 429, 431])
+@pytest.mark.parametrize("again", [False, True])
+def test_an_error_that_a_request_may_have_provoked_leaves_the_entry_where_it_is(status: int, again: bool) -> None:
+    tower = Tower()
+    entry = tower.entry()
+    seat = tower.join(entry=entry, provoked=again)
+    finish(tower.origin.answer(0, status))
+    assert seat.data == b"body"
+    assert tower.stored is entry
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 410, 401])
+def test_what_says_what_there_is_now_takes_the_entry_away_though_nobody_waits_for_it(status: int) -> None:
+    tower = Tower()
+    tower.registry.refresh(tower.plan(entry=tower.entry()))
+    response = tower.origin.answer(0, status, SPENT)
+    response.send(b"some")
+    assert tower.stored is not None
+    response.end()
+    assert tower.stored is None
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_an_answer_that_is_cut_takes_no_entry_away(waits: bool) -> None:
+    tower = Tower()
+    entry = tower.entry()
+    seat = tower.join(entry=entry) if waits else None
+    if not waits:
+        tower.registry.refresh(tower.plan(entry=entry))
+    response = tower.origin.answer(0, 200, SPENT)
+    response.send(b"half")
+    if seat is not None:
+        seat.leave()
+    response.cut()
+    assert tower.stored is entry
+    assert tower.at_rest()
+
+
+def test_what_is_too_long_to_be_stored_takes_the_entry_away_unread() -> None:
+    tower = Tower()
+    tower.registry.refresh(tower.plan(entry=tower.entry(), rules=Rules(max_object=10)))
+    assert tower.origin.answer(0, 200, CACHEABLE, length=1000).aborted
+    assert tower.stored is None
+    assert tower.at_rest()
+
+
+def test_an_answer_that_took_long_takes_nothing_newer_away() -> None:
+    tower = Tower()
+    tower.join(entry=tower.entry())
+    response = tower.origin.answer(0, 200, SPENT)
+    tower.clock.advance(1)
+    tower.join()
+    finish(tower.origin.answer(1, 200, CACHEABLE), b"newer")
+    finish(response)
+    assert tower.stored is not None and tower.stored.body == (b"newer",)
+    assert tower.at_rest()
+
+
 # -- clients that leave ------------------------------------------------------------------------------------------------
 
 

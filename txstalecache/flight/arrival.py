@@ -103,6 +103,11 @@ class Arrival:
         )
 
     @property
+    def tells(self) -> bool:
+        """Whether it says what there is now, and nothing about the origin's failure or the request it was asked by."""
+        return not (self.error or policy.provoked(self.head.status, self.admission))
+
+    @property
     def storable(self) -> bool:
         """Whether it may be stored, as far as its head tells and the plan lets it."""
         plan, admission, length = self.plan, self.admission, self.length

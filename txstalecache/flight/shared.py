@@ -30,7 +30,7 @@ from txstalecache.http import conditional, policy, tags
 from txstalecache.http.entry import Entry, MarkerKind, Selector
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.verdict import Store
-from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
+from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError
 from txstalecache.store.interfaces import ILease, Purpose, Send
 from txstalecache.store.relay import Reception, Told, Transmission
 
@@ -49,6 +49,8 @@ class SharedFlight(Flight):
     """What is held for this."""
     _transmission: Transmission | None = None
     """On its way to other processes."""
+    _supersedes = False
+    """Whether what comes, once it is whole, shows that the entry which it was to validate no longer holds."""
 
     def __init__(self, registry: Registry, plan: Plan, purpose: Purpose) -> None:
         super().__init__(registry, plan, purpose)
@@ -183,8 +185,10 @@ class SharedFlight(Flight):
         admission, plan, withheld = arrival.admission, self.plan, arrival.withheld
         if withheld and not (arrival.error or arrival.provoked or admission.why in ("hook-failed", "range")):
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
-        if arrival.own and plan.entry is not None and not self._storing and not arrival.error:
-            self._superseded(plan.entry, arrival)
+        if arrival.own and plan.entry is not None and not self._storing and arrival.tells:
+            self._supersedes = not arrival.too_long
+            if arrival.too_long:
+                self._superseded(plan.entry, arrival)  # it is not read for that alone
         self._pour(arrival, response)
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         waiters = list(self.waiters)
@@ -194,7 +198,7 @@ class SharedFlight(Flight):
             self._let_go()  # whoever asks for himself is not to wait until this one has been read
         elif self.lease is not None and arrival.passed_on:
             self.lease.when_watched(self._pass_on)
-        wanted = self._storing or bool(self.body.readers) or any(isinstance(seat, Attached) for seat in seats)
+        wanted = self._goes_on or bool(self.body.readers) or any(isinstance(seat, Attached) for seat in seats)
         if wanted:
             # What is here of the body already is taken in first: a short answer is then written in one piece.
             response.deliver(self)
@@ -215,7 +219,10 @@ class SharedFlight(Flight):
             times = arrival.request_time, arrival.response_time
             fresh = conditional.freshen_by_head(entry, plan.fetch, arrival.head, plan.rules, *times)
         if fresh is None:
-            self._registry.store.discard(plan.key)
+            found = self._registry.store.peek(plan.key, plan.request)
+            newer = found is not None and found.entry is not None and found.entry.response_time > arrival.response_time
+            if not newer:
+                self._registry.store.discard(plan.key)
         elif fresh is not entry:
             self._put(fresh)
 
@@ -304,6 +311,15 @@ class SharedFlight(Flight):
             transmission.attach(reader, patient=self._storing)
             reader.start()
 
+    def complete(self, framing: Framing) -> None:
+        arrival, entry = self._arrival, self.plan.entry
+        if self._supersedes and arrival is not None and entry is not None:
+            try:
+                self._superseded(entry, arrival)
+            except Exception:
+                self._log.failure("an entry that no longer holds could not be taken away")
+        super().complete(framing)
+
     def _store_whole(self, arrival: Arrival) -> None:
         if self.lease is None or not self.lease.lost:
             super()._store_whole(arrival)
@@ -320,7 +336,7 @@ class SharedFlight(Flight):
 
     @property
     def _goes_on(self) -> bool:
-        return self.state is State.PENDING or super()._goes_on
+        return self.state is State.PENDING or self._supersedes or super()._goes_on
 
     def end(self, state: State) -> None:
         """Also give back the lease."""
