@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from tests.support.held_origin import HeldOrigin, HeldResponse
 from txstalecache.flight.body import Reader
 from txstalecache.flight.clocks import Clocks, Late
+from txstalecache.flight.hooks import Hooks
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
@@ -470,6 +471,51 @@ def test_a_304_for_something_else_ends_the_wait_for_a_lease() -> None:
     assert leases.asked.called and len(tower.origin.requests) == 2
     finish(tower.origin.answer(1, 200, CACHEABLE))
     assert [seat.data for seat in seats] == [b"body", b"body"]
+    assert tower.at_rest()
+
+
+HOOKS = Hooks(
+    ttl=lambda request, response: 500.0,
+    tags=lambda request, response: [b"ours", response.fields.get(b"x-new") or b""],
+    before_store=lambda request, entry: replace(entry, fields=entry.fields.replacing(b"X-Mark", b"1")),
+)
+
+
+def test_what_a_304_renews_is_stored_as_the_routes_own_code_would_have_it() -> None:
+    tower = Tower()
+    seat = tower.join(entry=tower.entry(), hooks=HOOKS)
+    tower.origin.answer(0, 304, [(b"ETag", b'"1"'), *CACHEABLE, (b"X-New", b"new")])
+    stored = tower.stored
+    assert stored is not None and seat.landing.entry is stored
+    assert stored.freshness.lifetime == 500.0
+    assert stored.tags == {b"ours", b"new"}
+    assert stored.fields.get(b"x-mark") == b"1"
+    assert tower.at_rest()
+
+
+def test_what_a_head_renews_is_stored_as_the_routes_own_code_would_have_it() -> None:
+    tower = Tower()
+    plan = replace(tower.plan(method=b"HEAD", hooks=HOOKS), entry=tower.entry())
+    Seat(tower.registry.join(plan)[0])
+    finish(tower.origin.answer(0, 200, CACHEABLE), b"")
+    stored = tower.stored
+    assert stored is not None and stored.freshness.lifetime == 500.0
+    assert b"ours" in stored.tags
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("fails", ["ttl", "tags", "before_store"])
+def test_a_hook_that_fails_at_a_304_leaves_nobody_waiting(fails: str, logged_failures: Any) -> None:
+    tower = Tower()
+    entry = tower.entry()
+    hook: dict[str, Any] = {fails: lambda *_: 1 / 0}
+    seats = [tower.join(entry=entry, hooks=Hooks(**hook)) for _ in range(2)]
+    tower.origin.answer(0, 304, [(b"ETag", b'"1"'), *CACHEABLE])
+    if fails == "ttl":
+        finish(tower.origin.answer(1, 200, CACHEABLE))  # nobody knows whether it may be kept: it is fetched anew
+    assert all(seat.landing is not None for seat in seats)
+    assert tower.stored is (None if fails == "ttl" else entry)
+    assert logged_failures.flush(ZeroDivisionError)
     assert tower.at_rest()
 
 

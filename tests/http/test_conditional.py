@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.exchanges import NOW, RULES, bare_entry, entry, fields, request, response, with_freshness
-from txstalecache.http.conditional import conditions, freshen, freshen_by_head, not_modified, not_modified_fields
+from txstalecache.http import policy
+from txstalecache.http.conditional import (
+    Admit,
+    conditions,
+    freshen,
+    freshen_by_head,
+    not_modified,
+    not_modified_fields,
+)
 from txstalecache.http.entry import Entry
 from txstalecache.http.fields import format_date
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
@@ -121,11 +129,15 @@ STORED = (
 )
 
 
+def by(rules: Rules = RULES) -> Admit:
+    return lambda asked, head: policy.admit(asked, head, rules, LATER, LATER)
+
+
 def freshened(
     text: str, stored: str = STORED, *, asked: str = "", rules: Rules = RULES, status: int = 304
 ) -> Entry | None:
     known = entry(stored)
-    return freshen(known, request(asked), response(text, status), rules, LATER, LATER)
+    return freshen(known, request(asked), response(text, status), by(rules), LATER, LATER)
 
 
 @pytest.mark.parametrize(
@@ -215,9 +227,9 @@ def test_an_old_expires_stays_old() -> None:
 
 def test_a_received_age_of_the_first_answer_does_not_count_for_ever() -> None:
     known = entry('Cache-Control: max-age=600\nETag: "a"\nAge: 500')
-    found = freshen(known, request(), response(""), RULES, LATER, LATER)
+    found = freshen(known, request(), response(""), by(), LATER, LATER)
     assert found is None  # a 200
-    found = freshen(known, request(), response("", 304), RULES, LATER, LATER)
+    found = freshen(known, request(), response("", 304), by(), LATER, LATER)
     assert found is not None and found.age(LATER) == 0.0
 
 
@@ -241,7 +253,7 @@ def test_an_answer_that_stays_valid_for_no_time_still_answers() -> None:
 
 
 def test_a_validation_by_head_freshens_too() -> None:
-    found = freshen(entry(STORED), request(method="HEAD"), response("", 304), RULES, LATER, LATER)
+    found = freshen(entry(STORED), request(method="HEAD"), response("", 304), by(), LATER, LATER)
     assert found is not None and found.freshness.lifetime == 60.0
 
 
@@ -266,11 +278,11 @@ TEXTS = st.lists(
 @given(TEXTS)
 def test_freshening_twice_with_the_same_304_is_freshening_once(pairs: list[tuple[bytes, bytes]]) -> None:
     head = ResponseHead(304, Fields(pairs))
-    once = freshen(entry(STORED), request(), head, RULES, LATER, LATER)
+    once = freshen(entry(STORED), request(), head, by(), LATER, LATER)
     if once is None:
         return
     assert once.age(LATER) >= 0
-    twice = freshen(once, request(), head, RULES, LATER, LATER)
+    twice = freshen(once, request(), head, by(), LATER, LATER)
     assert twice == once
 
 
@@ -288,7 +300,7 @@ def test_no_bytes_raise(tag: bytes, since: bytes, stored: bytes) -> None:
 
 def by_head(text: str, status: int = 200, stored: str = STORED) -> tuple[Entry, Entry | None]:
     known = entry(stored)
-    return known, freshen_by_head(known, request(method="HEAD"), response(text, status), RULES, LATER, LATER)
+    return known, freshen_by_head(known, request(method="HEAD"), response(text, status), by(), LATER, LATER)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +334,7 @@ def test_other_answers_to_head_say_nothing_about_it(status: int) -> None:
 
 def test_head_only() -> None:
     known = entry(STORED)
-    assert freshen_by_head(known, request(), response('ETag: "b"'), RULES, LATER, LATER) is known
+    assert freshen_by_head(known, request(), response('ETag: "b"'), by(), LATER, LATER) is known
 
 
 def test_an_entry_can_be_given_another_life() -> None:

@@ -43,4 +43,4 @@ def tags(request: RequestHead, response: ResponseHead) -> list[bytes]:
 def before_store(request: RequestHead, entry: Entry) -> Entry | None:
     """Marks what is stored; what is secret is not."""
     _may_fail(request)
-    return None if request.path == b"/secret" else replace(entry, fields=entry.fields.adding(b"X-Mark", b"1"))
+    return None if request.path == b"/secret" else replace(entry, fields=entry.fields.replacing(b"X-Mark", b"1"))

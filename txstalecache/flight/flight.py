@@ -209,14 +209,17 @@ class Flight(ABC):
         self._admitted(response, admission, request_time, response_time, chosen)
 
     def _admission(self, head: ResponseHead, request_time: float, response_time: float) -> Admission:
-        """What the rules make of an answer."""
-        plan = self.plan
-        admission = policy.admit(plan.fetch, head, plan.rules, request_time, response_time)
-        if plan.hooks is not None:
-            admission = self._hooked(plan.hooks, admission, head)
+        """What the rules make of an answer that has come."""
+        admission = self._ruled(self.plan.fetch, head, request_time, response_time)
         if head.status in ERRORS and isinstance(admission, Store) and self._covers(head):
             return Share(admission.explicit, "error")
         return admission
+
+    def _ruled(self, asked: RequestHead, head: ResponseHead, request_time: float, response_time: float) -> Admission:
+        """What the rules make of ``head`` in answer to ``asked``, and the route's own code of that."""
+        plan = self.plan
+        admission = policy.admit(asked, head, plan.rules, request_time, response_time)
+        return admission if plan.hooks is None else self._hooked(plan.hooks, admission, asked, head)
 
     def _covers(self, error: ResponseHead) -> bool:
         """Whether ``error``, if it were stored, would take the place of an entry that was good, or be found in front of
@@ -231,10 +234,10 @@ class Flight(ABC):
             return True
         return not set(found.vary).issubset(vary.names(error.fields) or ())
 
-    def _hooked(self, hooks: Hooks, admission: Admission, head: ResponseHead) -> Admission:
+    def _hooked(self, hooks: Hooks, admission: Admission, asked: RequestHead, head: ResponseHead) -> Admission:
         """What the route's own code makes of it; when that fails, nobody else gets the answer and none is stored."""
         try:
-            return hooks.admitted(self.plan.fetch, head, admission)
+            return hooks.admitted(asked, head, admission)
         except Exception:
             self._log.failure("a hook failed")
             return Withhold("hook-failed")
@@ -353,12 +356,16 @@ class Flight(ABC):
         entry = arrival.entry(chunks)
         if entry.length < self.plan.rules.min_size:
             return
-        hooks = self.plan.hooks
-        stored = entry if hooks is None else hooks.stored(self.plan.fetch, arrival.head, entry)
+        stored = self._as_stored(entry, arrival.head)
         if stored is not None and stored.status == 206:
             self._put_part(stored)
         elif stored is not None:
             self._put(stored)
+
+    def _as_stored(self, entry: Entry, head: ResponseHead) -> Entry | None:
+        """``entry``, which ``head`` made or renewed, as the route's own code would have it; None: not to be stored."""
+        hooks = self.plan.hooks
+        return entry if hooks is None else hooks.stored(self.plan.fetch, head, entry)
 
     def broken(self, error: OriginError) -> None:
         self.body.cut()

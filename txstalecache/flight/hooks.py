@@ -18,7 +18,8 @@ __all__ = ["Hooks"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """Plain callables; None: nothing to say. Called with heads, never with a connection; they must not block.
+    """Plain callables; None: nothing to say. Called with heads, never with a connection; they must not block. An entry
+    that the origin has validated (304) goes by all of them but ``key`` again, with its own head as the answer.
 
     What they raise is contained: the request is answered from the origin, and nothing is stored.
     """
@@ -32,7 +33,7 @@ class Hooks:
     tags: Callable[[RequestHead, ResponseHead], Iterable[bytes]] | None = None
     """More tags to purge by."""
     before_store: Callable[[RequestHead, Entry], Entry | None] | None = None
-    """The entry to be stored in the place of this one; None: none."""
+    """The entry to be stored in the place of this one; None: none. Of one that was validated it gets what it made."""
 
     def admitted(self, request: RequestHead, response: ResponseHead, admission: Admission) -> Admission:
         """``admission`` as ``storable`` and ``ttl`` would have it."""

@@ -28,7 +28,7 @@ from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import conditional, policy, tags
 from txstalecache.http.entry import Entry, MarkerKind, Selector
-from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.verdict import Store
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError
 from txstalecache.store.interfaces import ILease, Purpose, Send
@@ -162,7 +162,8 @@ class SharedFlight(Flight):
     def _validated(self, entry: Entry, response: IOriginResponse, request_time: float, response_time: float) -> None:
         """RFC 9111 §4.3.4: the origin says the entry still holds."""
         plan, store = self.plan, self._registry.store
-        fresh = conditional.freshen(entry, plan.fetch, response.head, plan.rules, request_time, response_time)
+        admit = self._admitting(request_time, response_time)
+        fresh = conditional.freshen(entry, plan.fetch, response.head, admit, request_time, response_time)
         response.deliver(Discard())
         purged = store.left(plan.key, entry) is None
         if purged or fresh is None:
@@ -175,8 +176,7 @@ class SharedFlight(Flight):
             self._ground()  # a 304 to what was asked before would answer nobody
             self._again()
             return
-        self._put(fresh)
-        settled = Settled(fresh, collapsed=len(self.waiters) > 1, validated=True)
+        settled = Settled(self._renewed(fresh), collapsed=len(self.waiters) > 1, validated=True)
         # Those who go elsewhere are not to find it in the air, nor its lease.
         self.end(State.DONE)
         self.settle(settled)
@@ -217,14 +217,29 @@ class SharedFlight(Flight):
         fresh = None
         if plan.fetch.method == b"HEAD":
             times = arrival.request_time, arrival.response_time
-            fresh = conditional.freshen_by_head(entry, plan.fetch, arrival.head, plan.rules, *times)
+            fresh = conditional.freshen_by_head(entry, plan.fetch, arrival.head, self._admitting(*times), *times)
         if fresh is None:
             found = self._registry.store.peek(plan.key, plan.request)
             newer = found is not None and found.entry is not None and found.entry.response_time > arrival.response_time
             if not newer:
                 self._registry.store.discard(plan.key)
         elif fresh is not entry:
-            self._put(fresh)
+            self._renewed(fresh)
+
+    def _admitting(self, request_time: float, response_time: float) -> conditional.Admit:
+        return lambda asked, head: self._ruled(asked, head, request_time, response_time)
+
+    def _renewed(self, entry: Entry) -> Entry:
+        """``entry``, which still holds, as it is stored again."""
+        try:
+            stored = self._as_stored(entry, ResponseHead(entry.status, entry.fields))
+        except Exception:
+            self._log.failure("an entry could not be renewed")
+            return entry
+        if stored is None:
+            return entry
+        self._put(stored)
+        return stored
 
     def _seat(self, arrival: Arrival, waiter: Waiter, collapsed: bool) -> Landing:
         """What ``waiter`` gets of the answer that has just begun: the answer, or why it may not have it."""

@@ -7,19 +7,22 @@ Must not know: stores, flights.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from txstalecache.http import tags, vary
-from txstalecache.http.admission import admit, stored_fields
+from txstalecache.http.admission import stored_fields
 from txstalecache.http.entry import Entry, Freshness
 from txstalecache.http.fields import members, parse_date, updated
 from txstalecache.http.freshness import initial_age
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
-from txstalecache.http.rules import Rules
 from txstalecache.http.targeted import governing
-from txstalecache.http.verdict import Store, Withhold
+from txstalecache.http.verdict import Admission, Store, Withhold
 
-__all__ = ["conditions", "freshen", "freshen_by_head", "not_modified", "not_modified_fields"]
+__all__ = ["Admit", "conditions", "freshen", "freshen_by_head", "not_modified", "not_modified_fields"]
+
+#: Who may have an answer, and for how long; as ``admission.admit`` has it, and whoever may add to that.
+Admit = Callable[[RequestHead, ResponseHead], Admission]
 
 # RFC 9110 §15.4.5: metadata of the representation that the client has already.
 _NOT_IN_304 = frozenset(
@@ -99,7 +102,7 @@ def _fits(entry: Entry, fields: Fields) -> bool:
 
 
 def _renewed(
-    entry: Entry, request: RequestHead, fields: Fields, rules: Rules, request_time: float, response_time: float
+    entry: Entry, request: RequestHead, fields: Fields, admit: Admit, request_time: float, response_time: float
 ) -> Entry | None:
     """``entry`` with a newer head: its freshness starts again. None when it may no longer be shared."""
     newer = stored_fields(fields, response_time)
@@ -109,7 +112,7 @@ def _renewed(
     # What decides is the merged head as if it had just come, with the Age that really came.
     head = Fields((*merged.pairs, *((b"Age", value) for value in age[:1])))
     asked = replace(request, method=b"GET") if request.method == b"HEAD" else request
-    admission = admit(asked, ResponseHead(entry.status, head), rules, request_time, response_time)
+    admission = admit(asked, ResponseHead(entry.status, head))
     if isinstance(admission, Withhold):
         return None
     if isinstance(admission, Store):
@@ -130,7 +133,12 @@ def _renewed(
 
 
 def freshen(
-    entry: Entry, request: RequestHead, response: ResponseHead, rules: Rules, request_time: float, response_time: float
+    entry: Entry,
+    request: RequestHead,
+    response: ResponseHead,
+    admit: Admit,
+    request_time: float,
+    response_time: float,
 ) -> Entry | None:
     """The entry after a 304 to ``request``, which carried its conditions (RFC 9111 §4.3.4).
 
@@ -140,11 +148,16 @@ def freshen(
     """
     if response.status != 304 or not _fits(entry, response.fields):
         return None
-    return _renewed(entry, request, response.fields, rules, request_time, response_time)
+    return _renewed(entry, request, response.fields, admit, request_time, response_time)
 
 
 def freshen_by_head(
-    entry: Entry, request: RequestHead, response: ResponseHead, rules: Rules, request_time: float, response_time: float
+    entry: Entry,
+    request: RequestHead,
+    response: ResponseHead,
+    admit: Admit,
+    request_time: float,
+    response_time: float,
 ) -> Entry | None:
     """The GET entry after the answer to a HEAD request that would have chosen it (RFC 9111 §4.3.5).
 
@@ -160,4 +173,4 @@ def freshen_by_head(
     length = fields.get(b"content-length")
     if length is not None and length.strip() != b"%d" % entry.length:
         return None
-    return _renewed(entry, request, fields, rules, request_time, response_time)
+    return _renewed(entry, request, fields, admit, request_time, response_time)
