@@ -163,7 +163,8 @@ class SharedFlight(Flight):
         """RFC 9111 §4.3.4: the origin says the entry still holds."""
         plan, store = self.plan, self._registry.store
         admit = self._admitting(request_time, response_time)
-        fresh = conditional.freshen(entry, plan.fetch, response.head, admit, request_time, response_time)
+        times, fixed = (request_time, response_time), plan.rules.fixed_fields
+        fresh = conditional.freshen(entry, plan.fetch, response.head, admit, *times, fixed)
         response.deliver(Discard())
         purged = store.left(plan.key, entry) is None
         if purged or fresh is None:
@@ -216,8 +217,9 @@ class SharedFlight(Flight):
         plan = self.plan
         fresh = None
         if plan.fetch.method == b"HEAD":
-            times = arrival.request_time, arrival.response_time
-            fresh = conditional.freshen_by_head(entry, plan.fetch, arrival.head, self._admitting(*times), *times)
+            times, fixed = (arrival.request_time, arrival.response_time), plan.rules.fixed_fields
+            admit = self._admitting(*times)
+            fresh = conditional.freshen_by_head(entry, plan.fetch, arrival.head, admit, *times, fixed)
         if fresh is None:
             found = self._registry.store.peek(plan.key, plan.request)
             newer = found is not None and found.entry is not None and found.entry.response_time > arrival.response_time

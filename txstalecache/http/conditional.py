@@ -102,7 +102,13 @@ def _fits(entry: Entry, fields: Fields) -> bool:
 
 
 def _renewed(
-    entry: Entry, request: RequestHead, fields: Fields, admit: Admit, request_time: float, response_time: float
+    entry: Entry,
+    request: RequestHead,
+    fields: Fields,
+    admit: Admit,
+    request_time: float,
+    response_time: float,
+    fixed: frozenset[bytes],
 ) -> Entry | None:
     """``entry`` with a newer head: its freshness starts again. None when it may no longer be shared."""
     newer = stored_fields(fields, response_time)
@@ -127,7 +133,7 @@ def _renewed(
         request_time=request_time,
         response_time=response_time,
         freshness=decided,
-        selector=vary.selector(vary.names(merged, rules.fixed_fields) or (), request),
+        selector=vary.selector(vary.names(merged, fixed) or (), request),
         tags=tags.of(request, merged),
     )
 
@@ -139,16 +145,18 @@ def freshen(
     admit: Admit,
     request_time: float,
     response_time: float,
+    fixed: frozenset[bytes] = frozenset(),
 ) -> Entry | None:
     """The entry after a 304 to ``request``, which carried its conditions (RFC 9111 §4.3.4).
 
     Every field of the 304 takes the stored one's place, but those that go with the body; freshness starts again. None
     when the 304 is about another representation, or when by it the response may no longer be shared: the entry is then
-    of no use, and what holds must be fetched without conditions. A Set-Cookie in the 304 goes to nobody.
+    of no use, and what holds must be fetched without conditions. A Set-Cookie in the 304 goes to nobody. ``fixed`` as
+    ``vary.names`` has it.
     """
     if response.status != 304 or not _fits(entry, response.fields):
         return None
-    return _renewed(entry, request, response.fields, admit, request_time, response_time)
+    return _renewed(entry, request, response.fields, admit, request_time, response_time, fixed)
 
 
 def freshen_by_head(
@@ -158,6 +166,7 @@ def freshen_by_head(
     admit: Admit,
     request_time: float,
     response_time: float,
+    fixed: frozenset[bytes] = frozenset(),
 ) -> Entry | None:
     """The GET entry after the answer to a HEAD request that would have chosen it (RFC 9111 §4.3.5).
 
@@ -173,4 +182,4 @@ def freshen_by_head(
     length = fields.get(b"content-length")
     if length is not None and length.strip() != b"%d" % entry.length:
         return None
-    return _renewed(entry, request, fields, admit, request_time, response_time)
+    return _renewed(entry, request, fields, admit, request_time, response_time, fixed)
