@@ -3,11 +3,16 @@ air."""
 
 from __future__ import annotations
 
+import pytest
+
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
 from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
+from txstalecache.store.layout import Layout
+
+LAYOUT = Layout("test:")
 
 
 @async_test
@@ -64,3 +69,28 @@ async def test_a_discard_reaches_redis_even_if_it_is_away_meanwhile(
     await until(lambda: not one.store._discards.behind)
     two.memory.clear()
     assert (await two.store.lookup(key(), get())).entry is None
+
+
+@pytest.mark.parametrize(
+    "junk", [("RPUSH", "x"), ("SET", ""), ("SET", "rubbish"), ("SET", "9" * 21)], ids=["list", "empty", "words", "long"]
+)
+@async_test
+async def test_what_is_no_time_in_the_place_of_a_discard_keeps_nothing_from_being_stored_or_discarded(
+    shared_redis: RedisServer, make_store: MakeStore, junk: tuple[str, str]
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    place = LAYOUT.name(key().digest, "d")
+    command, value = junk
+    shared_redis.command(command, place, value)
+    stored = entry(one.store.now() - 1)
+    one.store.put(key(), stored, 15)
+    await one.store.flush()
+    assert one.store.unwritten == 0 and shared_redis.command("EXISTS", place) == 0
+    assert (await two.store.lookup(key(), get())).entry == stored
+    shared_redis.command(command, place, value)
+    one.store.discard(key())
+    await one.store.flush()
+    assert one.store.unwritten == 0
+    two.store.put(key(), stored, 15)  # what was in the air
+    await two.store.flush()
+    assert shared_redis.command("EXISTS", LAYOUT.name(key().digest, "e")) == 0

@@ -53,6 +53,14 @@ local function leave(base, body, pieces)
     for n = 0, pieces - 1 do redis.call('PEXPIRE', base .. 'b:' .. body .. ':' .. n, 10000) end
   end
 end
+-- When the key was last discarded; before any stamp when nothing is known of that. What is no stamp there goes.
+local function discarded(key)
+  local cut = redis.pcall('GET', key)
+  if not cut then return '' end
+  if type(cut) == 'string' and #cut == 20 and string.match(cut, '^%d+$') then return cut end
+  redis.call('DEL', key)
+  return ''
+end
 """
 
 #: Store an entry unless a newer one is there or the key was discarded after its fetch began. 1: stored, 0: not.
@@ -60,8 +68,7 @@ end
 PUT = Script(
     _STAMP
     + """
-local cut = redis.call('GET', KEYS[2])
-if cut and cut >= ARGV[2] then return 0 end
+if discarded(KEYS[2]) >= ARGV[2] then return 0 end
 local had, body, pieces = stamp(KEYS[1])
 if had and had > ARGV[2] then return 0 end
 redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[3])
@@ -114,8 +121,7 @@ else
     if drop(ARGV[1] .. 'v:' .. rows[i]) then redis.call('HDEL', KEYS[3], rows[i]) end
   end
 end
-local cut = redis.call('GET', KEYS[2])
-if not cut or cut < ARGV[2] then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end
+if discarded(KEYS[2]) < ARGV[2] then redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3]) end
 return 1
 """
 )
