@@ -162,6 +162,37 @@ async def test_redis_keeps_16_variants_the_oldest_goes(shared_redis: RedisServer
 
 
 @async_test
+async def test_a_discard_holds_for_variants_whose_index_is_lost(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    english, german = get(accept_language="en"), get(accept_language="de")
+    before = one.store.now() - 1  # by more than clocks may differ on a busy machine
+
+    async def store(language: str, when: float) -> None:
+        chosen = ((b"accept-language", language.encode()),)
+        one.store.put(key(), entry(when, language.encode(), selector=chosen), 15)
+        await one.store.flush()
+
+    await store("en", before)
+    await store("de", before)
+    assert (await two.store.lookup(key(), german)).entry is not None  # it knows by now what answers vary by
+    shared_redis.command("DEL", name("x"))  # evicted, or damaged
+    one.store.discard(key())
+    await one.store.flush()
+    await heard(two, shared_redis)
+    assert (await two.store.lookup(key(), german)).entry is None
+    # Nor does another variant that is stored since bring them back.
+    await store("en", one.store.now() + 0.01)
+    await heard(two, shared_redis)
+    assert (await two.store.lookup(key(), german)).entry is None
+    assert (await two.store.lookup(key(), english)).entry is not None
+    await store("de", one.store.now() + 0.01)
+    await heard(two, shared_redis)
+    assert (await two.store.lookup(key(), german)).entry is not None
+
+
+@async_test
 async def test_markers_are_shared_and_run_out(shared_redis: RedisServer, make_store: MakeStore) -> None:
     one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
     private = Marker(MarkerKind.PRIVATE, one.store.now() + 120, "private")

@@ -33,6 +33,10 @@ class Loaded:
     private: Marker | None = None
     cookie: Marker | None = None
 
+    def lists(self, variant: Entry) -> bool:
+        """Whether the index has ``variant``. What it has not (it may have been evicted) no discard would have found."""
+        return any(one.selector == variant.selector and one.request_time == variant.request_time for one in self.rows)
+
 
 class Remote:
     """Entries in Redis. Its Deferreds fail with ``Unavailable`` or ``Refused`` and with nothing else."""
@@ -105,18 +109,20 @@ class Remote:
                 loaded.cookie = marker
             else:
                 loaded.private = marker
+        if rows != []:
+            odd += self._index(rows, self._layout.name(key.digest, "x"), loaded)
         for chosen, name, value in zip(selectors, names, values[2:], strict=True):
             if value is None:
                 continue
             opened = envelope.open_entry(value, key)
             if opened is None or opened.entry.selector != chosen:
                 odd.append(name)
+            elif chosen and not loaded.lists(opened.entry):
+                continue
             elif opened.manifest is None:
                 loaded.entries[chosen] = opened
             else:
                 outside[chosen] = opened
-        if rows != []:
-            odd += self._index(rows, self._layout.name(key.digest, "x"), loaded)
         if odd:
             self._delete(odd)
         if outside or more is not None:
