@@ -10,6 +10,7 @@ from tests.store.samples import entry, get, key
 from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
+from txstalecache.store.discards import Discards
 from txstalecache.store.layout import Layout
 
 LAYOUT = Layout("test:")
@@ -69,6 +70,33 @@ async def test_a_discard_reaches_redis_even_if_it_is_away_meanwhile(
     await until(lambda: not one.store._discards.behind)
     two.memory.clear()
     assert (await two.store.lookup(key(), get())).entry is None
+
+
+@async_test
+async def test_however_many_are_said_while_redis_is_away_none_is_lost(
+    one_redis_server: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Discards, "MOST", 20)
+    one, two = await make_store(one_redis_server.url), await make_store(one_redis_server.url)
+    names = [f"/{number}" for number in range(50)]
+    for name in names:
+        one.store.put(key(name), entry(one.store.now()), 60)
+    await one.store.flush()
+    one_redis_server.pause()
+    await until(lambda: not one.store.remote.writable and not two.store.remote.writable)
+    for name in names:
+        one.store.discard(key(name))
+    one_redis_server.resume()
+    await until(lambda: not one.degraded and not two.degraded)
+    await until(lambda: not one.store._discards.behind and not one.store._purging.behind)
+    await one.store.flush()
+    for backend in (one, two):
+        for name in names:
+            assert (await backend.store.lookup(key(name), get())).entry is None
+    # What is fetched from now on is not covered.
+    one.store.put(key(), entry(one.store.now() + 0.01), 60)
+    await one.store.flush()
+    assert (await two.store.lookup(key(), get())).entry is not None
 
 
 @pytest.mark.parametrize(

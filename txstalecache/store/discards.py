@@ -6,11 +6,13 @@ Must not know: how Redis is talked to, who discards and why.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from twisted.python.failure import Failure
 
 from txstalecache.http.keys import Key
 from txstalecache.store.athand import AtHand
+from txstalecache.store.purges import Hardness, Record, Scope
 from txstalecache.store.remote import Remote
 from txstalecache.store.tiers import Tiers
 from txstalecache.store.trips import Trips
@@ -19,15 +21,17 @@ __all__ = ["Discards"]
 
 
 class Discards:
-    """The discards of this process, and those among them that Redis has still to be told."""
+    """The discards of this process, and those among them that Redis has still to be told. ``purge`` is told of those
+    that are too many to be kept apart."""
 
-    #: Of these, at most.
+    #: Discards that Redis has still to be told, at most; beyond them the oldest count as a purge of everything.
     MOST = 10_000
 
-    def __init__(self, tiers: Tiers, at_hand: AtHand, trips: Trips) -> None:
+    def __init__(self, tiers: Tiers, at_hand: AtHand, trips: Trips, purge: Callable[[Record], object]) -> None:
         self._tiers = tiers
         self._at_hand = at_hand
         self._trips = trips
+        self._purge = purge
         self._untold: OrderedDict[Key, float] = OrderedDict()
 
     def discard(self, key: Key) -> None:
@@ -81,5 +85,5 @@ class Discards:
     def _tell_later(self, key: Key, when: float) -> None:
         self._untold[key] = max(when, self._untold.pop(key, when))
         if len(self._untold) > self.MOST:
-            self._untold.popitem(last=False)
-            self._tiers.under_way.unwritten += 1
+            until = max(self._untold.popitem(last=False)[1] for _ in range(max(1, self.MOST // 10)))
+            self._purge(Record(Scope.everything(), Hardness.HARD, until))

@@ -33,7 +33,10 @@ class Purging:
 
     def purge(self, scope: Scope, hardness: Hardness = Hardness.HARD) -> Deferred[bool]:
         """See ``IStore``."""
-        said = Record(scope, hardness, self._tiers.clock.mark())
+        return self.say(Record(scope, hardness, self._tiers.clock.mark()))
+
+    def say(self, said: Record) -> Deferred[bool]:
+        """The same of what was ``said`` a while ago, perhaps."""
         self._purges.add([said])
         told: Deferred[bool] = Deferred()
         if self._tiers.remote is None:

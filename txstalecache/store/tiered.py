@@ -62,8 +62,8 @@ class TieredStore:
         tiers = Tiers(memory, clock, remote, epochs, self.under_way)
         at_hand = AtHand(tiers)
         self._trips = trips = Trips(tiers, at_hand)
-        self._discards = Discards(tiers, at_hand, trips)
         self._purging = Purging(tiers, at_hand, lambda: self.changed(None))
+        self._discards = Discards(tiers, at_hand, trips, self._purging.say)
         writes = Writes(tiers, at_hand, trips, self._taken)
 
         # Every request comes by here: whoever does it is called without a detour.
