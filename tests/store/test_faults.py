@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
 from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
+from tests.support.faultproxy import FaultProxy
 from tests.support.redis import RedisServer
 from txstalecache.http.entry import Marker, MarkerKind
 from txstalecache.store import StoreService
@@ -67,6 +68,14 @@ async def timed(asked: Deferred[Found]) -> tuple[Found, float]:
     return found, seconds() - began
 
 
+async def until_it_is(true: Callable[[], Coroutine[Any, Any, bool]]) -> None:
+    """Returns once ``true()`` is, asked again and again."""
+    began = seconds()
+    while not await true():
+        assert seconds() - began < 20, "it does not come true"
+        await pause(0.02)
+
+
 async def hits_again(backend: StoreService, name: str = "/again") -> None:
     """Returns once what is stored is found in Redis; 5 s are promised."""
     began = seconds()
@@ -80,6 +89,18 @@ async def hits_again(backend: StoreService, name: str = "/again") -> None:
     while not await hit():
         assert seconds() - began < 5 + SLACK
         await pause(0.05)
+
+
+#: Later than a read is waited for, and earlier than a connection is given up.
+LATE = 0.6
+
+
+async def slow_line(redis: RedisServer, make_fault_proxy: Callable[..., Any]) -> FaultProxy:
+    """A way to ``redis`` that can be made slow."""
+    from twisted.internet import reactor
+
+    line: FaultProxy = await make_fault_proxy(UNIXClientEndpoint(reactor, redis.socket))
+    return line
 
 
 @async_test
@@ -126,6 +147,50 @@ async def test_a_server_that_hangs_costs_one_read_time_limit_and_then_nothing(
     await hits_again(backend)
     assert (said.count("is not available"), said.count("is back")) == (1, 1)
     lease.release()
+
+
+@async_test
+async def test_a_server_that_always_answers_late_opens_the_breaker_whatever_is_written_meanwhile(
+    one_redis_server: RedisServer, make_store: MakeStore, make_fault_proxy: Callable[..., Any], said: Said
+) -> None:
+    line = await slow_line(one_redis_server, make_fault_proxy)
+    backend = await make_store(f"redis://127.0.0.1:{line.port}")
+    line.down.latency = LATE
+    waited = number = 0
+
+    async def opened() -> bool:
+        nonlocal waited, number
+        number += 1
+        backend.store.put(key("/written"), entry(backend.store.now()), 15)
+        asked = backend.store.lookup(key(f"/{number}"), get())
+        waited += not asked.called
+        assert await asked == NOTHING
+        waited += not backend.leases.acquire(f"ab:{number}", Purpose.FETCH).called
+        return bool(backend._client.breaker_open)
+
+    await until_it_is(opened)
+    assert waited == 1  # until then nothing was asked but the probe
+    assert backend.degraded and said.count("is not available") == 1
+    assert backend.store.lookup(key(), get()).called
+    line.down.latency = 0.0
+    await hits_again(backend)
+    assert (said.count("is not available"), said.count("is back")) == (1, 1)
+
+
+@async_test
+async def test_a_server_that_answers_late_from_the_beginning_is_not_there(
+    one_redis_server: RedisServer, make_store: MakeStore, make_fault_proxy: Callable[..., Any], said: Said
+) -> None:
+    line = await slow_line(one_redis_server, make_fault_proxy)
+    line.down.latency = LATE
+    backend = await make_store(f"redis://127.0.0.1:{line.port}", ready=False)
+    await until(lambda: said.lines)
+    assert said.count("is not available") == len(said.lines) == 1
+    await until(lambda: backend._client.breaker_open)
+    assert backend.store.lookup(key(), get()).called
+    line.down.latency = 0.0
+    await hits_again(backend)
+    assert (said.count("is not available"), said.count("is back")) == (1, 1)
 
 
 @async_test

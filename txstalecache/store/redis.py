@@ -63,7 +63,7 @@ class RedisClient:
         self.preparation: tuple[Callable[[], Command], Callable[[object], None]] | None = None
         """What is asked before Redis counts as available, and who is told the answer."""
         self.when_up: list[Callable[[], None]] = []
-        """Called each time Redis becomes available."""
+        """Called each time that Redis has been found to answer in time, after it did not or on a new connection."""
         self.when_down: list[Callable[[], None]] = []
         self.when_writer: list[Callable[[Wire | None], None]] = []
         """Called with the connection that writes each time it changes; with None when it is lost."""
@@ -186,8 +186,14 @@ class RedisClient:
         for reply in replies:
             if isinstance(reply, Refused) and self._refused(str(reply), _READS_ON):
                 return replies
-        self._breaker.succeeded()
+        self._in_time()
         return replies
+
+    def _in_time(self) -> None:
+        """A read was answered while somebody waited for it. Nothing else says that asking is of use: what is written
+        has more time, and an answer that comes late is none."""
+        self._hangs = False
+        self._breaker.succeeded()
 
     def _unwritten(self, failure: Failure, size: int) -> Failure:
         self.waiting -= size
@@ -205,7 +211,6 @@ class RedisClient:
                     self.log.warn("Redis at {where} refuses to write: {why}", where=self.address.shown, why=str(reply))
                 return replies
         self._complained = False
-        self._breaker.succeeded()
         return replies
 
     def _look_elsewhere(self) -> None:
@@ -244,10 +249,10 @@ class RedisClient:
             return
         self._why = why
         self._breaker.failed(self.clock.seconds())
-        self._settle()
+        self._settle(self._up)
 
     def hangs(self) -> None:
-        """Something is late: until something answers nothing more is asked but the probe."""
+        """Something is late: until a read is answered in time nothing more is asked but the probe."""
         self._hangs = True
 
     def gives_up(self) -> None:
@@ -257,11 +262,11 @@ class RedisClient:
 
     def answers(self) -> None:
         """Something came. Whether all is well again the next probe says."""
-        self._hangs = self._gave_up = False
+        self._gave_up = False
 
-    def _settle(self) -> None:
-        """Bring ``available`` up to date and say so once."""
-        up = bool(self._writer.usable) and not (self._breaker.open or self._gave_up or self._closed)
+    def _settle(self, well: bool) -> None:
+        """Bring ``available`` up to date and say so once. ``well``: as far as the last probe says."""
+        up = well and bool(self._writer.usable) and not (self._breaker.open or self._gave_up or self._closed)
         if up == self._up and self._said is not None:
             return
         self._up = up
@@ -273,8 +278,6 @@ class RedisClient:
             first, self._first = self._first, []
             for waiting in first:
                 waiting.callback(None)
-            for tell in self.when_up:
-                tell()
             self._advise()
         else:
             if self._said is not False:
@@ -301,27 +304,34 @@ class RedisClient:
         self.deadlines.add(self.limits.probe, self._tick)
 
     def _probe(self) -> None:
-        """See whether reads are answered, on the connection that writes."""
-        wire = self._writer.usable[0] if self._writer.usable else None
+        """See whether reads are answered in time; then what is asked before Redis counts as available, which may be
+        long."""
+        wire = (self._readers.pick() or self._writer.pick()) if self._writer.usable else None
         if wire is None or self._probing:
             return
         self._probing = True
-        commands: list[Command] = [("GET", self._layout.probe)]
-        limit = self.limits.read
-        if self.preparation is not None:
-            commands.append(self.preparation[0]())
-            limit = self.limits.write
-        wire.send(commands, limit).addCallbacks(self._probed, self._silent)
+        wire.send([("GET", self._layout.probe)], self.limits.read).addCallbacks(self._probed, self._silent)
 
     def _probed(self, replies: list[object]) -> None:
-        self._probing = False
         if isinstance(replies[0], Refused):
+            self._probing = False
             self.failed(str(replies[0]))
             return
-        if self.preparation is not None:
-            self.preparation[1](replies[1])
-        self._breaker.succeeded()
-        self._settle()
+        self._in_time()
+        wire = self._writer.pick()
+        if wire is None or self.preparation is None:
+            self._prepared()
+            return
+        ask, learn = self.preparation
+        prepared = wire.send([ask()], self.limits.write).addCallback(lambda replies: learn(replies[0]))
+        prepared.addCallbacks(lambda _: self._prepared(), self._silent)
+
+    def _prepared(self) -> None:
+        self._probing = False
+        self._settle(True)
+        if self._up:
+            for tell in self.when_up:
+                tell()
 
     def _advise(self) -> None:
         """Say once what about the server will make trouble later."""

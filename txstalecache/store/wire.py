@@ -157,8 +157,9 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         self._look_at = inf
         for batch in list(self._batches):
             if batch.due <= now and batch.due - batch.sent < longest and not batch.done.called:
-                batch.done.errback(Unavailable("no answer in time"))
+                # First: who has waited in vain is not to wait for what it asks next.
                 self._client.hangs()
+                batch.done.errback(Unavailable("no answer in time"))
         if not self._batches:
             return
         first = self._batches[0]
