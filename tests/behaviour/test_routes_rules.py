@@ -41,6 +41,28 @@ async def test_a_post_is_cached_by_its_body(origin: ScriptedOrigin, make_proxy: 
     assert (await fetch(proxy.port, "POST", "/q", body=long)).field("x-cache") == b"BYPASS"
 
 
+@async_test
+async def test_a_post_is_not_answered_with_what_the_same_body_got_as_another_type(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    def typed(request: Any) -> Answer:
+        kinds = [value for name, value in request.fields if name.lower() in (b"content-type", b"content-encoding")]
+        return Answer(200, PUBLIC, b" ".join(kinds))
+
+    origin.handler = typed
+    proxy = await make_proxy(origin.url, **route_of("methods = ['GET', 'HEAD', 'POST']"))
+
+    async def post(*fields: tuple[str, str]) -> Any:
+        return await fetch(proxy.port, "POST", "/q", list(fields), b"{}")
+
+    assert (await post(("Content-Type", "text/evil"))).body == b"text/evil"
+    assert (await post(("Content-Type", "application/json"))).body == b"application/json"
+    gzipped = ("Content-Encoding", "gzip")
+    assert (await post(("Content-Type", "application/json"), gzipped)).body == b"application/json gzip"
+    again = await post(("Content-Type", "application/json"))
+    assert (again.body, again.field("x-cache")) == (b"application/json", b"HIT")
+
+
 async def chunked(port: int, *pieces: bytes) -> Any:
     """The answer to a POST of these chunks."""
     framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"

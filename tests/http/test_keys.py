@@ -198,6 +198,24 @@ def test_another_method_and_its_body_are_always_in_the_key() -> None:
     assert len(keys) == 4
 
 
+def test_what_a_body_is_said_to_be_is_in_the_key_with_it() -> None:
+    template = KeyTemplate.parse("$uri")
+    said = [
+        "",
+        "Content-Type:",
+        "Content-Type: text/plain",
+        "Content-Type: application/json",
+        "Content-Encoding: gzip",
+        "Content-Language: gzip",
+        "Content-Location: /other",
+        "Content-Type: text/plain\nContent-Encoding: gzip",
+    ]
+    for body in (b"1", None):
+        assert len({template.key(request(fields, "POST"), body) for fields in said}) == len(said)
+    assert template.key(request("content-type: a/b", "POST")) == template.key(request("Content-Type:  a/b", "POST"))
+    assert len({template.key(request(fields)) for fields in said}) == 1
+
+
 def test_a_literal_cannot_be_forged_by_a_value() -> None:
     template = KeyTemplate.parse("$http_a|$http_b")
     one, other = template.key(request("A: x|\nB: y")), template.key(request("A: x\nB: |y"))

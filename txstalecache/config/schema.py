@@ -348,7 +348,7 @@ ROUTE = Table(
         Item("grace", read.seconds, "5m", "How long what has no stale window is kept to be validated."),
         Item("persist", read.boolean, False, "A stale entry that is being refreshed does not expire, nor its window."),
         Item("keep", read.seconds, "24h", "For how long past its lifetime, at most, ``persist`` keeps an entry."),
-        Item("methods", read.methods, "GET,HEAD", "Answered from the cache. POST: its body is part of the key."),
+        Item("methods", read.methods, "GET,HEAD", "Answered from the cache. POST: body and type are part of the key."),
         Item("max_key_body", read.size, "64K", "Larger bodies of a cached POST pass through."),
         Item("statuses", read.statuses, None, 'Lifetimes of single statuses: ``{ 404 = "10s" }``.', _ORIGIN),
         Item("cookies", read.choice(Cookies), "pass", "``pass``, ``ignore``, or ``keyed``: those in the key matter."),

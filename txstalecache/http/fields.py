@@ -14,6 +14,7 @@ from txstalecache.http.messages import Fields
 
 __all__ = [
     "CREDENTIALS",
+    "DESCRIBING",
     "FOREVER",
     "HOP_BY_HOP",
     "SECRETS",
@@ -48,6 +49,9 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+
+#: What a message says about its body, beside its length (RFC 9110 §8.3 to §8.7).
+DESCRIBING = frozenset({b"content-encoding", b"content-language", b"content-location", b"content-type"})
 
 #: Request fields that say who is asking. Their values are never written anywhere: only digests of them.
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"cookie2", b"proxy-authorization"})

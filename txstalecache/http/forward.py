@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, end_to_end, members
+from txstalecache.http.fields import CREDENTIALS, DESCRIBING, HOP_BY_HOP, end_to_end, members
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.remembered import remembered
 
@@ -100,9 +100,7 @@ _NOT_SHARED = CREDENTIALS | PRECONDITIONS | {b"expect", b"range"}
 # What is not on a shared fetch because the cache answers it, or replaces it.
 _TO_THE_CACHE = PRECONDITIONS | HOP_BY_HOP | _OF_THE_PATH | {b"expect", b"range"}
 _READING = frozenset({b"GET", b"HEAD"})
-_OF_A_BODY = frozenset(
-    {b"content-encoding", b"content-language", b"content-length", b"content-location", b"content-type"}
-)
+_OF_A_BODY = DESCRIBING | {b"content-length"}
 
 
 def with_host(fields: Fields, host: bytes) -> Fields:

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from txstalecache.http.fields import SECRETS, is_token
+from txstalecache.http.fields import DESCRIBING, SECRETS, is_token
 from txstalecache.http.messages import Fields, RequestHead
 
 __all__ = ["DEFAULT_TEMPLATE", "Key", "KeyTemplate", "KeyTemplateError", "cookie_value", "split_url"]
@@ -236,15 +236,24 @@ class KeyTemplate:
         return cls(text, frozenset(fields), frozenset(cookies), None in parts, tuple(parts))
 
     def key(self, request: RequestHead, body_digest: bytes | None = None) -> Key:
-        """The key of ``request``. Equal for GET and HEAD; another method, and its body, is always part of it."""
+        """The key of ``request``. Equal for GET and HEAD; another method, its body and what describes that are always
+        part of it."""
         parts = tuple([(body_digest or b"") if part is None else part(request) for part in self._parts])
         if request.method not in _READING:
-            # What a body says is in the key of a request that has one, whatever the template forgot.
-            parts = (*parts, request.method, body_digest or b"")
+            # What a body says is in the key of a request that has one, whatever the template forgot; and so is what it
+            # is said to be: the same bytes are something else under another type.
+            parts = (*parts, request.method, body_digest or b"", _described(request))
         return Key(parts, request.host, request.target)
 
 
 _READING: Final = (b"GET", b"HEAD")
+_DESCRIBING: Final = sorted(DESCRIBING)
+
+
+def _described(request: RequestHead) -> bytes:
+    get = request.fields.get
+    said = [(name, value) for name in _DESCRIBING if (value := get(name)) is not None]
+    return b"\n".join(map(b": ".join, said))
 
 
 def _constant(literal: str) -> _Part:
