@@ -115,12 +115,25 @@ def test_a_template_knows_what_it_keys_on(text: str, fields_: set[bytes], cookie
 
 
 @pytest.mark.parametrize(
-    "text", ["$http_cookie", "$http_authorization", "$cookie_s", "${cookie:s}", "${header:Cookie}", "$http_x_api_key"]
+    "text",
+    [
+        "$http_cookie",
+        "$http_authorization",
+        "$cookie_s",
+        "${cookie:s}",
+        "${header:Cookie}",
+        "$http_x_api_key",
+        "$http_x_session_token",
+        "${header:X-JWT}",
+    ],
 )
 def test_credentials_are_in_a_key_as_digests_only(text: str) -> None:
     template = KeyTemplate.parse(text)
     one, other = (
-        request(f"Cookie: s={secret}\nAuthorization: {secret}\nX-API-Key: {secret}")
+        request(
+            f"Cookie: s={secret}\nAuthorization: {secret}\nX-API-Key: {secret}\n"
+            f"X-Session-Token: {secret}\nX-JWT: {secret}"
+        )
         for secret in ("topsecret", "other")
     )
     assert b"topsecret" not in b"".join(template.key(one))

@@ -13,6 +13,7 @@ from tests.support.async_test import async_test
 from tests.support.client import Reply, fetch
 from tests.support.origin import Answer, Request, ScriptedOrigin
 from tests.support.proxy import settled, until
+from tests.support.redis import RedisServer
 from txstalecache.http.rules import Cookies, Rules
 
 __all__ = ["either_lane"]
@@ -140,3 +141,36 @@ async def test_what_one_uploads_and_is_told_reaches_no_other(origin: ScriptedOri
     proxy = await make_proxy(origin.url)
     replies = await settled(*[fetch(proxy.port, "POST", "/up", body=b"%d" % number) for number in range(IDENTITIES)])
     assert [reply.body for reply in replies] == [b"thanks for %d" % number for number in range(IDENTITIES)]
+
+
+def written(server: RedisServer) -> str:
+    """All that Redis has, with the names it is under."""
+    names = server.command("KEYS", "*")
+    read = {b"string": "GET", b"hash": "HGETALL", b"zset": "ZRANGE", b"stream": "XRANGE"}
+    more = {b"zset": ("0", "-1"), b"stream": ("-", "+")}
+    kinds = [(name, server.command("TYPE", name)) for name in names]
+    return repr([(name, server.command(read[kind], name, *more.get(kind, ()))) for name, kind in kinds if kind in read])
+
+
+SECRETS = ["Cookie", "Authorization", "X-Api-Key", "X-Session-Token", "X-JWT", "X_User_Token", "X-Auth"]
+SECRETS += ["X-Amz-Security-Token", "Auth-Token", "Session-Id", "X-Password"]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+@async_test
+async def test_what_says_who_asks_is_not_written_to_redis_but_as_a_digest(
+    origin: ScriptedOrigin, make_proxy: Any, one_redis_server: RedisServer, name: str
+) -> None:
+    origin.handler = lambda request: Answer(200, [("Cache-Control", "public, max-age=60"), ("Vary", name)], b"x")
+    keyed = Rules(keyed_fields=frozenset({name.lower().encode()}))
+    proxies = [
+        await make_proxy(origin.url, redis=one_redis_server.url),
+        await make_proxy(origin.url, redis=one_redis_server.url, key=f"$uri${{header:{name}}}", rules=keyed),
+    ]
+    for proxy, path in zip(proxies, ("/varied", "/keyed"), strict=True):
+        for _ in range(3):
+            await fetch(proxy.port, "GET", path, [(name, "topsecret")])
+    await until(lambda: len(one_redis_server.command("KEYS", "*:v:*")) >= len(proxies))
+    everything = written(one_redis_server)
+    assert "max-age=60" in everything
+    assert "topsecret" not in everything

@@ -11,17 +11,18 @@ from datetime import date
 from functools import lru_cache
 
 from txstalecache.http.messages import Fields
+from txstalecache.http.remembered import remembered
 
 __all__ = [
     "CREDENTIALS",
     "DESCRIBING",
     "FOREVER",
     "HOP_BY_HOP",
-    "SECRETS",
     "delta_seconds",
     "directives",
     "end_to_end",
     "format_date",
+    "identifying",
     "is_token",
     "lines",
     "members",
@@ -53,11 +54,19 @@ HOP_BY_HOP = frozenset(
 #: What a message says about its body, beside its length (RFC 9110 §8.3 to §8.7).
 DESCRIBING = frozenset({b"content-encoding", b"content-language", b"content-location", b"content-type"})
 
-#: Request fields that say who is asking. Their values are never written anywhere: only digests of them.
+#: Request fields by which HTTP itself says who is asking.
 CREDENTIALS = frozenset({b"authorization", b"cookie", b"cookie2", b"proxy-authorization"})
 
-#: The same for whatever else is secret by custom.
-SECRETS = CREDENTIALS | {b"api-key", b"x-access-token", b"x-api-key", b"x-auth-token", b"x-csrf-token", b"x-xsrf-token"}
+# Words in the names of others by which applications know their users: keys, tokens, sessions.
+_IDENTIFYING = frozenset(
+    b"""
+    accesstoken account apikey auth authenticated authentication authorization authtoken bearer credential credentials
+    csrf csrftoken customer email identity jwt key login oidc password principal saml secret session sessionid sso
+    tenant token user userid username xsrf
+    """.split()
+)
+# Standard ones with such a word, by which nobody is known.
+_ANYBODYS = frozenset({b"sec-fetch-user", b"user-agent"})
 
 # RFC 9111 §3.2: these go with the stored body.
 _WITH_BODY = frozenset({b"content-encoding", b"content-length", b"content-range", b"transfer-encoding", b"age"})
@@ -97,6 +106,14 @@ def lines(block: bytes, start: int) -> list[tuple[bytes, bytes]]:
 def is_token(value: bytes) -> bool:
     """Whether ``value`` is a token (RFC 9110 §5.6.2)."""
     return _TOKEN.fullmatch(value) is not None
+
+
+@remembered(2048, longest=64)
+def identifying(name: bytes) -> bool:
+    """Whether the request field ``name`` (lower case) says who is asking, or looks like it. What it says is never
+    written anywhere: only digests of it. What CGI and its heirs make of a name counts: ``_`` is ``-``."""
+    plain = name.replace(b"_", b"-").replace(b".", b"-")
+    return plain in CREDENTIALS or (plain not in _ANYBODYS and not _IDENTIFYING.isdisjoint(plain.split(b"-")))
 
 
 def members(value: bytes) -> list[bytes]:

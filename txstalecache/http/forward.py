@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from txstalecache.http.fields import CREDENTIALS, DESCRIBING, HOP_BY_HOP, end_to_end, members
+from txstalecache.http.fields import CREDENTIALS, DESCRIBING, HOP_BY_HOP, end_to_end, identifying, members
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.remembered import remembered
 
@@ -67,14 +67,6 @@ _HARMLESS: Final = frozenset(
     """.split()
 )
 
-#: Those among them by which an application knows its user, where it does not use Cookie or Authorization.
-_IDENTIFYING: Final = frozenset(
-    b"""
-    account apikey auth authenticated authentication authorization bearer csrf csrftoken customer email identity jwt key
-    login principal saml secret session sso tenant token user userid username xsrf
-    """.split()
-)
-
 #: What every hop says about the one before it; on a fetch for one client ours replaces it.
 _OF_THE_PATH: Final = frozenset(
     b"forwarded x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip".split()
@@ -92,7 +84,7 @@ def telling(name: bytes) -> bool:
         return False
     if b"_" in name or b"." in name or name.startswith(b"x-") or name == b"from" or name in _NOT_SHARED:
         return True
-    return not _TELLING.isdisjoint(name.split(b"-"))
+    return identifying(name) or not _TELLING.isdisjoint(name.split(b"-"))
 
 
 _OURS = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
@@ -138,17 +130,11 @@ def _shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields) -> Fie
     return sent.without(*left_out).extended(more)
 
 
-@remembered(2048, longest=64)
-def _identifying(name: bytes) -> bool:
-    plain = name.lower().replace(b"_", b"-")
-    return plain not in _HARMLESS and plain not in CREDENTIALS and not _IDENTIFYING.isdisjoint(plain.split(b"-"))
-
-
 def overrides(name: bytes) -> bool:
     """Whether the field ``name`` (lower case), on a fetch for one client, may make the answer one that others should
     not get: ``telling``, but for what is judged by itself (who asks, conditions, ranges), and what this proxy says of
     the connection."""
-    return telling(name) and not _identifying(name) and name not in _NOT_SHARED and name not in _OURS
+    return telling(name) and not identifying(name) and name not in _NOT_SHARED and name not in _OURS
 
 
 def identified(said: Fields, known: Collection[bytes]) -> bool:
@@ -157,14 +143,14 @@ def identified(said: Fields, known: Collection[bytes]) -> bool:
     ``known`` (lower case) are the fields that whoever shares an answer has sent alike. As with a Cookie, only an origin
     that says explicitly that an answer is for everybody is taken to mean such a request as well.
     """
-    for name in said.once(_identifying, _identifying_names):  # noqa: SIM110 - every request goes through it
+    for name in said.once(identifying, _identifying_names):  # noqa: SIM110 - every request goes through it
         if name not in known:
             return True
     return False
 
 
 def _identifying_names(fields: Fields) -> list[bytes]:
-    return [name.lower() for name, _ in fields.pairs if _identifying(name)]
+    return [name for name in fields.names if identifying(name) and name not in CREDENTIALS]
 
 
 def says_all(fetch: RequestHead, request: RequestHead) -> bool:

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from txstalecache.http.fields import DESCRIBING, SECRETS, is_token
+from txstalecache.http.fields import DESCRIBING, identifying, is_token
 from txstalecache.http.messages import Fields, RequestHead
 
 __all__ = ["DEFAULT_TEMPLATE", "Key", "KeyTemplate", "KeyTemplateError", "cookie_value", "split_url"]
@@ -104,7 +104,7 @@ def _digest(value: bytes) -> bytes:
 
 def _header(name: bytes) -> _Part:
     # A key is written to the store with the entry; who asks is not.
-    if name in SECRETS:
+    if identifying(name):
         return lambda request: b"" if (value := request.fields.get(name)) is None else _digest(value)
     return lambda request: request.fields.get(name) or b""
 

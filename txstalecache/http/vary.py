@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from hashlib import blake2b
 
 from txstalecache.http.entry import Entry, Selector
-from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, SECRETS, is_token, members
+from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, identifying, is_token, members
 from txstalecache.http.forward import PRECONDITIONS
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.remembered import remembered
@@ -59,7 +59,7 @@ def _set(value: bytes) -> bytes:
 
 def _normalised(name: bytes, value: bytes) -> bytes:
     """``value`` with what makes no difference taken out: spaces around members, how lines were joined, set order."""
-    if name in SECRETS:
+    if identifying(name):
         return blake2b(value, digest_size=20, person=b"txsc-vary").hexdigest().encode("ascii")
     return _set(value) if name in _SETS else _listed(value)
 
@@ -84,7 +84,7 @@ def matches(entry_selector: Selector, request: RequestHead) -> bool:
         if value is None or wanted is None:
             if value is not wanted:
                 return False
-        elif (value != wanted or name in SECRETS) and _normalised(name, value) != wanted:
+        elif (value != wanted or identifying(name)) and _normalised(name, value) != wanted:
             return False  # a secret that looks like the digest is not the secret
     return True
 
