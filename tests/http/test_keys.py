@@ -115,6 +115,24 @@ def test_a_template_knows_what_it_keys_on(text: str, fields_: set[bytes], cookie
 
 
 @pytest.mark.parametrize(
+    ("text", "host", "target"),
+    [
+        ("${scheme}${host}${request_uri}", True, True),
+        ("$request_uri", False, True),
+        ("$host$uri$is_args$args", True, True),
+        ("$path$query_string", False, True),
+        ("$host$uri", True, False),
+        ("$uri$arg_a", False, False),
+        ("${uri}${query:sorted}", False, False),
+        ("$args", False, False),
+    ],
+)
+def test_a_template_knows_whether_others_have_the_same_key(text: str, host: bool, target: bool) -> None:
+    template = KeyTemplate.parse(text)
+    assert (template.has_host, template.has_target) == (host, target)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "$http_cookie",

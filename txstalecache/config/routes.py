@@ -160,6 +160,7 @@ class Routes:
         """From now on these; what is under way goes on under those it began with."""
         self.routes = tuple(routes) or (Route(),)
         self._only = self.routes[0] if self.routes[0].match == Match() else None
+        self._methods = sorted(frozenset[bytes]().union(*[route.rules.methods for route in self.routes]))
         for watcher in self._watchers:
             changed = watcher()
             if changed is not None:
@@ -173,6 +174,13 @@ class Routes:
             if route.match.fits(head):
                 return route
         return _LAST
+
+    def storing(self, head: RequestHead) -> list[Route]:
+        """The routes under which answers to requests like ``head`` may be stored, whatever their method."""
+        if self._only is not None:
+            return [self._only]
+        picked = [self.pick(replace(head, method=method)) for method in self._methods]
+        return list({id(route): route for route in picked}.values())
 
 
 _LAST = Route()

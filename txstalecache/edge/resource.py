@@ -30,7 +30,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from txstalecache.config.routes import Networks, Route, Routes, within
-from txstalecache.edge import planning, respond
+from txstalecache.edge import outdated, planning, respond
 from txstalecache.edge.asked import HeadReader
 from txstalecache.edge.contained import contained
 from txstalecache.edge.exchange import Exchange
@@ -377,14 +377,15 @@ class CacheResource(Resource):
         """RFC 9111 §4.4, before the client hears of the success."""
         head = visit.head
         asked = RequestHead(b"GET", target, head.fields, head.scheme, head.authority)
-        template = self._routes.pick(asked).template
-        key = template.key(asked)
-        self._store.discard(key)
-        self._store.discard(parts.beside(key))
-        self.registry.invalidate(key)
-        if template.fields or template.cookies or template.needs_body:
-            # Other clients' requests for the same target have other keys.
-            self._store.purge(Scope.of_url(target, key.host), Hardness.HARD)
+        routes = self._routes.storing(asked)
+        for key in dict.fromkeys([route.template.key(asked) for route in routes]):
+            self._store.discard(key)
+            self._store.discard(parts.beside(key))
+            self.registry.invalidate(key)
+        # Other requests for the same target have other keys.
+        covered = [scope for route in routes for scope in outdated.scopes(route, head.method, asked)]
+        for scope in dict.fromkeys(covered):
+            self._store.purge(scope, Hardness.HARD)
 
     # -- purging -------------------------------------------------------------------------------------------------
 

@@ -191,6 +191,8 @@ _PLAIN: dict[str, _Part] = {
     "request_uri": _target,
 }
 _BODY = frozenset({"body", "body_digest"})
+_PATH = frozenset({"path", "uri"})
+_QUERY = frozenset({"query", "args", "query_string"})
 _REFERENCE = re.compile(r"\$(?:\{(?P<braced>[^{}]*)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|(?P<stray>))")
 _KNOWN = (
     "method, scheme, host, path, query, header:NAME, cookie:NAME, body, http_NAME, cookie_NAME, arg_NAME, request_uri"
@@ -208,6 +210,10 @@ class KeyTemplate:
     """Names of single cookies that the key has."""
     needs_body: bool
     """Whether the body's digest is part of the key."""
+    has_host: bool
+    """Whether requests with one key are for one host."""
+    has_target: bool
+    """Whether they are for one target, its query included."""
     _parts: tuple[_Part | None, ...]
     """None stands for the body's digest."""
 
@@ -220,6 +226,7 @@ class KeyTemplate:
         parts: list[_Part | None] = []
         fields: set[bytes] = set()
         cookies: set[bytes] = set()
+        names: set[str] = set()
         place = 0
         for match in _REFERENCE.finditer(text):
             if literal := text[place : match.start()]:
@@ -229,11 +236,13 @@ class KeyTemplate:
             if name is None:
                 raise KeyTemplateError(f"a $ without a name at character {match.start() + 1} of {text!r}")
             parts.append(_part(name, fields, cookies))
+            names.add(name)
         if not place:
             raise KeyTemplateError(f"{text!r} names no part of the request: every request would have the same key")
         if text[place:]:
             parts.append(_constant(text[place:]))
-        return cls(text, frozenset(fields), frozenset(cookies), None in parts, tuple(parts))
+        whole = "request_uri" in names or not (names.isdisjoint(_PATH) or names.isdisjoint(_QUERY))
+        return cls(text, frozenset(fields), frozenset(cookies), None in parts, "host" in names, whole, tuple(parts))
 
     def key(self, request: RequestHead, body_digest: bytes | None = None) -> Key:
         """The key of ``request``. Equal for GET and HEAD; another method, its body and what describes that are always

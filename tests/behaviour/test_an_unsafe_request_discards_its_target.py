@@ -1,0 +1,111 @@
+"""After a successful DELETE or PUT nobody gets what its target answered before, however many keys that had."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.support.async_test import async_test
+from tests.support.client import Reply, fetch
+from tests.support.configured import Configured
+from tests.support.origin import Answer, ScriptedOrigin
+
+Run = Callable[[str], Awaitable[Configured]]
+
+POSTED = 'methods = ["GET", "HEAD", "POST"]'
+PLAIN = 'match = { methods = ["GET", "HEAD", "DELETE"] }'
+HOOK = "hooks = { key = 'tests.support.hooks.key' }"
+SHOPS = 'key = "$http_x_shop|$uri"'
+ONE_ARGUMENT = 'key = "$http_x_shop|$uri|$arg_a"'
+
+
+def versioned(origin: ScriptedOrigin) -> None:
+    """Each unsafe request makes another version of everything."""
+    version = iter(range(2, 1000))
+    now = [1]
+
+    def answer(request: Any) -> Answer:
+        if request.method in (b"DELETE", b"PUT"):
+            now[0] = next(version)
+            return Answer(204)
+        return Answer(200, [("Cache-Control", "public, max-age=60")], b"%d" % now[0])
+
+    origin.handler = answer
+
+
+def routed(origin: ScriptedOrigin, *routes: str) -> str:
+    tables = "".join(f"[[route]]\n{route}\n" for route in routes)
+    return f'[upstream.www]\nservers = "{origin.url}"\n{tables}'
+
+
+@pytest.mark.parametrize(
+    ("routes", "stored", "unsafe", "target"),
+    [
+        pytest.param([POSTED], "POST /q", "DELETE /q", "POST /q", id="post"),
+        pytest.param([PLAIN, POSTED], "POST /q", "DELETE /q", "POST /q", id="post on a route of its own"),
+        pytest.param([HOOK], "GET /q", "PUT /q", "GET /q", id="hook"),
+        pytest.param([SHOPS], "GET /q?x=1", "DELETE /q?x=2", "GET /q?x=2", id="path"),
+        pytest.param([SHOPS], "GET /q", "DELETE /q?x=2", "GET /q?x=2", id="no query"),
+        pytest.param(['key = "$uri"'], "GET /q?x=1", "DELETE /q?x=2", "GET /q?x=2", id="path alone"),
+        pytest.param([ONE_ARGUMENT], "GET /q?a=1&x=1", "DELETE /q?a=1&x=2", "GET /q?a=1&x=2", id="argument"),
+    ],
+)
+@async_test
+async def test_all_keys_of_the_target_go(
+    origin: ScriptedOrigin,
+    configured: Run,
+    routes: list[str],
+    stored: str,
+    unsafe: str,
+    target: str,
+) -> None:
+    versioned(origin)
+    proxy = await configured(routed(origin, *routes))
+
+    async def ask(what: str, shop: str = "a") -> Reply:
+        method, path = what.split()
+        return await fetch(proxy.port, method, path, [("X-Shop", shop)], b"q" if method == "POST" else b"")
+
+    for _ in range(2):
+        assert (await ask(stored)).body == b"1"
+    assert (await ask(target)).field("x-cache") == b"HIT"
+    assert (await ask(unsafe, "b")).status == 204
+    assert (await ask(target)).body == b"2"
+
+
+@async_test
+async def test_another_hosts_unsafe_request_discards_what_the_hosts_share(
+    origin: ScriptedOrigin, configured: Run
+) -> None:
+    versioned(origin)
+    proxy = await configured(routed(origin, SHOPS))
+
+    async def ask(method: str, host: str, shop: str) -> Reply:
+        return await fetch(proxy.port, method, "/q", [("Host", host), ("X-Shop", shop)])
+
+    assert (await ask("GET", "a.example", "a")).body == b"1"
+    assert (await ask("GET", "b.example", "a")).field("x-cache") == b"HIT"
+    assert (await ask("DELETE", "b.example", "b")).status == 204
+    assert (await ask("GET", "b.example", "a")).body == b"2"
+
+
+@async_test
+async def test_what_has_another_path_stays(origin: ScriptedOrigin, configured: Run) -> None:
+    versioned(origin)
+    proxy = await configured(routed(origin, SHOPS))
+    for target in ("/qq", "/q/q"):
+        await fetch(proxy.port, "GET", target)
+    await fetch(proxy.port, "DELETE", "/q?x")
+    for target in ("/qq", "/q/q"):
+        assert (await fetch(proxy.port, "GET", target)).field("x-cache") == b"HIT"
+
+
+@async_test
+async def test_a_post_of_a_cached_kind_that_passes_leaves_the_others(origin: ScriptedOrigin, configured: Run) -> None:
+    versioned(origin)
+    proxy = await configured(routed(origin, POSTED))
+    for body in (b"a", b"x" * 100_000):
+        await fetch(proxy.port, "POST", "/q", body=body)
+    assert (await fetch(proxy.port, "POST", "/q", body=b"a")).field("x-cache") == b"HIT"
