@@ -111,6 +111,18 @@ async def test_a_response_split_anywhere_is_the_same(origin: ScriptedOrigin, htt
 
 
 @async_test
+async def test_an_informational_response_announces_no_body_and_sets_no_cookie(
+    origin: ScriptedOrigin, http_origin: MakeHttpOrigin
+) -> None:
+    early = [("Link", "</a>"), ("Content-Length", "5"), ("Set-Cookie", "a=b"), ("Set-Cookie2", "a=b")]
+    origin.handler = [Head(103, early), Head(200, [("Content-Length", "1"), ("Set-Cookie", "c=d")]), Chunk(b"x")]
+    seen: list[ResponseHead] = []
+    response = await http_origin(origin.url).fetch(origin_request(informational=seen.append))
+    assert [head.fields.pairs for head in seen] == [((b"Link", b"</a>"),)]
+    assert response.head.fields.get(b"set-cookie") == b"c=d"
+
+
+@async_test
 async def test_informational_responses_are_told_in_order_without_hop_by_hop_fields(
     origin: ScriptedOrigin, http_origin: MakeHttpOrigin
 ) -> None:

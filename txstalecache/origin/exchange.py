@@ -29,6 +29,9 @@ MAX_INFORMATIONAL = 32
 #: Requests that may be sent again when an idle connection turns out to be dead (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})
 
+#: No field of an informational response: it has no body (RFC 9110 §8.6), and sets nothing.
+_FINAL = (b"content-length", b"set-cookie", b"set-cookie2")
+
 _EMPTY = ResponseHead(0, None)  # type: ignore[arg-type]
 
 
@@ -255,7 +258,7 @@ class Exchange:
             raise Malformed(f"more than {MAX_INFORMATIONAL} informational responses")
         self._since = self._clock.seconds()
         if head.status != 100 and self.request.informational is not None:
-            self.request.informational(head)
+            self.request.informational(ResponseHead(head.status, head.fields.without(*_FINAL)))
 
     def _begin(self, received: ReceivedHead, rest: bytes) -> None:
         self.head, self.length = received.head, received.length
