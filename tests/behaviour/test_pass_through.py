@@ -166,3 +166,23 @@ async def test_a_hundred_mebibytes_up_cost_little_memory(make_origin: Any, make_
     assert (await reply).body == str(100 * MIB).encode()
     assert peak - before < 48 * MIB
     await connection.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_options_that_goes_no_further_is_logged_once_and_the_origin_is_not_asked(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    proxy = await make_proxy(origin.url)
+    for target, fields in (("*", []), ("/x", [("Max-Forwards", "0")])):
+        reply = await fetch(proxy.port, "OPTIONS", target, fields)
+        assert (reply.status, reply.field("content-length")) == (200, b"0")
+        assert (reply.field("allow") or b"").startswith(b"GET")
+        assert reply.field("server") is None
+    assert [(record.target, record.status, record.why) for record in proxy.log] == [
+        (b"*", 200, "options"),
+        (b"/x", 200, "options"),
+    ]
+    assert not origin.requests
+    origin.on("/x", Answer(200, [("Allow", "GET")]))
+    assert (await fetch(proxy.port, "OPTIONS", "/x", [("Max-Forwards", "1")])).field("allow") == b"GET"
+    assert origin.requests[0].field("max-forwards") == b"0"

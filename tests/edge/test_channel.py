@@ -598,6 +598,35 @@ def test_twisteds_parser_never_sees_a_byte() -> None:
     assert len(client.resource.requests) == 2
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+)
+def test_what_is_asked_about_the_server_is_answered_without_a_version_and_logged(asked: bytes) -> None:
+    client = Client()
+    client.send(asked + GET)
+    head, _, body = client.said.partition(b"\r\n\r\n")
+    assert (status(head), body) == (200, b"")
+    assert b"\r\nContent-Length: 0" in head
+    assert b"\r\nAllow: GET" in head
+    assert b"Twisted" not in head
+    assert [(one.method, one.target, one.status, one.why) for one in client.log] == [
+        (b"OPTIONS", b"*", 200, "options"),
+    ]
+    assert [one.method for one in client.resource.requests] == [b"GET"]
+
+
+@pytest.mark.parametrize("asked", [b"OPTIONS http://a/ HTTP/1.1", b"OPTIONS http://a? HTTP/1.1", b"OPTIONS / HTTP/1.1"])
+def test_options_of_a_path_or_a_query_is_about_that(asked: bytes) -> None:
+    client = Client()
+    client.send(asked + b"\r\nHost: a\r\n\r\n")
+    assert [one.uri[:1] for one in client.resource.requests] == [b"/"]
+
+
 def test_what_is_used_of_twisteds_request_is_still_there() -> None:
     client = Client()
     client.send(GET)

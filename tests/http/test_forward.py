@@ -87,6 +87,30 @@ def test_a_fetch_for_one_client_says_all_it_said() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ("Max-Forwards: 3", b"2"),
+        ("max-forwards: 1", b"0"),
+        ("Max-Forwards: 99999999999999999999", b"2147483647"),
+        ("Max-Forwards: -1", b"-1"),
+        ("Max-Forwards: x", b"x"),
+        ("", None),
+    ],
+)
+def test_options_may_have_one_recipient_less_from_here_on(said: str, sent: bytes | None) -> None:
+    assert forward.alone(request(said, "OPTIONS")).get(b"max-forwards") == sent
+    assert not forward.ends_here(request(said, "OPTIONS"))
+    assert forward.alone(request(said, "POST")).get(b"max-forwards") == request(said).fields.get(b"max-forwards")
+
+
+def test_options_ends_here_where_it_may_go_no_further_or_is_about_the_server() -> None:
+    assert forward.ends_here(request("Max-Forwards: 0", "OPTIONS"))
+    assert forward.ends_here(request("Max-Forwards: 00", "OPTIONS"))
+    assert forward.ends_here(request("", "OPTIONS", "*"))
+    assert not forward.ends_here(request("Max-Forwards: 0", "DELETE"))
+
+
 def test_an_answer_loses_what_is_for_one_hop() -> None:
     sent = forward.response(fields("Connection: a\nA: 1\nB: 2\nSet-Cookie: c\nVia: 1.1 origin"))
     assert list(sent) == [(b"B", b"2"), (b"Set-Cookie", b"c"), (b"Via", b"1.1 origin")]

@@ -24,11 +24,14 @@ from twisted.web.http import HTTPChannel
 from twisted.web.http_headers import Headers
 
 from txstalecache.edge.deadline import Deadline
+from txstalecache.edge.direct import DirectExchange
+from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.framing import Chunked, Counted, framing
 from txstalecache.edge.heads import ReceivedRequest, Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.outlet import Outlet
 from txstalecache.edge.refused import canned, refused
+from txstalecache.edge.reply import options
 from txstalecache.edge.twistedweb import CacheRequest
 from txstalecache.edge.upload import StreamedUpload
 from txstalecache.http.values import enumeration
@@ -220,8 +223,16 @@ class CacheChannel(HTTPChannel):
 
     def opened(self, received: ReceivedRequest) -> Served:
         """What is to stand for the request ``received``."""
+        if received.head.target == b"*":
+            return DirectExchange(self, self._clock, self._answer_for_itself)
         request: CacheRequest = self.requestFactory(self)
         return request
+
+    def _answer_for_itself(self, exchange: Exchange) -> None:
+        """It was asked about the server as such, whatever that serves (RFC 9110 §9.3.7). Twisted would say its
+        version."""
+        self._log_refusal(Rejected(200, "options"))
+        exchange.answer(options())
 
     def _begin(self, received: ReceivedRequest) -> None:
         """A request is here: process it, its body may still be coming."""

@@ -118,6 +118,9 @@ class Explainer:
         if forward.looped(head.fields):
             said.judged("loop", "refuse", "loop", "answered 508")
             return None
+        if head.method == b"OPTIONS" and forward.ends_here(head):
+            said.judged("options", "refuse", "options", "answered 200")
+            return None
         return head
 
     async def _looked_up(self, said: Explained, head: RequestHead) -> None:

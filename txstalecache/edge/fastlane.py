@@ -306,7 +306,7 @@ class LaneChannel(CacheChannel):
         super().dataReceived(data)
 
     def opened(self, received: ReceivedRequest) -> Served:
-        # Twisted answers ``*`` by itself.
+        # The channel itself answers ``*``.
         if self.served is None or received.head.target == b"*":
             return super().opened(received)
         exchange = DirectExchange(self, self._clock, self.served)

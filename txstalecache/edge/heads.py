@@ -210,7 +210,8 @@ def served(host: bytes, hosts: frozenset[bytes]) -> bool:
 
 def origin_form(method: bytes, target: bytes, scheme: bytes, host: bytes) -> bytes:
     """The target as it is forwarded. An absolute form must name the host that Host names: RFC 9112 §3.2.2 has us prefer
-    the target, others prefer Host, so only agreement is safe. Raises Rejected."""
+    the target, others prefer Host, so only agreement is safe. OPTIONS of an absolute form without a path is about the
+    server: ``*`` (RFC 9112 §3.2.4). Raises Rejected."""
     if target == b"*" and method == b"OPTIONS":
         return target
     if not target.startswith(b"/"):
@@ -220,6 +221,8 @@ def origin_form(method: bytes, target: bytes, scheme: bytes, host: bytes) -> byt
         rest = target[len(prefix) :]
         if rest and rest[:1] not in b"/?":
             raise Rejected(400, "target is for another authority")
+        if not rest and method == b"OPTIONS":
+            return b"*"
         target = rest if rest.startswith(b"/") else b"/" + rest
     if not _TARGET.fullmatch(target):
         raise Rejected(400, "target has bytes it may not have")

@@ -11,7 +11,7 @@ from twisted.web.http import datetimeToString
 
 from txstalecache.edge.heads import ReceivedRequest, Rejected
 from txstalecache.edge.reasons import reason
-from txstalecache.edge.reply import SERVER
+from txstalecache.edge.reply import ALLOWED, SERVER
 from txstalecache.observe.accesslog import Record
 
 __all__ = ["canned", "refused"]
@@ -30,7 +30,7 @@ def canned(status: int, why: str, *, retry_after: int | None = None) -> bytes:
         b"Connection: close",
     ]
     if status == 405:
-        lines.append(b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        lines.append(b"Allow: " + ALLOWED)
     if retry_after is not None:
         lines.append(b"Retry-After: %d" % retry_after)
     return b"\r\n".join(lines) + b"\r\n\r\n" + text

@@ -12,10 +12,13 @@ from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.http.messages import Fields
 from txstalecache.http.values import dataclass
 
-__all__ = ["SERVER", "WHOLE", "Reply", "head_bytes", "refusal"]
+__all__ = ["ALLOWED", "SERVER", "WHOLE", "Reply", "head_bytes", "options", "refusal"]
 
 #: What we call ourselves. No version: it is of use to attackers only.
 SERVER = b"txstalecache"
+
+#: The methods that requests commonly have here.
+ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 WHOLE = Reader.WHOLE
 
@@ -43,6 +46,11 @@ def refusal(status: int, why: str) -> Reply:
         )
     )
     return Reply(status, fields, Body.of((text,)))
+
+
+def options() -> Reply:
+    """What this proxy says of itself when it is asked (RFC 9110 §9.3.7)."""
+    return Reply(200, Fields(((b"Allow", ALLOWED), (b"Content-Length", b"0"))))
 
 
 def head_bytes(version: bytes, status: int, fields: Fields, more: Iterable[tuple[bytes, bytes]] = ()) -> bytes:

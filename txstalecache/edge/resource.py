@@ -179,6 +179,10 @@ class CacheResource(Resource):
         if forward.looped(head.fields):
             self._refuse(visit, 508, "loop")
             return
+        if head.method == b"OPTIONS" and forward.ends_here(head):
+            visit.outcome.why = "options"
+            exchange.answer(respond.of_ourselves(visit))
+            return
         body = exchange.body()
         left = None if body is None else await self._read(visit, body)
         if head.method not in route.rules.methods:

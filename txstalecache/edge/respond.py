@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from txstalecache.edge.reply import WHOLE, Reply, refusal
+from txstalecache.edge.reply import WHOLE, Reply, options, refusal
 from txstalecache.edge.visit import Outcome, Visit
 from txstalecache.flight.body import Body, Segment
 from txstalecache.flight.landing import Attached
@@ -20,7 +20,7 @@ from txstalecache.http.cachestatus import CacheStatus, legible
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import Fields
 
-__all__ = ["failure", "from_entry", "from_flight"]
+__all__ = ["failure", "from_entry", "from_flight", "of_ourselves"]
 
 
 def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
@@ -64,6 +64,11 @@ def failure(visit: Visit, status: int, why: str, retry_after: int | None) -> Rep
     forwarded = None if outcome.verdict == "refuse" else _forwarded(outcome)
     collapsed = True if outcome.role == "waiter" else None
     return _told(visit, reply, ours, CacheStatus(fwd=forwarded, collapsed=collapsed, detail=why), b"BYPASS")
+
+
+def of_ourselves(visit: Visit) -> Reply:
+    """What OPTIONS is answered that goes no further."""
+    return _told(visit, options(), (), CacheStatus(detail=visit.outcome.why), b"BYPASS")
 
 
 def _selected(visit: Visit, status: int, fields: Fields, body: Body, length: int | None) -> Reply:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from txstalecache.http.fields import CREDENTIALS, DESCRIBING, HOP_BY_HOP, end_to_end, identifying, members
+from txstalecache.http.fields import (
+    CREDENTIALS,
+    DESCRIBING,
+    HOP_BY_HOP,
+    delta_seconds,
+    end_to_end,
+    identifying,
+    members,
+)
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.remembered import remembered
 
@@ -17,6 +25,7 @@ __all__ = [
     "PRECONDITIONS",
     "VIA",
     "alone",
+    "ends_here",
     "identified",
     "looped",
     "overrides",
@@ -165,7 +174,23 @@ def says_all(fetch: RequestHead, request: RequestHead) -> bool:
 def alone(request: RequestHead, hidden: Sequence[bytes] = (), shown: Sequence[tuple[bytes, bytes]] = ()) -> Fields:
     """The fields of a fetch for this client only: all of its end-to-end fields but ``hidden`` (lower case), and behind
     them what is ``shown`` in their place."""
-    return _sent(request).without(*hidden).extended((PASSED, *shown))
+    sent = _sent(request)
+    hops = _hops(request)
+    if hops:
+        sent = sent.replacing(b"Max-Forwards", b"%d" % (hops - 1))
+    return sent.without(*hidden).extended((PASSED, *shown))
+
+
+def _hops(request: RequestHead) -> int | None:
+    """How many more recipients an OPTIONS request may have (RFC 9110 §7.6.2); None: as many as it takes. Others may be
+    passed on as they are, and TRACE is not."""
+    return delta_seconds(request.fields.get(b"max-forwards")) if request.method == b"OPTIONS" else None
+
+
+def ends_here(request: RequestHead) -> bool:
+    """Whether an OPTIONS request is for this proxy itself: it may go no further, or is about the server as such
+    (RFC 9110 §7.6.2, §9.3.7)."""
+    return request.target == b"*" or _hops(request) == 0
 
 
 def response(fields: Fields) -> Fields:

@@ -42,6 +42,7 @@ _REQUESTS: Mapping[str, Reason] = {
     "swr": Reason("stale, and inside its stale-while-revalidate window: sent at once, refreshed behind", "RFC 5861 §3"),
     "only-if-cached": Reason("the request says only-if-cached, and nothing may be sent as it is", "RFC 9111 §5.2.1.7"),
     "method": Reason("the method is not answered from the cache", "RFC 9111 §2"),
+    "options": Reason("OPTIONS that may go no further, or asks about the server, is answered here", "RFC 9110 §7.6.2"),
     "precondition": Reason("If-Match and If-Unmodified-Since are for the origin to judge", "RFC 9111 §4.3.2"),
     "no-store": Reason("no-store: nothing of the exchange is stored, nor answered from the store", "RFC 9111 §5.2"),
     "authorization": Reason(
