@@ -9,6 +9,8 @@ import pytest_twisted
 from tests.support.client import fetch
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import settled, until
+from txstalecache.http.rules import Rules
+from txstalecache.store import Scope
 
 STALE = [("Cache-Control", "max-age=5, stale-while-revalidate=60"), ("Age", "6")]
 
@@ -109,3 +111,28 @@ async def test_passing_and_refusing(origin: ScriptedOrigin, make_proxy: Any) -> 
     reply = await fetch(proxy.port, "GET", "/none", [("Cache-Control", "only-if-cached")])
     assert (reply.status, reply.field("cache-status")) == (504, b"txstalecache; detail=only-if-cached")
     assert origin.hits("/none") == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_was_purged_while_it_was_fetched_is_not_said_to_be_stored(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    origin.on("/x", [Gate("go"), Head(200, [("Cache-Control", "max-age=60"), ("Content-Length", "1")]), Chunk(b"x")])
+    proxy = await make_proxy(origin.url)
+    waiting = [fetch(proxy.port, "GET", "/x") for _ in range(2)]
+    await until(lambda: proxy.resource.registry.waiting == 2)
+    proxy.resource.purge(Scope.of_url(b"/x"))
+    origin.release("go")
+    statuses = sorted(reply.field("cache-status") for reply in await settled(*waiting))
+    assert statuses == [
+        b"txstalecache; fwd=uri-miss; fwd-status=200; collapsed; detail=kept-out",
+        b"txstalecache; fwd=uri-miss; fwd-status=200; detail=kept-out",
+    ]
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_too_long_to_be_stored_is_not_said_to_be(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.on("/x", Answer(200, [("Cache-Control", "max-age=60")], b"long"))
+    proxy = await make_proxy(origin.url, rules=Rules(max_object=3))
+    reply = await fetch(proxy.port, "GET", "/x")
+    assert reply.field("cache-status") == b"txstalecache; fwd=uri-miss; fwd-status=200; detail=long"

@@ -959,6 +959,20 @@ def test_nobody_joins_an_invalidated_flight_and_it_stores_nothing() -> None:
     assert new.data == b"new" and tower.stored is not None
 
 
+@pytest.mark.parametrize("said", ["invalidated", "purged"])
+def test_what_an_invalidation_or_a_purge_has_passed_is_not_said_to_be_stored(said: str) -> None:
+    tower = Tower()
+    seat = tower.join()
+    if said == "purged":
+        tower.store.purge(Scope.everything(), Hardness.HARD)
+    else:
+        tower.registry.invalidate(KEY)
+    finish(tower.origin.answer(0, 200, CACHEABLE), b"old")
+    assert isinstance(seat.landing, Attached)
+    assert (seat.landing.stored, seat.landing.why) == (False, "kept-out")
+    assert tower.stored is None
+
+
 CARRIED = {"error": 503, "unreachable": None, "wait": None, "deadline": None}
 
 

@@ -274,16 +274,19 @@ class Flight(ABC):
     def _attached(self, arrival: Arrival, collapsed: bool) -> Attached:
         """What those get who may have the answer."""
         length = 0 if self.plan.fetch.method == b"HEAD" else arrival.length
-        return Attached(arrival.head, self.body, length, collapsed, self._storing, arrival.admission.why)
+        return Attached(arrival.head, self.body, length, collapsed, self._storing, self._why(arrival))
+
+    def _why(self, arrival: Arrival) -> str:
+        """The word for what becomes of it: that of the rules, or, where they would have it stored, why it is not."""
+        if self._storing or not isinstance(arrival.admission, Store):
+            return arrival.admission.why
+        return "long" if arrival.too_long else "kept-out"
 
     def _unstored(self, arrival: Arrival) -> None:
         """Whoever waited has been let in; what is not to be stored need not be retained."""
         if self._storing:
             return
-        why = arrival.admission.why
-        if isinstance(arrival.admission, Store):
-            why = "long" if arrival.too_long else "kept-out"
-        self._registry.figures.unstored(self.plan.key, arrival.head.status, why, arrival.response_time)
+        self._registry.figures.unstored(self.plan.key, arrival.head.status, self._why(arrival), arrival.response_time)
         self.body.release()
 
     def _under_way(self) -> None:
