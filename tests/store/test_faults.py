@@ -227,6 +227,36 @@ async def test_a_killed_server_costs_misses_and_memory_forgets(
     assert (said.count("is not available"), said.count("is back")) == (1, 1)
 
 
+@pytest.mark.parametrize("fault", ["killed", "locked"])
+@async_test
+async def test_however_often_it_is_tried_again_nothing_more_is_said(
+    one_redis_server: RedisServer, make_store: MakeStore, fault: str
+) -> None:
+    backend = await make_store(one_redis_server.url)
+    lines: list[str] = []
+
+    @implementer(ILogObserver)
+    def everything(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(everything)
+    try:
+        if fault == "killed":
+            one_redis_server.kill()
+        else:
+            one_redis_server.command("CONFIG", "SET", "requirepass", "s3cret")
+            one_redis_server.command("CLIENT", "KILL", "TYPE", "normal", auth=("s3cret",))
+        await until(lambda: backend._client.breaker_open)  # by attempts to connect
+        if fault == "killed":
+            one_redis_server.start()
+        else:
+            one_redis_server.command("CONFIG", "SET", "requirepass", "", auth=("s3cret",))
+        await hits_again(backend)
+    finally:
+        globalLogPublisher.removeObserver(everything)
+    assert len(lines) == 2 and "is not available" in lines[0] and "is back" in lines[1]
+
+
 @async_test
 async def test_what_is_on_its_way_when_the_server_dies_is_lost_and_nothing_else(
     redis_server: RedisServer, make_store: MakeStore

@@ -1,4 +1,4 @@
-"""Connections to Redis that are kept up: txredisapi's factory, with pauses and endings of our own.
+"""Connections to Redis that are kept up: txredisapi's factory, with beginnings, pauses and endings of our own.
 
 Import this module late: txredisapi imports the reactor. Must not know: what is said over them.
 """
@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import txredisapi
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.application.internet import ClientService
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.logger import ILogObserver, LogEvent, Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -24,8 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["Connections", "Watched"]
 
 
+@implementer(ILogObserver)
+def _say_nothing(event: LogEvent) -> None:
+    """That Redis is away is said once, by the client, and not with each attempt."""
+
+
+class _Quiet(ClientService):
+    """Keeps one connection up, without a word."""
+
+    _log = Logger(observer=_say_nothing)
+
+
 class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
-    """Keeps connections up, for ever: pauses between attempts stay short, and nothing but ``disconnect`` ends it."""
+    """Keeps connections up, for ever: pauses between attempts stay short, and nothing but ``close`` ends it."""
 
     def __init__(self, client: RedisClient, size: int, protocol: Callable[[Connections], Wire] = Wire) -> None:
         super().__init__(None, None, size, charset=None, convertNumbers=False)
@@ -34,16 +47,27 @@ class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
         self.usable: list[Wire] = []
         self._protocol = protocol
         self._turn = 0
+        self._services: list[_Quiet] = []
+        self._made = 0
+        """Connections made since the last one that could be used."""
         # Nobody waits for the first complete pool, but its failure would be logged as unhandled.
         self.deferred.addErrback(lambda failure: None)
+
+    def startConnecting(self, endpoint: IStreamClientEndpoint) -> None:
+        for _ in range(self.poolsize):
+            service = _Quiet(endpoint, self, retryPolicy=self.retryDelay)
+            self._services.append(service)
+            service.startService()
 
     def stopTrying(self) -> Deferred[None]:
         return succeed(None)
 
     def retryDelay(self, attempt: int) -> float:
+        attempt = max(attempt, self._made)
         return float(min(self.client.limits.retry, 0.05 * 2 ** min(attempt, 10)) * random.uniform(0.7, 1.0))
 
     def buildProtocol(self, addr: object) -> Wire:
+        self._made += 1
         wire = self._protocol(self)
         # txredisapi's own pool is not used: it keeps lost connections in its queue until somebody asks for one.
         wire.factory = self
@@ -55,8 +79,13 @@ class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
 
     def greeted(self, wire: Wire, replies: list[object]) -> None:
         """``wire`` may be used."""
-        self.usable.append(wire)
+        self.keep(wire)
         self.client.came(self, wire)
+
+    def keep(self, wire: Wire) -> None:
+        """``wire`` is among those to be picked."""
+        self._made = 0
+        self.usable.append(wire)
 
     def lost(self, wire: Wire) -> None:
         """``wire`` may not be used any longer."""
@@ -79,8 +108,8 @@ class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
         """Close all connections at once: a server that hangs would not let go of those with something unsent."""
         for wire in list(self.live):
             wire.transport.abortConnection()
-        done: Deferred[None] = self.disconnect()
-        return done
+        done = DeferredList([service.stopService() for service in self._services], consumeErrors=True)
+        return done.addCallback(lambda _: None)
 
 
 @implementer(IStreamClientEndpoint)

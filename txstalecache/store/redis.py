@@ -96,6 +96,7 @@ class RedisClient:
 
     def connect(self, factory: Connections) -> None:
         """Keep the connections of ``factory`` up too (tracking has one of its own)."""
+        assert self._endpoint is not None
         factory.startConnecting(self._endpoint)
 
     def close(self) -> Deferred[None]:

@@ -61,7 +61,7 @@ class _Listening(Connections):
         self._tracking.impossible(why)
 
     def greeted(self, wire: Wire, replies: list[object]) -> None:
-        self.usable.append(wire)
+        self.keep(wire)
         self._tracking.listening(wire, replies[-2])
 
     def lost(self, wire: Wire) -> None:
