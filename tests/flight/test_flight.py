@@ -269,10 +269,64 @@ def test_an_error_sends_neither_cookies_nor_variants_to_the_origin_one_by_one() 
     others = [tower.join((b"Cookie", b"%d" % number), (b"Accept-Language", b"%d" % number)) for number in range(20)]
     for number in range(2):
         response = tower.origin.answer(number, 503, [(b"Vary", b"Accept-Language")])
-    assert {seat.landing.status for seat in others} == {503}
-    finish(response, b"sorry")
-    assert plain.data == b"sorry"
+    assert {seat.landing.status for seat in [plain, *others]} == {503}
+    assert response.aborted
     assert tower.marker is MarkerKind.ERROR and len(tower.origin.requests) == 2
+    assert tower.at_rest()
+
+
+STRANGE = (b"Accept", b"strange")
+
+
+def test_after_an_error_the_origin_is_asked_for_somebody_who_says_something_else() -> None:
+    tower = Tower()
+    strange, honest, *others = [tower.join(*fields) for fields in ([STRANGE], [], [STRANGE], [STRANGE])]
+    assert tower.origin.answer(0, 500).aborted
+    assert strange.landing == Failed(500, "origin-error", 1)
+    assert [request.head.fields.get(b"accept") for request in tower.origin.requests] == [b"strange", None]
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert {seat.data for seat in [honest, *others]} == {b"body"}
+    assert tower.marker is None
+    assert tower.at_rest()
+
+
+def test_what_fails_whoever_asks_is_everybodys_error() -> None:
+    tower = Tower()
+    seats = [tower.join(*fields) for fields in ([STRANGE], [], [])]
+    tower.origin.answer(0, 500)
+    finish(tower.origin.answer(1, 400), b"no")
+    assert [seat.data for seat in seats] == [b"", b"no", b"no"]
+    assert len(tower.origin.requests) == 2
+    assert tower.at_rest()
+
+
+def test_who_has_left_is_not_asked_for() -> None:
+    tower = Tower()
+    seats = [tower.join(*fields) for fields in ([STRANGE], [STRANGE], [])]
+    seats.pop().leave()
+    tower.origin.answer(0, 500)
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert [seat.data for seat in seats] == [b"body", b"body"]
+    assert tower.at_rest()
+
+
+def test_an_answer_for_one_client_is_for_nobody_who_did_not_lead() -> None:
+    tower = Tower()
+    seats = [tower.join(*fields) for fields in ([STRANGE], [], [])]
+    tower.origin.answer(0, 500)
+    response = tower.origin.answer(1, 200, [*CACHEABLE, (b"Set-Cookie", b"a=b")])
+    assert [seat.landing for seat in seats[1:]] == [Alone("set-cookie")] * 2
+    assert response.aborted
+    assert tower.at_rest()
+
+
+def test_an_origin_that_gives_no_answer_is_asked_the_same_once_more() -> None:
+    tower = Tower()
+    seats = [tower.join(*fields) for fields in ([STRANGE], [])]
+    tower.origin.fail(0, Fault.RESET)
+    assert tower.origin.requests[1].head.fields.get(b"accept") == b"strange"
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert [seat.data for seat in seats] == [b"body", b"body"]
     assert tower.at_rest()
 
 

@@ -229,7 +229,7 @@ async def test_an_error_that_one_client_provokes_is_not_kept_for_others(
 
 
 @pytest.mark.parametrize("control", [[], [("Cache-Control", "no-store")]], ids=["nothing said", "no-store"])
-@pytest.mark.parametrize("status", [400, 403, 413, 431])
+@pytest.mark.parametrize("status", [400, 403, 413, 431, 500, 502, 503, 504])
 @async_test
 async def test_an_error_that_one_client_provokes_is_not_given_to_those_who_wait_with_it(
     origin: ScriptedOrigin, make_proxy: Any, status: int, control: Any

@@ -70,10 +70,10 @@ class Registry:
                 return succeed(Settled(entry, collapsed=False, stale="overflow")), False
             return succeed(Failed(503, "overflow", self.limits.retry_after)), False
         if flight is not None:
-            return flight.wait(plan.request, plan.entry), False
+            return flight.wait(plan), False
         flight = self._take_off(plan, Purpose.FETCH)
         # The wait is registered before the start, which may land the flight at once.
-        landing = flight.wait(plan.request, plan.entry, leads=True)
+        landing = flight.wait(plan, leads=True)
         flight.start()
         return landing, True
 

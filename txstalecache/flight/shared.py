@@ -51,6 +51,8 @@ class SharedFlight(Flight):
     """On its way to other processes."""
     _supersedes = False
     """Whether what comes, once it is whole, shows that the entry which it was to validate no longer holds."""
+    _other: tuple[Waiter, Plan] | None = None
+    """Who last came that has the origin told something else, and their plan."""
 
     def __init__(self, registry: Registry, plan: Plan, purpose: Purpose) -> None:
         super().__init__(registry, plan, purpose)
@@ -59,13 +61,17 @@ class SharedFlight(Flight):
 
     # -- those who wait ------------------------------------------------------------------------------------------
 
-    def wait(self, request: RequestHead, entry: Entry | None, *, leads: bool = False) -> Deferred[Landing]:
-        """A Deferred of the caller's own, which never fails; cancelling it only detaches the caller."""
-        waiter = self.waiters.add(request, entry, self._registry.clock.seconds(), leads=leads)
+    def wait(self, plan: Plan, *, leads: bool = False) -> Deferred[Landing]:
+        """A Deferred of the caller's own, which never fails; cancelling it only detaches the caller. ``plan`` is what
+        the caller would have fetched without this."""
+        waiter = self.waiters.add(plan.request, plan.entry, self._registry.clock.seconds(), leads=leads)
         arrival = self._arrival
         if self.state is State.STREAMING and arrival is not None:
             self.waiters.land(waiter, self._seat(arrival, waiter, collapsed=True))
-        elif self.due == inf or len(self.waiters) == 2:
+            return waiter
+        if not leads and plan.group == self.plan.group and plan.fetch.fields != self.plan.fetch.fields:
+            self._other = waiter, plan
+        if self.due == inf or len(self.waiters) == 2:
             # From the second one on somebody waits for the leader.
             self._schedule()
         return waiter
@@ -288,11 +294,22 @@ class SharedFlight(Flight):
             self.end(State.FAILED)
             return True
         if again:
+            if status is not None:
+                self._make_way(status)
             self._response = None
             self._asked = inf
             self._progressed = self._registry.clock.seconds()
             self._again()
         return again
+
+    def _make_way(self, status: int) -> None:
+        """The origin's error may be about what was sent, and not about what was asked for: where somebody waits that
+        says something else, the next attempt is made from what they say, and the leader has this error."""
+        if self._other is None or self._other[0] not in self.waiters:
+            return
+        leader, self.plan = self.waiters.leader, replace(self._other[1], provoked=True)
+        if leader is not None:
+            self.waiters.land(leader, Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after))
 
     def stand_in(self, status: int | None, why: str) -> bool:
         """Give everybody the entry that may stand in for the origin's ``status``. Whether anybody was given one."""
@@ -358,6 +375,7 @@ class SharedFlight(Flight):
     def end(self, state: State) -> None:
         """Also give back the lease."""
         self.waiters.forget()
+        self._other = None
         super().end(state)
         self._let_go()
 
