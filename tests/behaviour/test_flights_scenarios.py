@@ -159,9 +159,10 @@ async def test_s5_an_origin_that_always_fails_is_asked_twice_per_burst(
     replies = await answers(clients)
     assert {reply.status for reply in replies} == {503}
     assert origin.hits("/x") == 2
-    assert all(reply.field("retry-after") == b"1" for reply in replies if reply.body != b"sorry")
+    assert [reply.field("retry-after") for reply in replies].count(b"1") >= len(replies) - 1  # not what is the leader's
     # The next burst, within a second, is answered by what is known.
-    assert {reply.status for reply in await answers(crowd(proxy, 10))} == {503}
+    known = await answers(crowd(proxy, 10))
+    assert {(reply.status, reply.field("retry-after")) for reply in known} == {(503, b"1")}
     assert origin.hits("/x") == 2
 
 

@@ -275,6 +275,18 @@ def test_an_error_sends_neither_cookies_nor_variants_to_the_origin_one_by_one() 
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize(("said", "told"), [((), b"1"), ([(b"Retry-After", b"120")], b"120")])
+def test_an_error_that_is_shared_says_when_to_come_again(said: Any, told: bytes) -> None:
+    tower = Tower()
+    leader, waiter = tower.join(), tower.join()
+    for number in range(2):
+        response = tower.origin.answer(number, 503, said)
+    finish(response)
+    assert waiter.landing.head.fields.get(b"retry-after") == told and waiter.data == b"body"
+    assert leader.landing.head is response.head  # its own, as the origin said it
+    assert tower.at_rest()
+
+
 STRANGE = (b"Accept", b"strange")
 
 

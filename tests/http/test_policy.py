@@ -327,9 +327,9 @@ def test_what_is_known_about_a_key_counts_where_nothing_is_fresh(
     assert said(judged(known, asked, at, marker=marker)) == expected
 
 
-def test_an_error_marker_answers_with_its_status() -> None:
-    assert judged(marker=marked(MarkerKind.ERROR, "origin-error", 503)) == Refuse(503, "error")
-    assert judged(marker=marked(MarkerKind.ERROR)) == Refuse(502, "error")
+def test_an_error_marker_answers_with_its_status_and_says_until_when() -> None:
+    assert judged(marker=marked(MarkerKind.ERROR, "origin-error", 503)) == Refuse(503, "error", 100)
+    assert judged(marker=marked(MarkerKind.ERROR, until=0.3)) == Refuse(502, "error", 1)
 
 
 # -- standing in -------------------------------------------------------------------------------------------------------

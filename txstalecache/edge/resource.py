@@ -263,8 +263,8 @@ class CacheResource(Resource):
                 await self._join(visit, planning.shared(visit, names=found.vary), forced=verdict.own)
             case Pass():
                 await self._alone(visit, verdict)
-            case Refuse(status, why):
-                self._refuse(visit, status, why)
+            case Refuse(status, why, retry_after):
+                self._refuse(visit, status, why, retry_after)
             case _:
                 assert_never(verdict)
 
@@ -367,9 +367,9 @@ class CacheResource(Resource):
         else:
             visit.exchange.answer(respond.failure(visit, 503, "protect", self.registry.limits.retry_after))
 
-    def _refuse(self, visit: Visit, status: int, why: str) -> None:
+    def _refuse(self, visit: Visit, status: int, why: str, retry_after: int | None = None) -> None:
         visit.outcome.why = why
-        visit.exchange.answer(respond.failure(visit, status, why, None))
+        visit.exchange.answer(respond.failure(visit, status, why, retry_after))
 
     # -- parts ---------------------------------------------------------------------------------------------------
 

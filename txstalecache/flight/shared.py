@@ -252,9 +252,14 @@ class SharedFlight(Flight):
     def _seat(self, arrival: Arrival, waiter: Waiter, collapsed: bool) -> Landing:
         """What ``waiter`` gets of the answer that has just begun: the answer, or why it may not have it."""
         plan = self.plan
-        refused = arrival.refused(waiter, self._registry.limits.retry_after)
+        retry_after = self._registry.limits.retry_after
+        refused = arrival.refused(waiter, retry_after)
         if refused is None:
-            return self._attached(arrival, collapsed)
+            attached, head = self._attached(arrival, collapsed), arrival.head
+            if not arrival.error or self._storing or waiter.leads or b"retry-after" in head.fields:
+                return attached
+            fields = head.fields.adding(b"Retry-After", b"%d" % retry_after)
+            return replace(attached, head=replace(head, fields=fields))
         if isinstance(refused, Alone) and not arrival.withheld:
             # Those who come next are not to wait for it.
             if refused.why == "cookie":

@@ -6,6 +6,8 @@ Must not know: stores, flights, connections.
 
 from __future__ import annotations
 
+from math import ceil
+
 from txstalecache.http import forward
 from txstalecache.http.admission import NEVER_SHARED, admit, make_entry
 from txstalecache.http.cachecontrol import NO_WISHES, RELOAD, Wishes, wishes
@@ -132,7 +134,7 @@ def _decide(
     if authorized:
         return Pass("authorization", store=True, entry=entry)
     if failing is not None:
-        return Refuse(failing.status or 502, "error")
+        return Refuse(failing.status or 502, "error", ceil(failing.until - now))
     if entry is None or entry.freshness.lifetime + entry.freshness.keep <= age:
         return Miss(why, own)
     return Validate(entry, age, why, conditions(entry), own)

@@ -63,6 +63,8 @@ class Refuse:
 
     status: int
     why: str
+    retry_after: int | None = None
+    """In how many seconds it may be worth asking again."""
 
 
 Verdict = Fresh | Stale | Validate | Miss | Pass | Refuse
