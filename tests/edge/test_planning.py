@@ -91,6 +91,25 @@ def test_a_renewal_asks_whether_the_entry_holds_and_for_all_of_it(method: bytes)
     assert plan.fetch.fields.get(b"if-none-match") == b'"1"' and plan.entry is ENTRY
 
 
+WISHES = b"only-if-cached, max-stale"
+
+
+@pytest.mark.parametrize(
+    ("route", "known", "sent"),
+    [
+        (PLAIN, (), None),
+        (PLAIN, (b"cache-control",), WISHES),
+        (Route(rules=Rules(keyed_fields=frozenset({b"cache-control"}))), (), WISHES),
+        (Route(ask_with=((b"Cache-Control", b"max-age=9"),)), (), b"max-age=9"),
+    ],
+)
+def test_a_renewal_does_not_wish_what_its_client_wished_for_itself(
+    route: Route, known: tuple[bytes, ...], sent: bytes | None
+) -> None:
+    head = RequestHead(b"GET", b"/x", Fields([(b"Host", b"a"), (b"Cache-Control", WISHES)]), b"http", b"a")
+    assert planning.renewing(visit(route=route, head=head), ENTRY, known).fetch.fields.get(b"cache-control") == sent
+
+
 def test_a_fetch_for_one_says_all_that_it_said_and_where_it_is() -> None:
     plan = planning.alone(visit(), False, None, Sharing.SOLO)
     assert {b"cookie", b"authorization", b"range"} <= names(plan.fetch.fields)
