@@ -49,6 +49,19 @@ async def test_a_stale_answer(origin: ScriptedOrigin, make_proxy: Any) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_an_answer_that_has_only_just_gone_stale_is_told_as_stale(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    origin.on("/x", Answer(200, [("Cache-Control", "max-age=5, stale-while-revalidate=60"), ("Age", "5")], b"x"))
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, "GET", "/x")
+    status, cache, *_ = told(await fetch(proxy.port, "GET", "/x"))
+    assert status is not None and status.startswith(b"txstalecache; hit; ttl=-") and status.endswith(b"; detail=swr")
+    assert cache == b"STALE"
+    await until(lambda: proxy.flights == 0)
+
+
+@pytest_twisted.ensureDeferred
 async def test_waiters_are_collapsed(origin: ScriptedOrigin, make_proxy: Any) -> None:
     origin.on("/x", [Gate("go"), Head(200, [("Cache-Control", "max-age=60"), ("Content-Length", "1")]), Chunk(b"x")])
     proxy = await make_proxy(origin.url)

@@ -27,7 +27,7 @@ def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
     """A stored response, with its ``Age`` (RFC 9111 §5.1) and this proxy in its ``Via``."""
     age = entry.age(now)
     reply = _selected(visit, entry.status, entry.fields, Body.of(entry.body), entry.length)
-    status = _entry_status(visit.outcome, round(entry.freshness.lifetime - age))
+    status = _entry_status(visit.outcome, entry.freshness.lifetime - age)
     return _told(visit, reply, (forward.PASSED, (b"Age", b"%d" % age)), status, b"BYPASS")
 
 
@@ -111,8 +111,10 @@ _WISHES = frozenset({"reload", "max-age", "min-fresh"})
 _STALE = {"error": "sie"}
 
 
-def _entry_status(outcome: Outcome, ttl: int) -> CacheStatus:
-    settled = outcome.settled
+def _entry_status(outcome: Outcome, left: float) -> CacheStatus:
+    settled, ttl = outcome.settled, round(left)
+    if left <= 0 and (settled is None or settled.stale):
+        ttl = min(ttl, -1)  # stale, by however little: RFC 9211 §2.4 has a negative number then
     if settled is None:
         return CacheStatus(hit=True, ttl=ttl, detail=_STALE.get(outcome.why, outcome.why) if ttl < 0 else None)
     collapsed = True if settled.collapsed and outcome.role == "waiter" else None
