@@ -13,6 +13,7 @@ from txstalecache.flight.landing import Alone, Failed, Regroup
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import policy
+from txstalecache.http.fields import format_date
 from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
@@ -191,8 +192,48 @@ def test_the_entry_is_the_answer_with_what_it_was_chosen_by() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "late"),
-    [(b"max-age=60", True), (b"max-age=0", False), (b"no-cache, max-age=60", False), (b"private", False)],
+    ("said", "after", "late"),
+    [
+        (b"max-age=60", 0, True),
+        (b"max-age=60", 59, True),
+        (b"max-age=60", 60, False),
+        (b"max-age=0", 0, False),
+        (b"max-age=1, stale-while-revalidate=60", 2, False),
+        (b"no-cache, max-age=60", 0, False),
+        (b"private", 0, False),
+    ],
 )
-def test_who_comes_after_the_head_takes_only_what_is_fresh(said: bytes, late: bool) -> None:
-    assert arrival([(b"Cache-Control", said), (b"ETag", b'"1"')]).keeps_fresh is late
+def test_who_comes_after_the_head_takes_only_what_is_fresh_by_then(said: bytes, after: int, late: bool) -> None:
+    found = arrival([(b"Cache-Control", said), (b"ETag", b'"1"')])
+    assert found.keeps_fresh(NOW + after) is found.suits(request(), NOW + after) is late
+
+
+@pytest.mark.parametrize(
+    ("wish", "suits"),
+    [
+        (b"max-age=16", True),
+        (b"max-age=15", True),
+        (b"max-age=14", False),
+        (b"min-fresh=45", True),
+        (b"min-fresh=46", False),
+        (b"no-cache", False),
+        (b"max-age=0", False),
+    ],
+)
+def test_who_comes_after_the_head_takes_only_what_he_would_have_of_a_store(wish: bytes, suits: bool) -> None:
+    found = arrival([*FRESH, (b"Age", b"10")])
+    assert found.suits(request((b"Cache-Control", wish)), NOW + 5) is suits
+
+
+def test_who_is_told_at_once_to_ask_alone_need_not_wait_for_another_flight() -> None:
+    assert arrival(UNSAID).suits(request(COOKIE), NOW)
+
+
+def test_who_comes_after_the_head_gets_it_as_a_store_would_send_it() -> None:
+    said = [(b"Cache-Control", b'max-age=60, no-cache="x-secret"'), (b"X-Secret", b"1")]
+    found = arrival([*said, (b"Age", b"10"), (b"Content-Length", b"5")])
+    fields = found.later(NOW + 5.5).fields
+    assert (fields.get_all(b"age"), fields.get(b"content-length")) == ([b"15"], b"5")
+    assert fields.get(b"date") == format_date(NOW), "when it came, not when somebody asked for it"
+    assert b"x-secret" not in fields
+    assert found.later(NOW + 6.5).fields.get(b"age") == b"16"

@@ -489,6 +489,37 @@ def test_a_store_that_fails_costs_the_entry_not_the_answer(
     assert tower.at_rest()
 
 
+# -- those who come while the body is on its way ---
+
+
+def test_who_comes_while_the_body_is_on_its_way_is_told_how_old_it_is() -> None:
+    tower = Tower()
+    early = tower.join()
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"bo")
+    tower.clock.advance(4)
+    late = tower.join()
+    response.send(b"dy")
+    response.end()
+    assert early.landing.head is response.head
+    assert late.landing.head.fields.get(b"age") == b"4" and late.data == b"body"
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("wish", [b"", b"max-age=3", b"min-fresh=58", b"no-cache"])
+def test_nobody_joins_an_answer_that_he_would_not_have_of_a_store(wish: bytes) -> None:
+    tower = Tower()
+    tower.join()
+    response = tower.origin.answer(0, 200, CACHEABLE if wish else [(b"Cache-Control", b"max-age=3")])
+    for _ in range(4):
+        tower.clock.advance(1)
+        response.send(b".")
+    late = tower.join(*[(b"Cache-Control", wish)] if wish else ())
+    assert late.landing is None and len(tower.origin.requests) == 2
+    tower.registry.close()
+    assert tower.at_rest()
+
+
 # -- validation --------------------------------------------------------------------------------------------------------
 
 

@@ -279,6 +279,51 @@ async def test_for_those_who_wait_only_is_not_for_those_who_come_later(
 
 
 @async_test
+async def test_who_asks_elsewhere_after_the_head_is_told_how_old_it_is_and_takes_only_what_he_would_of_a_store(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there, elsewhere = await processes(shared_redis, 3)
+    first, _ = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 200, [*CACHEABLE, (b"Age", b"10")])
+    response.send(b"body")
+    await until(lambda: names(shared_redis, "h"))
+    late, later = elsewhere.join(), here.join()
+    fussy = elsewhere.join((b"Cache-Control", b"max-age=9"))
+    await until(lambda: late.data == later.data == b"body")
+    assert [int(seat.landing.head.fields.get(b"age")) >= 10 for seat in (late, later)] == [True, True]
+    await until(lambda: fussy.landing is not None)
+    assert fussy.landing == Regroup(())
+    again = elsewhere.join((b"Cache-Control", b"max-age=9"))
+    await until(lambda: elsewhere.asked == 1)  # and does not wait for the lease
+    elsewhere.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: again.ended == "delivered")
+    assert not first.ended
+    response.end()
+    await until(lambda: first.ended == "delivered")
+    await over(here, there, elsewhere)
+
+
+@async_test
+async def test_who_would_not_have_what_its_own_process_fetches_does_not_wait_for_the_lease_of_that(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    (here,) = await processes(shared_redis, 1)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    response = here.origin.answer(0, 200, [*CACHEABLE, (b"Age", b"10")])
+    response.send(b"body")
+    await until(lambda: first.data == b"body")
+    fussy = here.join((b"Cache-Control", b"max-age=9"))
+    await until(lambda: here.asked == 2)
+    here.origin.answer(1, 200, CACHEABLE).end()
+    await until(lambda: fussy.ended == "delivered")
+    response.end()
+    await until(lambda: first.ended == "delivered")
+    await over(here)
+    assert here.store.peek(KEY, RequestHead(b"GET", b"/x", Fields())).entry.body == ()  # the newer one stays
+
+
+@async_test
 async def test_what_was_purged_meanwhile_is_not_taken(shared_redis: RedisServer, processes: Any) -> None:
     here, there = await processes(shared_redis)
     here.store.clock._offset -= 1  # so much earlier it begins: by more than measured clocks may differ

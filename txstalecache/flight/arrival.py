@@ -13,9 +13,10 @@ from txstalecache.flight.landing import Alone, Failed, Regroup
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.waiters import Waiter
 from txstalecache.http import forward, parts, policy, ranges, vary
+from txstalecache.http.admission import stored_fields
 from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.messages import RequestHead, ResponseHead
-from txstalecache.http.verdict import Admission, Store, Withhold
+from txstalecache.http.verdict import Admission, Fresh, Pass, Store, Withhold
 
 __all__ = ["ERRORS", "Arrival"]
 
@@ -30,6 +31,8 @@ class Arrival:
 
     __slots__ = (
         "_chosen",
+        "_entry",
+        "_later",
         "admission",
         "error",
         "head",
@@ -64,6 +67,8 @@ class Arrival:
         self.own = chosen is None
         """Whether our own fetch brought it."""
         self._chosen = chosen
+        self._entry: Entry | None = None
+        self._later: tuple[int, ResponseHead] | None = None
         self.names = vary.names(head.fields, plan.rules.fixed_fields)
         """The request fields it was chosen by; None: it was chosen by more than that (RFC 9110 §12.5.5)."""
         self.error = status in ERRORS
@@ -92,15 +97,37 @@ class Arrival:
         """Whether it may be for those who wait in other processes."""
         return not self.withheld and self.plan.fetch.method == b"GET" and not self.error and self.head.status != 206
 
-    @property
-    def keeps_fresh(self) -> bool:
+    def keeps_fresh(self, now: float) -> bool:
         """Whether it is also for those who come after its head."""
         admission = self.admission
         return (
             isinstance(admission, Store)
             and not admission.freshness.no_cache
-            and admission.freshness.lifetime > admission.freshness.initial_age
+            and admission.freshness.lifetime > self._bodiless.age(now)
         )
+
+    def suits(self, request: RequestHead, now: float) -> bool:
+        """Whether ``request``, which comes after its head, would have it without asking if it were stored already; or
+        is told at once to ask on its own."""
+        if not self.keeps_fresh(now):
+            return False
+        return isinstance(policy.judge(request, self._bodiless, None, self.plan.rules, now), Fresh | Pass)
+
+    def later(self, now: float) -> ResponseHead:
+        """Its head for those who come after it: as a store would send it. Only where it ``keeps_fresh``."""
+        age, later = int(self._bodiless.age(now)), self._later
+        if later is None or later[0] != age:
+            kept = stored_fields(self.head.fields, self.response_time)
+            later = self._later = age, replace(self.head, fields=kept.adding(b"Age", b"%d" % age))
+        return later[1]
+
+    @property
+    def _bodiless(self) -> Entry:
+        """The entry that it begins. Only where it may be stored."""
+        entry = self._entry
+        if entry is None:
+            entry = self._entry = self.entry(())
+        return entry
 
     @property
     def tells(self) -> bool:

@@ -136,12 +136,10 @@ class Boarding:
         overtaken = await self._overtaken()
         # Subscribe, then look: a change between the two is not lost.
         changed = registry.leases.changed(flight.plan.key)
-        if self._settled_by(await self._found()) or await self._passed_on():
+        fetches = False if self._settled_by(await self._found()) else await self._passed_on()
+        if fetches is not None or overtaken:
             forget(changed)
-            return False
-        if overtaken:
-            forget(changed)
-            return True
+            return fetches is not False
         await changed
         if flight.waiters:
             return None
@@ -175,13 +173,18 @@ class Boarding:
         before, self._holder = self._holder, (token, now + left)
         return before is not None and before[0] != token and now < before[1]
 
-    async def _passed_on(self) -> bool:
-        """Whether the answer that the holder of the lease gets is on its way to us, and is for those who wait here."""
+    async def _passed_on(self) -> bool | None:
+        """Whether to fetch, where the answer that the holder of the lease gets is on its way to us: not when it is for
+        those who wait here, but when it would be if it were not too old for them by now. None: wait on."""
         if self._holder is None:
-            return False
+            return None
         flight = self._flight
         reception: Reception | None = await self._registry.leases.receive(flight.plan.key, self._holder[0])
-        return reception is not None and flight.state is State.PENDING and flight.receive(reception)
+        if reception is None or flight.state is not State.PENDING:
+            return None
+        if flight.receive(reception):
+            return False
+        return True if reception.told.late else None
 
     async def _resting(self) -> bool:
         """Whether the origin has just failed, is left alone for a while, and everybody here has an entry that may stand

@@ -271,10 +271,10 @@ class Flight(ABC):
         body.drained = response.resume
         body.abandoned = self._if_abandoned
 
-    def _attached(self, arrival: Arrival, collapsed: bool) -> Attached:
-        """What those get who may have the answer."""
+    def _attached(self, arrival: Arrival, head: ResponseHead, collapsed: bool) -> Attached:
+        """What those get who may have the answer, with this head."""
         length = 0 if self.plan.fetch.method == b"HEAD" else arrival.length
-        return Attached(arrival.head, self.body, length, collapsed, self._storing, self._why(arrival))
+        return Attached(head, self.body, length, collapsed, self._storing, self._why(arrival))
 
     def _why(self, arrival: Arrival) -> str:
         """The word for what becomes of it: that of the rules, or, where they would have it stored, why it is not."""

@@ -20,7 +20,7 @@ from txstalecache.flight.body import Reader
 from txstalecache.flight.clocks import Late
 from txstalecache.flight.discard import Discard
 from txstalecache.flight.flight import Flight
-from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Settled
+from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.relayed import Relayed
 from txstalecache.flight.settling import settled_for
@@ -67,7 +67,7 @@ class SharedFlight(Flight):
         waiter = self.waiters.add(plan.request, plan.entry, self._registry.clock.seconds(), leads=leads)
         arrival = self._arrival
         if self.state is State.STREAMING and arrival is not None:
-            self.waiters.land(waiter, self._seat(arrival, waiter, collapsed=True))
+            self.waiters.land(waiter, self._late_seat(arrival, waiter))
             return waiter
         if not leads and plan.group == self.plan.group and plan.fetch.fields != self.plan.fetch.fields:
             self._other = waiter, plan
@@ -100,14 +100,15 @@ class SharedFlight(Flight):
         if self.state is State.PENDING:
             return True
         arrival = self._arrival
-        return (
-            self.state is State.STREAMING
-            and self._storing
-            and arrival is not None
-            and arrival.keeps_fresh
-            and arrival.fits(request)
-            and self._stalled() < self.plan.clocks.leader_age
-        )
+        if self.state is not State.STREAMING or not self._storing or arrival is None or not arrival.fits(request):
+            return False
+        if self._stalled() >= self.plan.clocks.leader_age:
+            return False
+        if not arrival.suits(request, self._registry.store.now()):
+            # It is fetched anew, and that is not to wait for the lease of this.
+            self._let_go()
+            return False
+        return True
 
     def passed(self) -> None:
         super().passed()
@@ -137,7 +138,7 @@ class SharedFlight(Flight):
         """What another process gets of the origin is on its way to us: land with it, if it is for those who wait here.
         Whether it is."""
         told, plan, store = reception.told, self.plan, self._registry.store
-        if not (told.late or self.began < told.response_time):
+        if not (self.began < told.response_time or (told.late and self._in_time(told))):
             return False
         if store.outdated(plan.key, told.request_time, tags.of(plan.fetch, told.head.fields), plan.fetch):
             return False
@@ -145,6 +146,12 @@ class SharedFlight(Flight):
         self._asked = told.request_time
         self._arrived(self._response, told.request_time, told.response_time, told.selector)
         return True
+
+    def _in_time(self, told: Told) -> bool:
+        """Whether an answer that began to come elsewhere before this took off is still for some who wait here."""
+        times, now = (told.request_time, told.response_time), self._registry.store.now()
+        arrival = Arrival(self.plan, told.head, None, self._admission(told.head, *times), *times, told.selector)
+        return any(arrival.suits(waiter.request, now) for waiter in self.waiters)
 
     # -- the decision at the head --------------------------------------------------------------------------------
 
@@ -200,7 +207,11 @@ class SharedFlight(Flight):
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         waiters = list(self.waiters)
         collapsed = not arrival.own or len(waiters) > 1
-        seats = [self._seat(arrival, waiter, collapsed) for waiter in waiters]
+        awaited = arrival.own or self.began < arrival.response_time
+        if awaited:
+            seats = [self._seat(arrival, waiter, arrival.head, collapsed) for waiter in waiters]
+        else:
+            seats = [self._late_seat(arrival, waiter) for waiter in waiters]
         if arrival.provoked:
             self._let_go()  # whoever asks for himself is not to wait until this one has been read
         elif self.lease is not None and arrival.passed_on:
@@ -249,17 +260,15 @@ class SharedFlight(Flight):
         self._put(stored)
         return stored
 
-    def _seat(self, arrival: Arrival, waiter: Waiter, collapsed: bool) -> Landing:
-        """What ``waiter`` gets of the answer that has just begun: the answer, or why it may not have it."""
+    def _seat(self, arrival: Arrival, waiter: Waiter, head: ResponseHead, collapsed: bool) -> Landing:
+        """What ``waiter`` gets of the answer that has begun: the answer under ``head``, or why it may not have it."""
         plan = self.plan
         retry_after = self._registry.limits.retry_after
         refused = arrival.refused(waiter, retry_after)
         if refused is None:
-            attached, head = self._attached(arrival, collapsed), arrival.head
-            if not arrival.error or self._storing or waiter.leads or b"retry-after" in head.fields:
-                return attached
-            fields = head.fields.adding(b"Retry-After", b"%d" % retry_after)
-            return replace(attached, head=replace(head, fields=fields))
+            if arrival.error and not (self._storing or waiter.leads or b"retry-after" in head.fields):
+                head = replace(head, fields=head.fields.adding(b"Retry-After", b"%d" % retry_after))
+            return self._attached(arrival, head, collapsed)
         if isinstance(refused, Alone) and not arrival.withheld:
             # Those who come next are not to wait for it.
             if refused.why == "cookie":
@@ -267,6 +276,13 @@ class SharedFlight(Flight):
             elif refused.why == "partial" and not plan.part:
                 self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, "partial")
         return refused
+
+    def _late_seat(self, arrival: Arrival, waiter: Waiter) -> Landing:
+        """As ``_seat``, for one who came after the head: what is as good as stored by now."""
+        now = self._registry.store.now()
+        if not arrival.suits(waiter.request, now):
+            return Regroup(self.plan.names)
+        return self._seat(arrival, waiter, arrival.later(now), collapsed=True)
 
     # -- failure -------------------------------------------------------------------------------------------------
 
@@ -341,7 +357,7 @@ class SharedFlight(Flight):
             return
         if (arrival.length or 0) > self.plan.rules.max_object:
             return
-        late = self._storing and arrival.keeps_fresh
+        late = self._storing and arrival.keeps_fresh(self._registry.store.now())
         head = replace(arrival.head, fields=arrival.head.fields.without(b"set-cookie", b"set-cookie2"))
         told = Told(head, arrival.chosen, arrival.request_time, arrival.response_time, late)
         self._transmission = transmission = send(self.plan.key, told)
