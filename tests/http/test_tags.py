@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.http.exchanges import fields, request
 from txstalecache.http import tags
-from txstalecache.http.messages import Fields
+from txstalecache.http.messages import Fields, RequestHead
 
 A, B = b"group:http://example.com:a", b"group:http://example.com:b"
 
@@ -49,6 +49,21 @@ def test_a_group_belongs_to_its_origin() -> None:
     other = request()
     assert tags.group_tag(other, b"a") == A
     assert tags.group_tag(type(other)(b"GET", b"/", Fields(), b"https", b"EXAMPLE.com"), b"a") != A
+
+
+@pytest.mark.parametrize(
+    ("scheme", "authority", "same"),
+    [
+        (b"http", b"EXAMPLE.com:80", True),
+        (b"http", b"example.com:443", False),
+        (b"http", b"example.com:8080", False),
+        (b"https", b"example.com", False),
+    ],
+)
+def test_a_group_is_one_however_its_origin_is_written(scheme: bytes, authority: bytes, same: bool) -> None:
+    other = RequestHead(b"PUT", b"/", Fields(), scheme, authority)
+    assert (tags.group_tag(other, b"a") == A) is same
+    assert (tags.invalidated(other, fields('Cache-Group-Invalidation: "a"')) == {A}) is same
 
 
 @given(st.binary(max_size=80))

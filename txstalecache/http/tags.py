@@ -29,8 +29,9 @@ def _groups(value: bytes | None) -> list[bytes]:
 
 
 def group_tag(request: RequestHead, group: bytes) -> bytes:
-    """The tag of a cache group: groups of other origins with the same name are other groups (RFC 9875 §2.1)."""
-    return b"group:%s://%s:%s" % (request.scheme, request.authority.lower(), group)
+    """The tag of a cache group: groups of other origins with the same name are other groups (RFC 9875 §2.1), and one
+    origin is one however it was written."""
+    return b"group:%s://%s:%s" % (request.scheme, request.host, group)
 
 
 def of(request: RequestHead, fields: Fields) -> frozenset[bytes]:
