@@ -323,6 +323,29 @@ async def test_who_would_not_have_what_its_own_process_fetches_does_not_wait_for
     assert here.store.peek(KEY, RequestHead(b"GET", b"/x", Fields())).entry.body == ()  # the newer one stays
 
 
+@pytest.mark.parametrize("where", ["in the same process", "in another"])
+@async_test
+async def test_what_has_gone_stale_on_its_way_is_not_waited_for(
+    shared_redis: RedisServer, processes: Any, where: str
+) -> None:
+    here, there = await processes(shared_redis)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    response = here.origin.answer(0, 200, [*CACHEABLE, (b"Age", b"59")])
+    gone = here.store.now() + 1
+    response.send(b"body")
+    await until(lambda: min(here.store.now(), there.store.now()) > gone)
+    process = here if where == "in the same process" else there
+    asked = process.asked
+    late = process.join()
+    await until(lambda: process.asked == asked + 1)
+    process.origin.answer(asked, 200, CACHEABLE).end()
+    await until(lambda: late.ended == "delivered")
+    assert not first.ended
+    response.end()
+    await over(here, there)
+
+
 @async_test
 async def test_what_was_purged_meanwhile_is_not_taken(shared_redis: RedisServer, processes: Any) -> None:
     here, there = await processes(shared_redis)

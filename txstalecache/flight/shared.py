@@ -100,15 +100,14 @@ class SharedFlight(Flight):
         if self.state is State.PENDING:
             return True
         arrival = self._arrival
-        if self.state is not State.STREAMING or not self._storing or arrival is None or not arrival.fits(request):
-            return False
-        if self._stalled() >= self.plan.clocks.leader_age:
-            return False
-        if not arrival.suits(request, self._registry.store.now()):
-            # It is fetched anew, and that is not to wait for the lease of this.
-            self._let_go()
-            return False
-        return True
+        return (
+            self.state is State.STREAMING
+            and self._storing
+            and arrival is not None
+            and arrival.fits(request)
+            and arrival.suits(request, self._registry.store.now())
+            and self._stalled() < self.plan.clocks.leader_age
+        )
 
     def passed(self) -> None:
         super().passed()
@@ -357,7 +356,7 @@ class SharedFlight(Flight):
             return
         if (arrival.length or 0) > self.plan.rules.max_object:
             return
-        late = self._storing and arrival.keeps_fresh(self._registry.store.now())
+        late = self._storing and arrival.keeps_fresh(arrival.response_time)
         head = replace(arrival.head, fields=arrival.head.fields.without(b"set-cookie", b"set-cookie2"))
         told = Told(head, arrival.chosen, arrival.request_time, arrival.response_time, late)
         self._transmission = transmission = send(self.plan.key, told)

@@ -58,7 +58,7 @@ class Told:
     response_time: float
     """When the head arrived."""
     late: bool
-    """Whether it is also for those who asked after the head arrived."""
+    """Whether it is also for those who asked after the head arrived, while it is fresh."""
 
     def seal(self, key: Key) -> bytes:
         """As an entry without a body: checked as entries are when it is opened."""
