@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.processes import Origin, Proxy, ask
+from tests.support.process import environment
 from tests.support.redis import RedisServer
 
 TOKEN = "a-token-of-some-length"
@@ -43,9 +44,9 @@ def figures(proxy: Proxy) -> dict[str, float]:
     return said["figures"]  # type: ignore[no-any-return]
 
 
-def changes(port: int, old: str, path: str = "/x") -> None:
+def changes(port: int, old: str, path: str = "/x", **fields: str) -> None:
     """Returns once ``port`` does not answer ``old`` any more. How long that takes: bench/fleet.py."""
-    eventually(lambda: ask(port, path)[2] != old)
+    eventually(lambda: ask(port, path, **fields)[2] != old)
 
 
 def eventually(true: Callable[[], object], seconds: float = 20.0) -> None:
@@ -127,6 +128,41 @@ def test_a_purge_beats_a_fetch_in_the_air(
     # What the early fetch brought is nowhere.
     assert {ask(proxy.port)[2] for proxy in (one, two)} == {"2\n"}
     assert len(threaded_origin.hits) == 2
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_key_hook_that_fails_on_a_bare_request_stands_in_no_purges_way(
+    workers: int, run_proxy: RunProxy, threaded_origin: Origin, token_file: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "proxy.toml"
+    upstream = f"[upstream.site]\nservers = ['{threaded_origin.url}']\n"
+    path.write_text(upstream + "[defaults.hooks]\nkey = 'tests.support.hooks.tenant'\n")
+    options = ("--admin", "tcp:0:interface=127.0.0.1", "--admin-token-file", token_file, "--workers", str(workers))
+    found = {**environment(), "PYTHONPATH": str(Path(__file__).parents[2])}
+    one = run_proxy("--config", str(path), *options, env=found)
+    if workers > 1:
+        one.workers(workers)
+    eventually(lambda: figures(one)["redis_tracking"] == 1)
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    tenant = {"X-Tenant": "A"}
+
+    def stored() -> str:
+        """What every process answers."""
+        eventually(lambda: len({ask(one.port, **tenant)[2] for _ in range(10)}) == 1)
+        return ask(one.port, **tenant)[2]
+
+    old = stored()
+    assert order(one, scope="url", value="http://localhost/x")[1].pop("count", "none told") is None
+    changes(one.port, old, **tenant)
+    old = stored()
+    status, _, body = ask(one.admin, "/x", "PURGE", **known)
+    assert (status, json.loads(body)["purged"]) == (200, True)
+    changes(one.port, old, **tenant)
+    status, _, body = ask(one.admin, "/v1/entry?url=http://localhost/x", **known)
+    assert status == 503
+    assert "the route's own code failed" in json.loads(body)["error"]
+    assert one.end() == 0
+    assert "Traceback" not in one.output
 
 
 def test_without_the_token_there_is_nothing(run_proxy: RunProxy, threaded_origin: Origin, token_file: str) -> None:

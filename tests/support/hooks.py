@@ -8,7 +8,7 @@ from dataclasses import replace
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import RequestHead, ResponseHead
 
-__all__ = ["before_store", "key", "storable", "tags", "ttl"]
+__all__ = ["before_store", "key", "storable", "tags", "tenant", "ttl"]
 
 
 def _may_fail(request: RequestHead) -> None:
@@ -20,6 +20,11 @@ def key(request: RequestHead) -> bytes:
     """Each shop has its own answers."""
     _may_fail(request)
     return request.fields.get(b"x-shop") or b""
+
+
+def tenant(request: RequestHead) -> bytes:
+    """Each tenant has its own answers, and every client is one's: who is nobody's was not thought of."""
+    return request.fields.get(b"x-tenant").lower()  # type: ignore[union-attr]
 
 
 def storable(request: RequestHead, response: ResponseHead) -> bool:

@@ -176,13 +176,17 @@ class Facts:
     # -- one URL -------------------------------------------------------------------------------------------------
 
     def entry(self, url: str, body: bool = False) -> Deferred[dict[str, Any]]:
-        """What is stored for ``url``: each variant that memory holds, or Redis."""
+        """What is stored for ``url``, as somebody asks who sends nothing about himself: each variant that memory holds,
+        or Redis."""
         return Deferred.fromCoroutine(self._entry(url, body))
 
     async def _entry(self, url: str, body: bool) -> dict[str, Any]:
         head = _asking(url)
         route = self._routes.pick(head)
-        key = key_of(route, prepared(route, head))
+        try:
+            key = key_of(route, prepared(route, head))
+        except Exception:
+            return {"problem": "the route's own code failed on a request that says nothing but this URL"}
         found = await stored(self._store.store, key)
         now = self._store.store.now()
         return {

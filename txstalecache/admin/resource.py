@@ -261,9 +261,15 @@ class AdminResource(Resource):
         return (200 if known else 202), said
 
     async def _count(self, order: Order) -> int | None:
+        """What is covered, where that can be said. Whatever becomes of it, a purge goes on."""
         try:
             return await self._inquiry.count(order.scope, None if order.url is None else order.url.decode("ascii"))
+        except CancelledError:
+            raise
         except Silent:
+            return None
+        except Exception:
+            self._log.failure("what a purge covers could not be counted")
             return None
 
     async def _warm(self, request: Request) -> Told:
