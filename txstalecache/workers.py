@@ -72,9 +72,17 @@ class Worker(ProcessProtocol):
         return None if self._process is None else int(self._process.pid)
 
     def start(self) -> None:
-        """Start the process."""
+        """Start the process; where the system has none to give now, it is tried again."""
         self._timer = None
         self._born = self._reactor.seconds()
+        try:
+            self._process = self._spawn()
+        except OSError as error:
+            self._again(f"could not be started ({error})")
+            return
+        self.log.info("worker {number} started: process {pid}", number=self.number, pid=self._process.pid)
+
+    def _spawn(self) -> Any:
         told = json.dumps(
             {
                 "redis": self._redis,
@@ -87,7 +95,7 @@ class Worker(ProcessProtocol):
         with nameless() as text:
             text.write((self._text or "").encode())
             text.flush()
-            self._process = self._reactor.spawnProcess(
+            return self._reactor.spawnProcess(
                 self,
                 sys.executable,
                 [sys.executable, "-m", "txstalecache.worker", *self._arguments],
@@ -103,7 +111,18 @@ class Worker(ProcessProtocol):
                     SHARES: self._shares.descriptor,
                 },
             )
-        self.log.info("worker {number} started: process {pid}", number=self.number, pid=self._process.pid)
+
+    def _again(self, what: str) -> None:
+        """Start another, after a pause."""
+        lived = self._reactor.seconds() - self._born
+        self._pause = self.FIRST if lived > self.SOUND else min(self.LONGEST, max(self.FIRST, self._pause * 2))
+        self.log.error(
+            "worker {number} {what}; starting another in {pause:.1f} s",
+            number=self.number,
+            what=what,
+            pause=self._pause,
+        )
+        self._timer = self._reactor.callLater(self._pause, self.start)
 
     def stop(self) -> Deferred[None]:
         """Let it drain; fires when it is gone, at the latest when it had to be killed."""
@@ -179,15 +198,7 @@ class Worker(ProcessProtocol):
             if not self._stopped.called:
                 self._stopped.callback(None)
             return
-        lived = self._reactor.seconds() - self._born
-        self._pause = self.FIRST if lived > self.SOUND else min(self.LONGEST, max(self.FIRST, self._pause * 2))
-        self.log.error(
-            "worker {number} has ended ({why}); starting another in {pause:.1f} s",
-            number=self.number,
-            why=reason.getErrorMessage(),
-            pause=self._pause,
-        )
-        self._timer = self._reactor.callLater(self._pause, self.start)
+        self._again(f"has ended ({reason.getErrorMessage()})")
 
 
 class WorkersService(ProxyService):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
 from twisted.internet import reactor as installed
 from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, capturedLogs, formatEvent
 
+from tests.store.waiting import until as eventually
 from tests.support.async_test import async_test
 from txstalecache.config.options import Options
 from txstalecache.workers import WorkersService
@@ -52,5 +56,36 @@ async def test_every_worker_is_asked_and_one_that_cannot_answer_is_named() -> No
         assert (await service.ask("unheard of"))[1]["problem"] == "nobody knows how to answer that"
         told = await until(lambda told: not told[0].get("problem"), service)
         assert told[0]["pid"] not in (None, stopped)
+    finally:
+        await service.stopService()
+
+
+def twice(line: str, events: Sequence[LogEvent]) -> bool:
+    """Whether ``line`` has been logged more than once."""
+    return sum(line in formatEvent(event) for event in events) > 1
+
+
+@async_test
+async def test_a_worker_that_no_process_can_be_had_for_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first start, and in the place of one that died."""
+    options = Options()
+    options.parseOptions(["--listen", "tcp:0:interface=127.0.0.1", "--origin", "http://127.0.0.1:9", "--workers", "2"])
+    service = WorkersService(reactor, options.settings, options.given)
+    refused = [f"worker {number} could not be started ([Errno 2] No such file or directory" for number in (1, 2)]
+    killed: list[int] = []
+    try:
+        for _ in ("the first ones", "those in their place"):
+            with monkeypatch.context() as patch, capturedLogs() as events:
+                # As while another interpreter is being installed.
+                patch.setattr(sys, "executable", "/nowhere/python")
+                if not killed:
+                    service.privilegedStartService()
+                    service.startService()
+                for pid in killed:
+                    os.kill(pid, signal.SIGKILL)
+                for line in refused:
+                    await eventually(partial(twice, line, events))
+            told = await until(lambda told: len(told) == 2 and all(not one.get("problem") for one in told), service)
+            killed = [one["pid"] for one in told]
     finally:
         await service.stopService()

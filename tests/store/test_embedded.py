@@ -8,9 +8,12 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
@@ -65,6 +68,30 @@ async def test_it_is_started_again_when_it_dies(make_store: MakeStore) -> None:
     backend.store.put(key(), entry(backend.store.now()), 15)
     await backend.store.flush()
     assert backend.store.unwritten == 0
+
+
+@contextmanager
+def no_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], bool]]:
+    """No server can be started meanwhile, as while another interpreter is being installed; gives whether that was
+    tried twice."""
+    with monkeypatch.context() as patch, capturedLogs() as events:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        yield lambda: sum("could not be started" in formatEvent(event) for event in events) > 1
+
+
+@async_test
+async def test_it_is_tried_again_where_no_process_can_be_had(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first start, and in the place of one that died."""
+    with no_process(monkeypatch) as refused:
+        backend = await make_store("embedded", ready=False)
+        await until(refused)
+    await until(lambda: not backend.degraded)
+    with no_process(monkeypatch) as refused:
+        os.kill(backend._server.pid, signal.SIGKILL)
+        await until(refused)
+    await until(lambda: not backend.degraded)
 
 
 @async_test

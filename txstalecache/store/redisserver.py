@@ -153,18 +153,18 @@ class EmbeddedRedis:
             stopping.callback(None)
             return
         reason.trap(ProcessDone, ProcessTerminated)
+        self._again(f"has ended ({reason.getErrorMessage()}; its last words: {' / '.join(child.words)})")
+
+    def _again(self, what: str) -> None:
+        """Start it again, after a pause."""
         now = self._reactor.seconds()  # type: ignore[attr-defined]
         self._pause = 0.1 if now - self._born > 60 else min(10.0, max(0.1, self._pause * 2))
-        self.log.error(
-            "the embedded Redis has ended ({why}); starting it again in {pause:.1f} s. Its last words: {words}",
-            why=reason.getErrorMessage(),
-            pause=self._pause,
-            words=" / ".join(child.words),
-        )
+        self.log.error("the embedded Redis {what}; starting it again in {pause:.1f} s", what=what, pause=self._pause)
         self._timer = self._reactor.callLater(self._pause, self._spawn)  # type: ignore[attr-defined]
         self.ready()
 
     def _spawn(self) -> None:
+        """Start it; where the system has no process to give now, it is tried again."""
         self._timer = None
         self._born = self._reactor.seconds()  # type: ignore[attr-defined]
         options = {
@@ -181,7 +181,11 @@ class EmbeddedRedis:
         server = [self.binary, *(word for name, value in options.items() for word in (f"--{name}", value))]
         command = [sys.executable, "-I", "-S", "-c", _LEASHED, str(os.getpid()), *server]
         child = _Child(self)
-        self._process = self._reactor.spawnProcess(child, sys.executable, command, env={"PATH": os.defpath})  # type: ignore[attr-defined]
+        try:
+            self._process = self._reactor.spawnProcess(child, sys.executable, command, env={"PATH": os.defpath})  # type: ignore[attr-defined]
+        except OSError as error:
+            self._again(f"could not be started ({error})")
+            return
         self.pid = self._process.pid  # type: ignore[attr-defined]
 
     def _kill(self) -> None:
