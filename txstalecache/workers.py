@@ -23,7 +23,8 @@ from twisted.python.failure import Failure
 from txstalecache.config.settings import Settings
 from txstalecache.intercom import Asker, Unanswered
 from txstalecache.nameless import nameless
-from txstalecache.service import DRAIN, ProxyService
+from txstalecache.service import DRAIN, CannotStart, ProxyService
+from txstalecache.store.redisserver import NoServer, find_server
 from txstalecache.turns import Shares
 from txstalecache.worker import ANSWERS, CONFIGURATION, SHARES, SOCKET, TOLD
 
@@ -31,6 +32,9 @@ __all__ = ["WorkersService"]
 
 #: Seconds that a worker is given to reload.
 RELOADING = 30.0
+
+#: A Redis that is away.
+NOWHERE = "unix:///nonexistent/redis.sock"
 
 
 class Worker(ProcessProtocol):
@@ -202,10 +206,16 @@ class Worker(ProcessProtocol):
 
 
 class WorkersService(ProxyService):
-    """``settings.fleet.workers`` processes; ``arguments`` are the options they are started with."""
+    """``settings.fleet.workers`` processes; ``arguments`` are the options they are started with. CannotStart also where
+    there is no Redis for them to share."""
 
     def __init__(self, reactor: Any, settings: Settings, arguments: list[str]) -> None:
         super().__init__(reactor, settings)
+        if settings.redis == "embedded":
+            try:
+                find_server()
+            except NoServer as error:
+                raise CannotStart(f"several workers need a Redis to share, and there is {error}") from None
         self._arguments = arguments
         self._workers: list[Worker] = []
         self._shares: Shares | None = None
@@ -219,8 +229,8 @@ class WorkersService(ProxyService):
             return
         redis = self._store.url or self._settings.redis
         if redis == "embedded":
-            # There is no server to embed, as was said; each has its memory.
-            redis = "memory"
+            # It has found no place to be, as was said. Not memory alone: nobody would hear of a purge.
+            redis = NOWHERE
         text = None if self._settings.config is None else self._settings.text
         shares = self._shares = Shares.fresh(self._fleet.workers)
         for number in range(1, self._fleet.workers + 1):

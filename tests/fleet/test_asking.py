@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -87,5 +88,24 @@ async def test_a_worker_that_no_process_can_be_had_for_is_tried_again(monkeypatc
                     await eventually(partial(twice, line, events))
             told = await until(lambda told: len(told) == 2 and all(not one.get("problem") for one in told), service)
             killed = [one["pid"] for one in told]
+    finally:
+        await service.stopService()
+
+
+@async_test
+async def test_without_a_place_for_the_redis_no_worker_keeps_what_nobody_could_purge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = Options()
+    options.parseOptions(["--listen", "tcp:0:interface=127.0.0.1", "--origin", "http://127.0.0.1:9", "--workers", "2"])
+    service = WorkersService(reactor, options.settings, options.given)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    service.privilegedStartService()
+    service.startService()
+    try:
+        told = await until(lambda told: len(told) == 2 and all(not one.get("problem") for one in told), service)
+        # As with one that is away: what memory holds is good for a second, and no purge is said to be known everywhere.
+        assert all(one["store"]["degraded"] and one["store"]["redis"] == 0 for one in told)
+        assert service.status()["degraded"]
     finally:
         await service.stopService()

