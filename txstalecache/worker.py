@@ -100,8 +100,8 @@ def main(arguments: list[str]) -> None:
     reactor: Any = installed
     count_uptime(reactor)
     collect_rarely(reactor)
-    # What the parent has in force, whatever the file says by now.
-    options = Options(_text_of(CONFIGURATION) if told["configured"] else None)
+    # What the parent has in force, whatever the file says by now. The token is for the parent alone.
+    options = Options(_text_of(CONFIGURATION))
     options.parseOptions(arguments)
     listen = options.settings.listen
     if "systemd:" in listen:

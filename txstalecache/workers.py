@@ -52,7 +52,7 @@ class Worker(ProcessProtocol):
         shares: Shares,
         arguments: list[str],
         redis: str,
-        text: str | None,
+        text: str,
     ) -> None:
         self._reactor = reactor
         self.number = number
@@ -61,7 +61,7 @@ class Worker(ProcessProtocol):
         self._arguments = arguments
         self._redis = redis
         self._text = text
-        """What the configuration file says, as far as it is in force."""
+        """What the configuration file says, as far as it is in force; nothing without one."""
         self._pause = 0.0
         self._born = 0.0
         self._timer: IDelayedCall | None = None
@@ -90,14 +90,13 @@ class Worker(ProcessProtocol):
         told = json.dumps(
             {
                 "redis": self._redis,
-                "configured": self._text is not None,
                 "number": self.number,
                 "workers": self._shares.workers,
             }
         )
         environment = {name: text for name, text in os.environ.items() if not name.startswith("LISTEN_")}
         with nameless() as text:
-            text.write((self._text or "").encode())
+            text.write(self._text.encode())
             text.flush()
             return self._reactor.spawnProcess(
                 self,
@@ -231,10 +230,9 @@ class WorkersService(ProxyService):
         if redis == "embedded":
             # It has found no place to be, as was said. Not memory alone: nobody would hear of a purge.
             redis = NOWHERE
-        text = None if self._settings.config is None else self._settings.text
         shares = self._shares = Shares.fresh(self._fleet.workers)
         for number in range(1, self._fleet.workers + 1):
-            worker = Worker(self._reactor, number, port.fileno(), shares, self._arguments, redis, text)
+            worker = Worker(self._reactor, number, port.fileno(), shares, self._arguments, redis, self._settings.text)
             self._workers.append(worker)
             worker.start()
 

@@ -200,13 +200,28 @@ def test_the_file_says_what_options_say_and_options_come_first(tmp_path: Path) -
         ("[redis]\nurl = 'memory'\nwhen_down = 'protect'", "redis.when_down: without a Redis"),
         ("[admin]\nlisten = 'tcp:0'", "admin.listen: needs admin.token_file"),
         ("[admin]\ntoken_file = 'x'", "admin.token_file: is for admin.listen"),
-        ("[admin]\nlisten = 'tcp:0'\ntoken_file = '/nowhere'", "admin.token_file: No such file"),
         ("[redis]\nurl = 'memory'\n[proxy]\nmemory = 0", "proxy.memory: without a Redis"),
     ],
 )
 def test_settings_that_contradict_one_another_are_told_by_their_places(text: str, says: str) -> None:
     (problem,) = problems(UPSTREAM + text)
     assert problem.startswith(says)
+
+
+def test_the_token_is_read_when_the_proxy_starts_and_never_again(tmp_path: Path) -> None:
+    token, path = tmp_path / "token", tmp_path / "x.toml"
+    path.write_text(UPSTREAM + PROCESS.format(token=token))
+    with pytest.raises(ConfigError) as caught:
+        Configuration.load(str(path))
+    assert caught.value.problems == [f"admin.token_file: No such file or directory: {token}"]
+    token.write_text(TOKEN)
+    settings = Settings.parse({}, config=str(path))
+    token.unlink()
+    path.write_text(UPSTREAM + PROCESS.format(token=token) + "[[route]]\nname = 'another'\n")
+    again = settings.reread()
+    assert [route.name for route in again.of_file] == ["another", "default"]
+    assert again.fleet == settings.fleet and again.fleet.token == TOKEN.encode()
+    assert settings.reread(path.read_text()).of_file == again.of_file
 
 
 def test_an_option_that_contradicts_the_file_is_told_by_the_options_name(tmp_path: Path) -> None:

@@ -324,6 +324,33 @@ def test_sighup_reaches_every_worker_and_a_bad_file_changes_nothing_in_any(
     assert "Traceback" not in proxy.output
 
 
+@pytest.mark.parametrize("said", ["in the file", "by an option"])
+def test_neither_a_reload_nor_a_new_worker_needs_the_token(
+    said: str, run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path
+) -> None:
+    token, path = tmp_path / "token", tmp_path / "x.toml"
+    token.write_text("a-token-of-some-length")
+    admin = "tcp:0:interface=127.0.0.1"
+    path.write_text(f"[upstream.www]\nservers = '{threaded_origin.url}'\n")
+    arguments = ["--origin", threaded_origin.url, "--admin", admin, "--admin-token-file", str(token)]
+    if said == "in the file":
+        arguments = ["--config", str(path)]
+        path.write_text(path.read_text() + f"[admin]\nlisten = '{admin}'\ntoken_file = '{token}'\n")
+    proxy = run_proxy(*arguments, "--workers", "2")
+    first = proxy.workers(2)
+    token.unlink()
+    for process in first:
+        os.kill(process, signal.SIGKILL)
+    proxy.workers(4)
+    assert ask(proxy.port)[0] == 200
+    if said == "in the file":
+        proxy.process.send_signal(signal.SIGHUP)
+        for number in (1, 2):
+            proxy.wait_for(rf"worker {number}: .*configuration reloaded")
+    assert ask(proxy.admin, "/status", Authorization="Bearer a-token-of-some-length")[0] == 200
+    assert proxy.end() == 0
+
+
 def test_several_workers_do_not_start_without_a_redis_to_share(
     run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path
 ) -> None:

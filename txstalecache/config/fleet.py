@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
@@ -42,8 +42,8 @@ class Fleet:
     def of(
         cls, said: Mapping[str, Any], called: Callable[[str], str], problems: list[str], *, demo: bool = False
     ) -> Fleet:
-        """From what was read for each of ``OF_FLEET``; what contradicts something else is added to ``problems``, under
-        the name that it is ``called`` where it was written."""
+        """From what was read for each of ``OF_FLEET``, without the token; what contradicts something else is added to
+        ``problems``, under the name that it is ``called`` where it was written."""
         workers, down = said["workers"], said["redis-down"]
         if workers > 1 and said["redis"] == "memory":
             problems.append(f"{called('workers')}: several processes need a Redis to share, not memory alone")
@@ -53,24 +53,31 @@ class Fleet:
             problems.append(f"{called('redis-down')}: without a Redis there is none to be down")
         if said["redis"] == "memory" and said["memory"] == 0:
             problems.append(f"{called('memory')}: without a Redis there is no other place: expected more than 0")
-        admin, file, token = said["admin"], said["admin-token-file"], b""
+        admin, token = said["admin"], b""
         for name in ("admin-token-file", "admin-hosts"):
             if admin is None and said[name] is not None:
                 problems.append(f"{called(name)}: is for {called('admin')}, which is not given")
-        given = os.environ.get(VARIABLE)
-        if admin is not None and file is None and given is None:
+        if admin is not None and said["admin-token-file"] is None and VARIABLE not in os.environ:
             needed = f"{called('admin-token-file')} (or ${VARIABLE})"
             problems.append(f"{called('admin')}: needs {needed}, whoever reaches it must know the token")
-        elif admin is not None:
-            try:
-                token = _checked(os.fsencode(given or ""), f"${VARIABLE}") if file is None else _token(file)
-            except ValueError as error:
-                problems.append(f"{called('admin' if file is None else 'admin-token-file')}: {error}")
-        elif demo:
+        elif admin is None and demo:
             # Something to look at: on a free port, for whoever is told its token.
             admin, token = "tcp:0:interface=127.0.0.1", token_urlsafe(24).encode("ascii")
         hosts = frozenset(one.decode("ascii") for one in said["admin-hosts"] or ())
         return cls(workers=workers, admin=admin, token=token, admin_hosts=hosts, redis_down=down)
+
+    def admitting(self, said: Mapping[str, Any], called: Callable[[str], str], problems: list[str]) -> Fleet:
+        """With the token, from where ``said`` says it is: for the process that has the admin interface, when it starts.
+        The others, and a file that is read again, have no use for it."""
+        if self.admin is None or self.token:
+            return self
+        file = said["admin-token-file"]
+        try:
+            token = _checked(os.fsencode(os.environ[VARIABLE]), f"${VARIABLE}") if file is None else _token(file)
+        except ValueError as error:
+            problems.append(f"{called('admin' if file is None else 'admin-token-file')}: {error}")
+            return self
+        return replace(self, token=token)
 
 
 def _token(path: str) -> bytes:

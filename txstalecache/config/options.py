@@ -127,7 +127,7 @@ class Options(usage.Options):
     """The options as they were written, for the processes that are started with them."""
 
     def __init__(self, text: str | None = None) -> None:
-        """``text`` is what the file says that --config names, where that is not to be read there."""
+        """``text``: as ``Settings.parse`` has it."""
         super().__init__()
         self._text = text
         # The defaults are for --help alone: what is not given is for the file to say.

@@ -138,8 +138,8 @@ class Settings:
         text: str | None = None,
     ) -> Settings:
         """Settings from texts, named as the options are; what is not given has its default. Several origins are
-        separated by white space. ``config`` is a file, and ``text`` what it says, where that is not to be read there;
-        of the options, those for the process override it.
+        separated by white space. ``config`` is a file; of the options, those for the process override it. ``text`` is
+        what the file says, where nothing is to be read any more: neither the file nor the token.
 
         Raises SettingsError with every problem at once.
         """
@@ -163,12 +163,13 @@ class Settings:
             problems.append("--origin: required, the URL to cache (like http://127.0.0.1:8000); or try --demo")
         fleet = Fleet()
         if not problems:
-            fleet = Fleet.of(
-                values,
-                lambda name: f"--{name}" if file is None or name in told else f"{config}: {place_of(name)}",
-                problems,
-                demo=demo,
-            )
+
+            def called(name: str) -> str:
+                return f"--{name}" if file is None or name in told else f"{config}: {place_of(name)}"
+
+            fleet = Fleet.of(values, called, problems, demo=demo)
+            if text is None and not problems:
+                fleet = fleet.admitting(values, called, problems)
         if problems:
             raise SettingsError(problems)
         settings = cls(
@@ -197,7 +198,11 @@ class Settings:
         """As the file says now, or ``text`` in its place; what the process itself was told stays. SettingsError when
         that makes no sense."""
         assert self.config is not None
-        now = Settings.parse({}, config=self.config, text=text)
+        try:
+            said = Configuration.read(self.config) if text is None else text
+        except ConfigError as error:
+            raise SettingsError([f"{self.config}: {problem}" for problem in error.problems]) from None
+        now = Settings.parse({}, config=self.config, text=said)
         return replace(self, upstreams=now.upstreams, of_file=now.of_file, origin=now.origin, text=now.text)
 
     def route(self) -> Route:

@@ -92,18 +92,28 @@ class Configuration:
 
     @classmethod
     def load(cls, path: str) -> Configuration:
-        """The file at ``path``. ConfigError with every problem at once."""
+        """The file at ``path``, for a process that starts: with the token that it leads to. ConfigError with every
+        problem at once."""
+        found = cls.parse(cls.read(path))
+        said, problems = found._of_fleet(), list[str]()
+        Fleet.of(said, place_of, problems).admitting(said, place_of, problems)
+        if problems:
+            raise ConfigError(problems)
+        return found
+
+    @staticmethod
+    def read(path: str) -> str:
+        """What the file at ``path`` says. ConfigError."""
         try:
-            text = Path(path).read_text("utf-8")
+            return Path(path).read_text("utf-8")
         except OSError as error:
             raise ConfigError([error.strerror or str(error)]) from None
         except UnicodeDecodeError:
             raise ConfigError(["expected UTF-8"]) from None
-        return cls.parse(text)
 
     @classmethod
     def parse(cls, text: str) -> Configuration:
-        """What ``text``, TOML, says."""
+        """What ``text``, TOML, says. ConfigError with every problem at once."""
         try:
             document = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -117,7 +127,7 @@ class Configuration:
         routes = _routes(document, [upstream.name for upstream in upstreams], problems)
         found = cls(said, upstreams, routes, text, document)
         if not problems:
-            Fleet.of({option: found.option(option) for option in OF_FLEET}, place_of, problems)
+            Fleet.of(found._of_fleet(), place_of, problems)
         if problems:
             raise ConfigError(problems)
         return found
@@ -126,6 +136,9 @@ class Configuration:
         """The value of what the command line calls ``name``."""
         table, _, setting = place_of(name).partition(".")
         return self.said[table][setting]
+
+    def _of_fleet(self) -> dict[str, Any]:
+        return {option: self.option(option) for option in OF_FLEET}
 
     def effective(self) -> str:
         """Everything in force, as TOML, without passwords."""
