@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.interfaces import IListeningPort
 
@@ -61,12 +61,23 @@ class Inherited:
         return self._adopt(TLSMemoryBIOFactory(contextFactory, False, factory))
 
     def _adopt(self, factory: Any) -> IListeningPort:
+        # Late: it imports the reactor's parts.
+        from twisted.internet import unix
+
         with socket.socket(fileno=os.dup(self._descriptor)) as known:
             family = known.family
-        port: IListeningPort = self._reactor.adoptStreamPort(self._descriptor, family, factory)
+        port: Any
+        if family == socket.AF_UNIX:
+            port = unix.Port._fromListeningDescriptor(self._reactor, self._descriptor, factory)
+            # The file is the parent's: what has no name in the file system is neither given a mode nor removed. And the
+            # socket is everybody's: to shut it down closes it for all, which Twisted knows of TCP alone.
+            port._bindPath, port._shouldShutdown = b"\0", False
+            port.startListening()
+        else:
+            port = self._reactor.adoptStreamPort(self._descriptor, family, factory)
         os.close(self._descriptor)  # it has one of its own
         self._opened(port)
-        return port
+        return cast(IListeningPort, port)
 
 
 def _text_of(descriptor: int) -> str:

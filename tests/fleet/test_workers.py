@@ -324,6 +324,30 @@ def test_sighup_reaches_every_worker_and_a_bad_file_changes_nothing_in_any(
     assert "Traceback" not in proxy.output
 
 
+def test_a_unix_socket_is_the_parents_name_mode_and_all(
+    run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path
+) -> None:
+    path = tmp_path / "public.sock"
+
+    def answered() -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(str(path))
+            client.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return client.recv(100).startswith(b"HTTP/1.1 200")
+
+    proxy = run_proxy("--origin", threaded_origin.url, "--listen", f"unix:{path}:mode=600", "--workers", "2")
+    first, _ = proxy.workers(2)
+    assert answered()
+    assert path.stat().st_mode & 0o777 == 0o600
+    os.kill(first, signal.SIGTERM)
+    proxy.workers(3)
+    assert all(answered() for _ in range(10))
+    assert proxy.end() == 0
+    assert not path.exists()
+    assert "Traceback" not in proxy.output
+
+
 @pytest.mark.parametrize("said", ["in the file", "by an option"])
 def test_neither_a_reload_nor_a_new_worker_needs_the_token(
     said: str, run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path
