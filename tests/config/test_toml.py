@@ -87,6 +87,47 @@ def test_what_makes_no_sense_is_never_a_traceback(text: str) -> None:
     assert all(0 < len(problem) < 300 for problem in problems(text))
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[route]]\nhooks = 'x.y'\n", "route[1].hooks: expected a table, got 'x.y'"),
+        ("[defaults]\nhooks = { key = 'os.getcwd' }\n[[route]]\nhooks = 3\n", "route[1].hooks: expected a table"),
+        ("[[route]]\nmatch.regex = 'a{99999999999999999999}'\n", "route[1].match.regex: expected a regular expression"),
+        (
+            f"[[route]]\nmatch.regex = '{'(' * 3000}{')' * 3000}'\n",
+            "route[1].match.regex: expected a regular expression",
+        ),
+        (f"[[route]]\nttl = 0x{'f' * 5000}\n", "route[1].ttl: expected seconds"),
+        (f"[[route]]\nmatch = 0x{'f' * 5000}\n", "route[1].match: expected a table"),
+        (f"[[route]]\nttl{'.a' * 5000} = 1\n", "route[1].ttl: expected seconds"),
+    ],
+    ids=range(7),
+)
+def test_a_problem_of_any_kind_hides_no_other(text: str, says: str) -> None:
+    first, *rest, last = problems(UPSTREAM + "[proxy]\nworkers = 0\n" + text + "[[route]]\nttl = 'x'\n")
+    assert (first.partition(":")[0], last.partition(":")[0]) == ("proxy.workers", "route[2].ttl")
+    assert rest[0].startswith(says)
+    assert all(len(problem) < 300 for problem in rest)
+
+
+def test_an_integer_of_more_digits_than_can_be_read_is_told_with_its_line() -> None:
+    found = problems(UPSTREAM + "[[route]]\nttl = " + "1" * 5000 + "\n")
+    assert found == ["not TOML: an integer of more than 4300 digits (at line 4)"]
+
+
+def test_a_name_with_a_line_break_in_it_is_told_on_one_line() -> None:
+    found = problems(
+        '"a\\nb" = 5\n[upstream."o\\u2028\\u007fd"]\nservers = "x"\n[[route]]\n"tt\\nl" = 5\nupstream = "x"\n'
+    )
+    assert [problem.partition(": ")[0] for problem in found] == [
+        '"a\\nb"',
+        'upstream."o\\U00002028\\U0000007fd".servers',
+        'route[1]."tt\\nl"',
+        "route[1].upstream",
+    ]
+    assert all(problem.isprintable() for problem in found)
+
+
 def test_what_defaults_say_wrong_is_said_once() -> None:
     assert len(problems(UPSTREAM + "[defaults]\nttl = 'x'\n[[route]]\n[[route]]")) == 1
 

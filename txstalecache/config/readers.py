@@ -48,9 +48,10 @@ def shown(value: object) -> str:
     """``value`` on one line, and not all of a long one."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    said = (
-        ascii(value) if isinstance(value, str) else ascii(str(value)) if isinstance(value, list | dict) else str(value)
-    )
+    try:
+        said = ascii(str(value)) if isinstance(value, str | list | dict) else str(value)
+    except (ValueError, RecursionError):  # more digits than Python writes, more tables in tables
+        return "what is too long to be shown"
     return said if len(said) <= 80 else said[:77] + "..."
 
 
@@ -58,7 +59,7 @@ def _number(value: object) -> str:
     """A number or a text, as text."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return "?" + shown(value)
-    return value if isinstance(value, str) else repr(value)
+    return value if isinstance(value, str) else shown(value)
 
 
 def seconds(value: object) -> float:
@@ -216,7 +217,7 @@ def pattern(value: object) -> re.Pattern[str]:
     """A regular expression."""
     try:
         return re.compile(text(value))
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"expected a regular expression, got {shown(value)}: {error}") from None
 
 

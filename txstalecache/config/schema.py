@@ -7,6 +7,7 @@ Must not know: how anything is built.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ __all__ = [
     "Policy",
     "Table",
     "read_table",
+    "spelled",
 ]
 
 
@@ -410,7 +412,7 @@ def read_table(
     known = [item.name for item in table.items]
     for name in given:
         if name not in known and name not in others:
-            problems.append(f"{place}.{name}: {unknown(name, [*known, *others])}")
+            problems.append(f"{place}.{spelled(name)}: {unknown(name, [*known, *others])}")
     found: dict[str, Any] = {}
     for item in table.items:
         value = given.get(item.name, item.default)
@@ -428,4 +430,14 @@ def read_table(
 def unknown(name: str, known: list[str]) -> str:
     """What to say of a name that is none."""
     close = get_close_matches(name.replace("-", "_"), known, 1)
-    return f"unknown; did you mean {close[0]}?" if close else f"unknown; expected one of {', '.join(sorted(known))}"
+    if close:
+        return f"unknown; did you mean {spelled(close[0])}?"
+    return f"unknown; expected one of {', '.join(map(spelled, sorted(known)))}"
+
+
+def spelled(name: str) -> str:
+    """``name`` as a file has it: bare, or quoted, and then on one line whatever is in it."""
+    if re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        return name
+    quoted = json.dumps(name, ensure_ascii=False)
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in quoted)

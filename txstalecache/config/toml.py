@@ -29,6 +29,7 @@ from txstalecache.config.schema import (
     Item,
     Policy,
     read_table,
+    spelled,
     unknown,
 )
 from txstalecache.flight.clocks import Clocks
@@ -116,12 +117,12 @@ class Configuration:
         """What ``text``, TOML, says. ConfigError with every problem at once."""
         try:
             document = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise ConfigError([f"not TOML: {error}"]) from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError([f"not TOML: {_unread(error, text)}"]) from None
         problems: list[str] = []
         for name in document:
             if name not in _TABLES:
-                problems.append(f"{name}: {unknown(name, list(_TABLES))}")
+                problems.append(f"{spelled(name)}: {unknown(name, list(_TABLES))}")
         said = {table.title: read_table(table, document.get(table.title, {}), table.title, problems) for table in _ONCE}
         upstreams = _upstreams(document.get("upstream", {}), problems)
         routes = _routes(document, [upstream.name for upstream in upstreams], problems)
@@ -147,7 +148,7 @@ class Configuration:
         for table in _ONCE:
             lines += ["", f"[{table.title}]", *_lines(table.items, document.get(table.title, {}))]
         for upstream in self.upstreams:
-            lines += ["", f"[upstream.{_name(upstream.name)}]"]
+            lines += ["", f"[upstream.{spelled(upstream.name)}]"]
             lines += _lines(UPSTREAM.items, document["upstream"][upstream.name])
         defaults = document.get("defaults", {})
         for number, said in enumerate([*document.get("route", []), {}], 1):
@@ -157,6 +158,16 @@ class Configuration:
             lines += _lines(ROUTE.items, merged)
             lines += [f"{name} = {_toml(merged[name])}" for name in ("match", "hooks") if name in merged]
         return "\n".join(lines[1:]) + "\n"
+
+
+def _unread(error: Exception, text: str) -> str:
+    """Why ``text`` is no TOML, and where."""
+    if isinstance(error, tomllib.TOMLDecodeError | RecursionError):
+        return str(error)
+    # Python's own limit, told without a place.
+    found = re.search(r"[0-9][0-9_]{4300}", text)
+    line = text.count("\n", 0, found.start()) + 1 if found else 1
+    return f"an integer of more than 4300 digits (at line {line})"
 
 
 def _lines(items: Sequence[Item], said: Mapping[str, Any]) -> list[str]:
@@ -175,12 +186,8 @@ def _toml(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{_name(name)} = {_toml(one)}' for name, one in value.items())} }}"
+        return f"{{ {', '.join(f'{spelled(name)} = {_toml(one)}' for name, one in value.items())} }}"
     return str(value)
-
-
-def _name(name: object) -> str:
-    return str(name) if re.fullmatch(r"[A-Za-z0-9_-]+", str(name)) else json.dumps(str(name))
 
 
 def _upstreams(said: object, problems: list[str]) -> tuple[UpstreamPlan, ...]:
@@ -189,7 +196,7 @@ def _upstreams(said: object, problems: list[str]) -> tuple[UpstreamPlan, ...]:
         return ()
     found = []
     for name, table in said.items():
-        place = f"upstream.{name}"
+        place = f"upstream.{spelled(name)}"
         before = len(problems)
         values = read_table(UPSTREAM, table, place, problems)
         if values["servers"] is None:
@@ -206,8 +213,10 @@ def _upstreams(said: object, problems: list[str]) -> tuple[UpstreamPlan, ...]:
 
 def _inherited(defaults: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**defaults, **said}
-    hooks = {**defaults.get("hooks", {}), **said.get("hooks", {})}
-    return {**merged, "hooks": hooks} if hooks else merged
+    below, own = defaults.get("hooks"), said.get("hooks")
+    if isinstance(below, Mapping) and isinstance(own, Mapping):
+        merged["hooks"] = {**below, **own}
+    return merged
 
 
 def _routes(document: Mapping[str, Any], upstreams: list[str], problems: list[str]) -> tuple[Route, ...]:
