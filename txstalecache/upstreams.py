@@ -47,9 +47,9 @@ def open_upstream(reactor: Any, plan: UpstreamPlan) -> IOrigin:
         )
 
     address = Address(
-        host=None if values["host"] is None else values["host"].encode("idna"),
-        strip_prefix=(values["strip_prefix"] or "").encode("latin-1", "replace"),
-        add_prefix=(values["add_prefix"] or "").encode("latin-1", "replace"),
+        host=values["host"],
+        strip_prefix=(values["strip_prefix"] or "").encode("ascii"),
+        add_prefix=(values["add_prefix"] or "").encode("ascii"),
     )
     if len(plan.servers) == 1 and address == Address() and values["health_path"] is None:
         return server(plan.servers[0][0])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tls import Authority
 from txstalecache.cli.main import main
 from txstalecache.config.routes import Routes
 from txstalecache.config.settings import Settings, SettingsError
@@ -80,7 +81,6 @@ def test_every_problem_is_told_at_once_with_its_place_and_a_suggestion() -> None
         "[upstream.a]",
         "[upstream.a]\nservers = []",
         "[upstream.a]\nservers = [{ url = 'http://h', weight = 0 }]",
-        UPSTREAM + "[redis]\nurl = 'memory'\n[proxy]\nmemory = 0",
     ],
 )
 def test_what_makes_no_sense_is_never_a_traceback(text: str) -> None:
@@ -167,6 +167,115 @@ def test_the_first_match_wins_and_defaults_are_inherited() -> None:
     assert picked(text.removeprefix(UPSTREAM), b"/a") == "route[1]"
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[proxy]\nlisten = 'nope:80'", "proxy.listen"),
+        ("[proxy]\nlisten = 'haproxy:nope:80'", "proxy.listen"),
+        ("[proxy]\nlisten = 'tcp:99999'", "proxy.listen"),
+        ("[proxy]\nlisten = 'haproxy:tcp:interface=127.0.0.1:port=99999'", "proxy.listen"),
+        ("[admin]\nlisten = 'tcp6:http'", "admin.listen"),
+        ("[upstream.a]\nservers = 'http://h'\nhost = 'a..b'", "upstream.a.host"),
+        ("[upstream.a]\nservers = 'http://h'\nhost = 'a b'", "upstream.a.host"),
+        ("[upstream.a]\nservers = 'http://h'\nhost = 'a/b@c'", "upstream.a.host"),
+        ("[upstream.a]\nservers = 'http://h'\nhost = 'a:99999'", "upstream.a.host"),
+        ("[upstream.a]\nservers = 'http://h'\nhost = '[::g]'", "upstream.a.host"),
+        ("[upstream.a]\nservers = 'http://h'\nadd_prefix = '/a b'", "upstream.a.add_prefix"),
+        ("[upstream.a]\nservers = 'http://h'\nadd_prefix = '/a?b'", "upstream.a.add_prefix"),
+        ("[upstream.a]\nservers = 'http://h'\nadd_prefix = '/é'", "upstream.a.add_prefix"),
+        ("[upstream.a]\nservers = 'http://h'\nstrip_prefix = '/日本'", "upstream.a.strip_prefix"),
+        ("[upstream.a]\nservers = 'http://h'\nhealth_path = '/a b'", "upstream.a.health_path"),
+        ("[[route]]\nmatch.path = '/a b'", "route[1].match.path"),
+        ("[[route]]\nmatch.prefix = '/日本'", "route[1].match.prefix"),
+        ("[[route]]\nmatch.host = 'p.example:8080'", "route[1].match.host"),
+        ("[[route]]\nmatch.host = 'http://p.example'", "route[1].match.host"),
+        ("[[route]]\nrespond_with = { Content-Length = '2' }", "route[1].respond_with"),
+        ("[[route]]\nrespond_with = { transfer-encoding = 'chunked' }", "route[1].respond_with"),
+        ("[[route]]\nrespond_with = { Connection = 'close' }", "route[1].respond_with"),
+        ("[[route]]\nask_with = { Connection = 'X-A' }", "route[1].ask_with"),
+    ],
+)
+def test_what_would_break_every_request_is_refused_before_there_is_one(text: str, place: str) -> None:
+    (problem,) = problems(UPSTREAM + text)
+    assert problem.startswith(f"{place}: ")
+    assert problem.isprintable()
+
+
+@pytest.mark.parametrize(
+    "listen",
+    [
+        "tcp:0",
+        "tcp:65535:interface=127.0.0.1",
+        "tcp:interface=127.0.0.1:port=80",
+        "tcp6:80:interface=\\:\\:1",
+        "ssl:443:privateKey=/there/is/none.pem",
+        "unix:/run/proxy.sock",
+        "haproxy:tcp:80",
+        "systemd:domain=INET:index=0",
+    ],
+)
+def test_what_only_the_process_can_find_out_about_an_endpoint_is_left_to_it(listen: str) -> None:
+    Configuration.parse(f"{UPSTREAM}[proxy]\nlisten = '{listen}'\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "sent"),
+    [
+        ("Example.com", b"Example.com"),
+        ("a_b.example:8080", b"a_b.example:8080"),
+        ("bücher.example:8080", b"xn--bcher-kva.example:8080"),
+        ("127.0.0.1:80", b"127.0.0.1:80"),
+        ("[::1]:80", b"[::1]:80"),
+    ],
+)
+def test_a_host_is_sent_as_the_dns_has_it(host: str, sent: bytes) -> None:
+    (upstream,) = Configuration.parse(f"{UPSTREAM}host = '{host}'\n").upstreams
+    assert upstream.values["host"] == sent
+
+
+def test_an_ipv6_address_is_a_host_as_any_other() -> None:
+    routes = '[[route]]\nname = "it"\nmatch.host = "[::1]"\n'
+    assert picked(routes, b"/", host=b"[::1]") == "it"
+    assert picked(routes, b"/", host=b"[::1]:8080") == "it"
+    assert picked(routes, b"/", host=b"1") == "default"
+
+
+def test_certificates_that_cannot_be_used_are_told_with_their_places(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority, path = Authority(tmp_path), tmp_path / "x.toml"
+    mine, key = authority.issue("proxy.example")
+    (tmp_path / "nonsense").write_text("nonsense")
+
+    def said(ca_file: str, certificate: str) -> list[str]:
+        path.write_text(
+            f'[upstream.a]\nservers = "https://h"\nca_file = "{tmp_path}/{ca_file}"\n'
+            f'[upstream.b]\nservers = "https://h"\nclient_certificate = "{tmp_path}/{certificate}"\n'
+        )
+        status, lines = main(["check", str(path)]), capsys.readouterr().err.splitlines()
+        assert status == (2 if lines else 0)
+        return [line.removeprefix(f"{path}: ") for line in lines]
+
+    assert said(authority.path.name, mine.name) == []
+    assert said("none", "none") == [
+        f"upstream.a.ca_file: No such file or directory: {tmp_path}/none",
+        f"upstream.b.client_certificate: No such file or directory: {tmp_path}/none",
+    ]
+    assert said(key.name, authority.path.name) == [
+        f"upstream.a.ca_file: expected certificates in PEM: {key}",
+        f"upstream.b.client_certificate: expected a certificate and its key in PEM: {authority.path}",
+    ]
+    assert len(said("nonsense", "nonsense")) == 2
+
+
+def test_certificates_in_use_need_not_be_readable_when_the_file_is_read_again(tmp_path: Path) -> None:
+    authority, path = Authority(tmp_path), tmp_path / "x.toml"
+    path.write_text(f'[upstream.a]\nservers = "https://h"\nca_file = "{authority.path}"\n')
+    settings = Settings.parse({}, config=str(path))
+    authority.path.unlink()
+    assert settings.reread().upstreams == settings.upstreams
+
+
 def test_keyed_cookies_count_as_keyed() -> None:
     (route, _) = Configuration.parse(UPSTREAM + "[[route]]\nkey = '$uri|$cookie_lang'\ncookies = 'keyed'\n").routes
     assert route.rules.cookies is Cookies.KEYED
@@ -193,10 +302,10 @@ def test_check_tells_every_problem_and_fails(tmp_path: object, capsys: object) -
     path = f"{tmp_path}/x.toml"
     with open(path, "w") as file:
         file.write("[[route]]\nttl = 'x'\nstail = 3\n")
-    assert main(["check", path]) == 1
+    assert main(["check", path]) == 2
     errors: str = capsys.readouterr().err  # type: ignore[attr-defined]
     assert len(errors.splitlines()) == 3
-    assert main(["check", f"{tmp_path}/missing.toml"]) == 1
+    assert main(["check", f"{tmp_path}/missing.toml"]) == 2
 
 
 TOKEN = "a-token-of-some-length"
@@ -244,9 +353,36 @@ def test_the_file_says_what_options_say_and_options_come_first(tmp_path: Path) -
         ("[redis]\nurl = 'memory'\n[proxy]\nmemory = 0", "proxy.memory: without a Redis"),
     ],
 )
-def test_settings_that_contradict_one_another_are_told_by_their_places(text: str, says: str) -> None:
-    (problem,) = problems(UPSTREAM + text)
-    assert problem.startswith(says)
+def test_settings_that_contradict_one_another_are_told_by_their_places(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(UPSTREAM + text)
+    assert main(["check", str(path)]) == 2
+    (problem,) = capsys.readouterr().err.splitlines()
+    assert problem.startswith(f"{path}: {says}")
+
+
+@pytest.mark.parametrize(
+    ("text", "beside"),
+    [
+        ("[admin]\nlisten = 'tcp:0'", {"admin-token-file": "token"}),
+        ("[admin]\nlisten = 'tcp:0'\ntoken_file = '/nowhere'", {"admin-token-file": "token"}),
+        ("[admin]\ntoken_file = 'token'", {"admin": "tcp:0"}),
+        ("[proxy]\nworkers = 2\n[redis]\nurl = 'memory'", {"redis": "redis://127.0.0.1:1"}),
+        ("[proxy]\nworkers = 2\n[redis]\nurl = 'memory'", {"workers": "1"}),
+        ("[redis]\nurl = 'memory'\nwhen_down = 'protect'", {"redis": "redis://127.0.0.1:1"}),
+        ("[redis]\nurl = 'memory'\n[proxy]\nmemory = 0", {"memory": "1M"}),
+    ],
+)
+def test_what_options_beside_the_file_make_good_is_good_at_the_start_and_when_it_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, beside: dict[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "x.toml").write_text(UPSTREAM + text)
+    settings = Settings.parse(beside, config="x.toml")
+    assert settings.reread().fleet == settings.fleet
 
 
 def test_the_token_is_read_when_the_proxy_starts_and_never_again(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any
 
+from txstalecache.cli.exits import Exit
+
 __all__ = ["add"]
 
 
@@ -20,14 +22,17 @@ def add(subcommands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from txstalecache.config.toml import ConfigError, Configuration
+    from txstalecache.config.settings import Settings, SettingsError
+    from txstalecache.config.toml import Configuration
 
     # Hooks may live beside where the proxy is started, as twistd has it.
     sys.path.insert(0, os.getcwd())
     try:
-        print(Configuration.load(arguments.file).effective(), end="")
-    except ConfigError as error:
+        # As a start without options beside it has it.
+        text = Settings.parse({}, config=arguments.file).text
+    except SettingsError as error:
         for problem in error.problems:
-            print(f"{arguments.file}: {problem}", file=sys.stderr)
-        return 1
-    return 0
+            print(problem, file=sys.stderr)
+        return Exit.USAGE
+    print(Configuration.parse(text).effective(), end="")
+    return Exit.OK

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TypeVar
 
 from txstalecache.config.units import parse_bytes, parse_seconds
-from txstalecache.http.fields import is_token
+from txstalecache.http.fields import HOP_BY_HOP, is_token
 from txstalecache.origin.address import Address
 
 __all__ = [
     "Network",
+    "authority",
     "boolean",
     "choice",
     "condition",
@@ -150,14 +151,20 @@ def field_name(value: object) -> bytes:
     return name.lower()
 
 
+#: Fields that frame a message or are about its connection: they are written by whoever sends it.
+_OF_THE_WIRE = HOP_BY_HOP | {b"content-length"}
+
+
 def fields(value: object) -> tuple[tuple[bytes, bytes], ...]:
-    """A table of header fields: name and value."""
+    """A table of header fields: name and value. None that the message's framing or its connection are about."""
     if not isinstance(value, Mapping):
         raise ValueError(f'expected a table of fields ({{ X-Name = "value" }}), got {shown(value)}')
     found = []
     for name, content in value.items():
         if not is_token(str(name).encode("ascii", "replace")) or not str(name).isascii():
             raise ValueError(f"expected the name of a header field, got {shown(str(name))}")
+        if str(name).lower().encode("ascii") in _OF_THE_WIRE:
+            raise ValueError(f"{name}: is about the connection or what follows on it, and not to be set")
         if not isinstance(content, str) or not content.isprintable() or not content.isascii():
             raise ValueError(f"{name}: expected a text of plain ASCII, got {shown(content)}")
         found.append((str(name).encode("ascii"), content.strip().encode("ascii")))
@@ -211,6 +218,24 @@ def host_names(value: object) -> frozenset[bytes]:
             )
         found.add(name.encode("ascii"))
     return frozenset(found)
+
+
+def authority(value: object) -> bytes:
+    """A host as it is sent, with a port or without: ``example.com``, ``bücher.example:8080``, ``[::1]``."""
+    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{1,5}))?", value) if isinstance(value, str) else None
+    try:
+        if found is None or int(found[2] or 0) > 65535:
+            raise ValueError
+        if found[1].startswith("["):
+            host = b"[%b]" % str(IPv6Address(found[1][1:-1])).encode("ascii")
+        else:
+            # A name that the DNS cannot have raises here (RFC 3490 §4.1).
+            host = found[1].encode("idna")
+            if not re.fullmatch(rb"[A-Za-z0-9._-]{1,253}", host):
+                raise ValueError
+    except ValueError:
+        raise ValueError(f"expected a host, perhaps with a port (like example.com:8080), got {shown(value)}") from None
+    return host + (b":" + found[2].encode("ascii") if found[2] else b"")
 
 
 def pattern(value: object) -> re.Pattern[str]:

@@ -67,7 +67,8 @@ class Match:
 
     @cached_property
     def _hosts(self) -> tuple[re.Pattern[str], ...]:
-        return tuple(re.compile(translate(host.lower())) for host in self.hosts)
+        # A bracket is that of an IPv6 address, not of a class of characters.
+        return tuple(re.compile(translate(host.lower().replace("[", "[[]"))) for host in self.hosts)
 
     def fits(self, head: RequestHead) -> bool:
         """Whether ``head`` meets it."""

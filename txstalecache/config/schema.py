@@ -15,6 +15,9 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Any
 
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.plugin import getPlugins
+
 from txstalecache.config import readers as read
 from txstalecache.flight.clocks import Late
 from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
@@ -83,10 +86,24 @@ class Table:
     items: tuple[Item, ...]
 
 
+#: Kinds of endpoints that Twisted has built in; others are plugins.
+_BUILT_IN = frozenset({"tcp", "ssl", "unix"})
+#: Those that begin with a port.
+_OF_PORTS = frozenset({"tcp", "tcp6", "ssl"})
+
+
 def _endpoint(value: object) -> str:
-    # Whether Twisted knows the scheme is asked when there is a reactor to ask with.
+    # What else is in it is asked when there is a reactor to ask with: files, descriptors, other software's kinds.
     if not isinstance(value, str) or not re.match(r"[A-Za-z0-9_.-]+:.", value):
         raise ValueError(f"expected an endpoint (like tcp:8080:interface=127.0.0.1), got {read.shown(value)}")
+    kind, _, rest = value.removeprefix("haproxy:").partition(":")
+    known = _BUILT_IN.union(plugin.prefix for plugin in getPlugins(IStreamServerEndpointStringParser))
+    if kind not in known:
+        raise ValueError(f"expected an endpoint of a kind that Twisted knows (like tcp), got {read.shown(value)}")
+    settings = re.split(r"(?<!\\):", rest)
+    port = next((one[5:] for one in settings if one.startswith("port=")), settings[0])
+    if kind in _OF_PORTS and not (re.fullmatch(r"[0-9]{1,5}", port) and int(port) <= 65535):
+        raise ValueError(f"expected a port from 0 to 65535, got {read.shown(value)}")
     return value
 
 
@@ -126,9 +143,19 @@ def _key(value: object) -> KeyTemplate:
 
 
 def _path(value: object) -> str:
+    found = _target(value)
+    if "?" in found:
+        raise ValueError(f"expected a path, without a query, got {read.shown(value)}")
+    return found
+
+
+def _target(value: object) -> str:
+    # What requests have in their first line, and nothing else is sent: RFC 3986 §2.1.
     found = read.text(value)
     if not found.startswith("/"):
         raise ValueError(f"expected a path that begins with /, got {read.shown(value)}")
+    if not re.fullmatch(r"[!\"$-~]+", found):
+        raise ValueError(f"expected ASCII without spaces, percent-encoded as in requests, got {read.shown(value)}")
     return found
 
 
@@ -298,13 +325,15 @@ UPSTREAM = Table(
         ),
         Item("fail_timeout", read.positive, "10s", "For how long it is left alone."),
         Item("retry", read.boolean, True, "Send an idempotent request without body that got no answer to one other."),
-        Item("health_path", _path, None, "Asked regularly; what is not 2xx or 3xx takes the server out.", "not asked"),
+        Item(
+            "health_path", _target, None, "Asked regularly; what is not 2xx or 3xx takes the server out.", "not asked"
+        ),
         Item("health_interval", read.positive, "5s", "How often."),
         Item("health_timeout", read.positive, "2s", "For how long an answer is waited for."),
         Item("ca_file", read.text, None, "PEM of the authorities to trust.", "the system's"),
         Item("server_name", read.text, None, "The name to verify and to send as SNI.", "the URL's host"),
         Item("client_certificate", read.text, None, "PEM of a certificate and its key, to show.", "none"),
-        Item("host", read.text, None, "The ``Host`` to send.", "the client's"),
+        Item("host", read.authority, None, "The ``Host`` to send.", "the client's"),
         Item("strip_prefix", _path, None, "Taken off the path.", "nothing"),
         Item("add_prefix", _path, None, "Put before the path.", "nothing"),
     ),
@@ -314,7 +343,7 @@ MATCH = Table(
     "route.match",
     "Which requests a route is for: those that meet every condition given.",
     (
-        Item("host", read.each(read.text, "host names"), None, "Names; ``*.example.com`` for those below.", _MATCHES),
+        Item("host", read.host_names, None, "Names; ``*.example.com`` for those below.", _MATCHES),
         Item("path", _path, None, "This path and no other.", _MATCHES),
         Item("prefix", _path, None, "Paths that begin so.", _MATCHES),
         Item("glob", read.text, None, "``*`` and ``?`` stand for any characters.", _MATCHES),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from txstalecache.config.certificates import unusable
 from txstalecache.config.fleet import Fleet
 from txstalecache.config.readers import Network
 from txstalecache.config.routes import Route, Routes
@@ -152,24 +153,25 @@ class Settings:
             if demo:
                 problems.append("--demo: brings its own origin; leave out --config")
             problems += [f"--{name}: belongs into the file that --config names" for name in _OF_ROUTES if name in told]
-            try:
-                file = Configuration.load(config) if text is None else Configuration.parse(text)
-            except ConfigError as error:
-                raise SettingsError(problems + [f"{config}: {problem}" for problem in error.problems]) from None
+            file = _configuration(config, text, problems)
             values.update((name, file.option(name)) for name in _OF_PROCESS if name not in told)
         elif demo and servers:
             problems.append("--demo: brings its own origin; leave out --origin")
         elif not demo and "origin" not in told:
             problems.append("--origin: required, the URL to cache (like http://127.0.0.1:8000); or try --demo")
         fleet = Fleet()
+        if file is not None:
+            problems += [f"{config}: {problem}" for problem in unusable(file.upstreams)]
         if not problems:
+            of_fleet: list[str] = []
 
             def called(name: str) -> str:
-                return f"--{name}" if file is None or name in told else f"{config}: {place_of(name)}"
+                return f"--{name}" if file is None or name in told else place_of(name)
 
-            fleet = Fleet.of(values, called, problems, demo=demo)
-            if text is None and not problems:
-                fleet = fleet.admitting(values, called, problems)
+            fleet = Fleet.of(values, called, of_fleet, demo=demo)
+            if text is None and not of_fleet:
+                fleet = fleet.admitting(values, called, of_fleet)
+            problems += [one if one.startswith("--") else f"{config}: {one}" for one in of_fleet]
         if problems:
             raise SettingsError(problems)
         settings = cls(
@@ -195,15 +197,12 @@ class Settings:
         )
 
     def reread(self, text: str | None = None) -> Settings:
-        """As the file says now, or ``text`` in its place; what the process itself was told stays. SettingsError when
-        that makes no sense."""
+        """As the file says now, or ``text`` in its place; what the process itself was told stays, be it by the file or
+        beside it. SettingsError when that makes no sense."""
         assert self.config is not None
-        try:
-            said = Configuration.read(self.config) if text is None else text
-        except ConfigError as error:
-            raise SettingsError([f"{self.config}: {problem}" for problem in error.problems]) from None
-        now = Settings.parse({}, config=self.config, text=said)
-        return replace(self, upstreams=now.upstreams, of_file=now.of_file, origin=now.origin, text=now.text)
+        now = _configuration(self.config, text)
+        origin = now.upstreams[0].servers[0][0]
+        return replace(self, upstreams=now.upstreams, of_file=now.routes, origin=origin, text=now.text)
 
     def route(self) -> Route:
         """The one route that the options amount to."""
@@ -240,6 +239,14 @@ def _read(texts: Mapping[str, str | None], problems: list[str]) -> dict[str, Any
             except ValueError as error:
                 problems.append(f"--{name}: {error}")
     return values
+
+
+def _configuration(path: str, text: str | None, problems: Sequence[str] = ()) -> Configuration:
+    """What the file at ``path`` says, or ``text`` in its place. SettingsError: what is wrong, behind ``problems``."""
+    try:
+        return Configuration.load(path) if text is None else Configuration.parse(text)
+    except ConfigError as error:
+        raise SettingsError([*problems, *(f"{path}: {problem}" for problem in error.problems)]) from None
 
 
 def _limits(items: Sequence[Item], said: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from txstalecache.config.fleet import OF_FLEET, Fleet
 from txstalecache.config.routes import Match, Route
 from txstalecache.config.schema import (
     ADMIN,
@@ -80,7 +79,7 @@ def place_of(option: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A whole file."""
+    """A whole file. Whether what it says of the process goes together is for ``Settings``: options may be beside it."""
 
     said: Mapping[str, Mapping[str, Any]]
     """The values of ``[proxy]``, ``[redis]``, ``[limits]`` and ``[admin]``."""
@@ -126,12 +125,9 @@ class Configuration:
         said = {table.title: read_table(table, document.get(table.title, {}), table.title, problems) for table in _ONCE}
         upstreams = _upstreams(document.get("upstream", {}), problems)
         routes = _routes(document, [upstream.name for upstream in upstreams], problems)
-        found = cls(said, upstreams, routes, text, document)
-        if not problems:
-            Fleet.of(found._of_fleet(), place_of, problems)
         if problems:
             raise ConfigError(problems)
-        return found
+        return cls(said, upstreams, routes, text, document)
 
     def option(self, name: str) -> Any:
         """The value of what the command line calls ``name``."""
@@ -263,7 +259,7 @@ def _route(name: str, said: Mapping[str, Any], place: str, upstreams: list[str],
     return make_route(
         {**values, "name": values["name"] or name},
         Match(
-            match["host"] or (),
+            tuple(sorted(name.decode("ascii") for name in match["host"] or ())),
             match["path"],
             match["prefix"],
             match["glob"],
