@@ -36,8 +36,29 @@ def test_a_variant_is_a_url_and_what_requests_say() -> None:
         {"scope": "variant", "fields": {"a": "b"}},
         {"scope": "url", "value": "/a", "fields": {"a": "b"}},
         {"scope": "all", "fields": {"a": "b"}},
+        {"scope": "host", "value": "http://example.org"},
+        {"scope": "host", "value": "example.org/x"},
+        {"scope": "host", "value": "[::1"},
+        {"scope": "host", "value": "[::g]"},
+        {"scope": "host", "value": "*.example.org"},
+        {"scope": "host", "value": "example..org"},
+        {"scope": "host", "value": "example.org:99999"},
+        {"scope": "prefix", "value": "http://[::1/x"},
     ],
 )
 def test_what_cannot_be_meant_is_said(said: dict[str, object]) -> None:
     with pytest.raises(BadOrder):
         read(**said)
+
+
+@pytest.mark.parametrize(
+    ("said", "host"),
+    [
+        ("Example.org", b"example.org"),
+        ("example.org:80", b"example.org"),
+        ("example.org:8080", b"example.org:8080"),
+        ("[::1]:8080", b"[::1]:8080"),
+    ],
+)
+def test_a_host_is_as_keys_have_it(said: str, host: bytes) -> None:
+    assert read(scope="host", value=said).scope == Scope.of_host(host)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from txstalecache.edge.heads import Rejected, authority
 from txstalecache.http.fields import is_token
 from txstalecache.http.keys import DEFAULT_TEMPLATE, split_url
 from txstalecache.http.messages import Fields, RequestHead
@@ -123,14 +124,14 @@ class Order:
         if kind == "tag":
             return cls(Scope.of_tag(written), how, dry=dry)
         if kind == "host":
-            return cls(Scope.of_host(_host(b"http", written)), how, dry=dry)
+            return cls(Scope.of_host(_host(b"http", _authority(written))), how, dry=dry)
         host, target = b"", written
         if not written.startswith(b"/"):
             try:
-                scheme, authority, target = split_url(written)
+                scheme, at, target = split_url(written)
             except ValueError as error:
                 raise BadOrder(f"value: {error}, or a path") from None
-            host = _host(scheme, authority)
+            host = _host(scheme, _authority(at))
         if kind == "prefix":
             return cls(Scope.of_prefix(target, host), how, dry=dry)
         if kind == "variant":
@@ -153,6 +154,14 @@ def _fields(said: object) -> dict[bytes, bytes | None]:
             raise BadOrder("fields: expected values of printable ASCII")
         found[written.lower()] = None if value is None else value.strip().encode("ascii")
     return found
+
+
+def _authority(said: bytes) -> bytes:
+    """``said``, a host that a request may be for, perhaps with a port. BadOrder: nothing is stored for any other."""
+    try:
+        return authority([said], b"HTTP/1.1")
+    except Rejected:
+        raise BadOrder(f"value: {ascii(said.decode('ascii'))[:60]} is no host (like example.org)") from None
 
 
 def _host(scheme: bytes, authority: bytes) -> bytes:
