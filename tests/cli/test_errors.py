@@ -87,6 +87,20 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert "unix:there/is/none: no such file or directory" in line
 
 
+def test_an_admin_interface_at_an_ipv6_address_is_reached(tmp_path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    (tmp_path / "token").write_text(TOKEN)
+    admin = ("--admin", r"tcp6:0:interface=\:\:1", "--admin-token-file", "token")
+    with Proxy(tmp_path, "--origin", "http://127.0.0.1:9", "--redis", "memory", *admin) as proxy:
+        where = proxy.wait_for(r"admin interface listens on (http://\[::1\]:\d+)")[1]
+        assert "version" in Command(tmp_path, where).said("status")
+        assert '"top": []' in Command(tmp_path, where).said("top", "--once", "--json", "--limit", "3")
+
+
 def test_a_token_that_is_wrong_or_missing(command: Command, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("another-token-of-some-length")
     assert refused(command, "status", "--token-file", "wrong") == (
@@ -210,6 +224,23 @@ def test_what_the_proxy_refuses(command: Command) -> None:
     status, line = refused(command, "explain", "nonsense")
     assert status == Exit.FAILED
     assert line.startswith("txstalecache explain: url: expected a URL")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["top", "--once", "--limit", "257"], "limit: expected a number from 1 to 256"),
+        (["top", "--once", "--limit", "1000000"], "limit: expected a number from 1 to 256"),
+        (["warm", "-", "--concurrency", "65"], "concurrency: expected a whole number from 1 to 64"),
+        (["warm", "-", "--concurrency", "100000"], "concurrency: expected a whole number from 1 to 64"),
+        (["warm", "-", "--rate", "10000000"], "rate: expected a number from 0.01 to 1000"),
+        (["purge", "host", "http://h"], "value: 'http://h' is no host"),
+    ],
+)
+def test_the_only_bounds_are_the_proxys(command: Command, arguments: list[str], said: str) -> None:
+    status, line = refused(command, *arguments, stdin="http://h/x\n")
+    assert status == Exit.FAILED
+    assert line.startswith(f"txstalecache {arguments[0]}: {said}")
 
 
 def test_run_ends_as_twist_does(tmp_path: Path) -> None:

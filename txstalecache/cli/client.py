@@ -1,4 +1,4 @@
-"""A client of the admin interface: treq without cookies and redirects, a deadline for every answer.
+"""A client of the admin interface: no cookies, no redirects, a deadline for every answer.
 
 Must not know: command lines, what is printed.
 """
@@ -8,19 +8,19 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from http.cookiejar import DefaultCookiePolicy
+from io import BytesIO
 from typing import Any
+from urllib.parse import urlencode
 
 import treq
-from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as Late
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed
+from twisted.web.client import Agent, FileBodyProducer, HTTPConnectionPool, ResponseFailed
 from twisted.web.error import SchemeNotSupported
+from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
@@ -54,12 +54,12 @@ class AdminClient:
         self._connection = connection
         pool = HTTPConnectionPool(reactor, persistent=True)
         pool.retryAutomatically = False
-        agent = (
+        # Not treq's client: it takes the address in a URL for a name, and IPv6 has no such names.
+        self._agent = (
             Agent(reactor, connectTimeout=connection.timeout, pool=pool)
             if connection.path is None
             else Agent.usingEndpointFactory(reactor, _Socket(reactor, connection.path), pool=pool)
         )
-        self._client = HTTPClient(agent, IndexableCookieJar(DefaultCookiePolicy(allowed_domains=())))
 
     async def get(self, path: str, expected: str, **query: object) -> dict[str, Any]:
         """What ``path`` says. ``expected`` is a name in every such answer: whoever leaves it out is somebody else."""
@@ -114,14 +114,11 @@ class AdminClient:
     async def _exchange(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None
     ) -> tuple[int, bytes]:
-        fields: dict[bytes | str, bytes | str] = {
-            "Accept": "application/json",
-            "User-Agent": f"txstalecache/{__version__}",
-        }
+        fields = Headers({"Accept": ["application/json"], "User-Agent": [f"txstalecache/{__version__}"]})
         if self._connection.token:
-            fields["Authorization"] = f"Bearer {self._connection.token}"
+            fields.setRawHeaders("Authorization", [f"Bearer {self._connection.token}"])
         if body is not None:
-            fields["Content-Type"] = "application/json"
+            fields.setRawHeaders("Content-Type", ["application/json"])
         try:
             response = await self._request(method, path, query, fields, body)
         except ResponseFailed as failed:
@@ -144,23 +141,11 @@ class AdminClient:
         return response.code, b"".join(parts)
 
     def _request(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        fields: dict[bytes | str, bytes | str],
-        body: bytes | None,
+        self, method: str, path: str, query: Mapping[str, str], fields: Headers, body: bytes | None
     ) -> Deferred[Any]:
-        return self._client.request(
-            method,
-            self._connection.url + path,
-            params=query,
-            headers=fields,
-            data=body,
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._reactor,
-        )
+        url = self._connection.url + path + (f"?{urlencode(query)}" if query else "")
+        sent = None if body is None else FileBodyProducer(BytesIO(body))
+        return self._agent.request(method.encode("ascii"), url.encode("ascii"), fields, sent)
 
 
 def _reason(error: BaseException) -> str:
