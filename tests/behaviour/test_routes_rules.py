@@ -63,6 +63,31 @@ async def test_a_post_is_not_answered_with_what_the_same_body_got_as_another_typ
     assert (again.body, again.field("x-cache")) == (b"application/json", b"HIT")
 
 
+@async_test
+async def test_a_route_of_no_lifetimes_at_all_stores_nothing_and_cookies_and_credentials_go_alone(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    # As docs/migrating.rst has it for Varnish's pass.
+    proxy = await make_proxy(origin.url, **route_of("ttl = 0\nmax_ttl = 0\nstale = 0\nstale_if_error = 0"))
+    lasting = [
+        ("Cache-Control", "max-age=60, stale-while-revalidate=60, stale-if-error=60"),
+        ("ETag", '"a"'),
+        ("Last-Modified", "Mon, 01 Jan 2024 00:00:00 GMT"),
+    ]
+    for said in (lasting, [*lasting, ("Age", "30")], lasting[1:]):
+        for status in (200, 404):
+            echo(origin, said, status)
+            for number in (b"1:", b"2:"):
+                reply = await fetch(proxy.port, "GET", "/q")
+                assert (reply.body, reply.field("x-store")) == (number, b"BYPASS")
+    echo(origin, lasting)
+    # Sent anew, not asked whether it is as it was.
+    assert not any(request.field("if-none-match") for request in origin.requests)
+    credentials = [("Cookie", "a=b"), ("Authorization", "Basic eDp5"), ("X-Api-Key", "k")]
+    replies = await settled(*[fetch(proxy.port, "GET", "/own", [one]) for one in credentials])
+    assert len({reply.body for reply in replies}) == 3
+
+
 async def chunked(port: int, *pieces: bytes) -> Any:
     """The answer to a POST of these chunks."""
     framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
