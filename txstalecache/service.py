@@ -292,7 +292,7 @@ class ProxyService(Service):
         )
 
     def _open_spans(self) -> Spans | None:
-        if not os.environ.get("OTEL_TRACES_EXPORTER"):
+        if os.environ.get("OTEL_TRACES_EXPORTER", "none") in ("", "none"):
             return None
         try:
             from txstalecache.observe.spans import Spans

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -123,5 +124,16 @@ def test_what_cannot_be_meant_is_said_in_one_line(
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=says):
         Spans.of_environment("1")
-    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
-    assert Spans.of_environment("1") is None
+
+
+@pytest.mark.parametrize(("exporter", "started"), [("none", True), ("", True), ("console", False)])
+def test_who_wants_no_spans_needs_nothing_to_make_them_with(exporter: str, started: bool, tmp_path: Path) -> None:
+    (tmp_path / "opentelemetry").mkdir()
+    (tmp_path / "opentelemetry/__init__.py").write_text("raise ImportError('not installed')")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    told = {**environment(), "OTEL_TRACES_EXPORTER": exporter, "PYTHONPATH": path}
+    with Proxy(tmp_path, "--origin", "http://127.0.0.1:9", "--redis", "memory", env=told) as proxy:
+        if started:
+            proxy.wait_for(r"listens on http://127")
+        else:
+            proxy.wait_for(r"spans need txstalecache\[otel\]")

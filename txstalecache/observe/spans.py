@@ -43,13 +43,10 @@ class Spans:
         self._scope = InstrumentationScope("txstalecache", version)
 
     @classmethod
-    def of_environment(cls, version: str) -> Spans | None:
+    def of_environment(cls, version: str) -> Spans:
         """As OpenTelemetry's variables have it: ``OTEL_TRACES_EXPORTER`` names an exporter that is installed (``otlp``,
-        ``console``), ``OTEL_TRACES_SAMPLER_ARG`` the ratio. None without the first, or when it says ``none``.
-        ValueError in one line when they cannot be meant."""
-        name = os.environ.get("OTEL_TRACES_EXPORTER", "none")
-        if name in ("", "none"):
-            return None
+        ``console``), ``OTEL_TRACES_SAMPLER_ARG`` the ratio. ValueError in one line when they cannot be meant."""
+        name = os.environ["OTEL_TRACES_EXPORTER"]
         found = list(entry_points(group="opentelemetry_traces_exporter", name=name))
         if not found:
             raise ValueError(f"OTEL_TRACES_EXPORTER: no exporter called {ascii(name)[:40]} is installed")
