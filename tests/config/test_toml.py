@@ -298,6 +298,22 @@ def test_check_prints_what_is_in_force_and_that_means_the_same_again(tmp_path: o
     assert again.routes[:1] == Configuration.parse(text).routes[:1]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hunter2@h/0",
+        "redis://:pass@hunter2@h/0",
+        "redis://user:@hunter2@@h/0",
+        "redis+sentinel://user:hunter2@hunter2@h:1,h2:2/master?sentinel_user=x&sentinel_password=hunter2@hunter2",
+        "unix://:hunter2@/run/redis.sock",
+    ],
+)
+def test_nothing_of_a_password_is_printed(url: str) -> None:
+    said = Configuration.parse(f"{UPSTREAM}[redis]\nurl = '{url}'\n").effective()
+    assert "hunter2" not in said
+    assert "…@" in said
+
+
 def test_check_tells_every_problem_and_fails(tmp_path: object, capsys: object) -> None:
     path = f"{tmp_path}/x.toml"
     with open(path, "w") as file:

@@ -174,11 +174,15 @@ def _lines(items: Sequence[Item], said: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+#: Who is let in, in a URL: up to the last ``@`` before its path, as ``urlsplit`` has it; and a Sentinel's password.
+_SECRET = re.compile(r"(?<=://)[^/?#]*(?=@)|(?<=sentinel_password=)[^&#]*")
+
+
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(re.sub(r"(?<=://)[^/@]*@", "…@", value), ensure_ascii=False)
+        return json.dumps(_SECRET.sub("…", value), ensure_ascii=False)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, Mapping):
