@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fleet.processes import Proxy, ask
 from tests.support.process import PROXY, environment, finished
 from txstalecache.config.options import Options
 
@@ -92,6 +94,20 @@ def test_a_taken_port_is_one_line_and_a_status(runner: str, tmp_path: Path) -> N
         listen = f"tcp:{port}:interface=127.0.0.1"
         done = finished([*PROXY[runner], "--redis", "memory", "--listen", listen, *ORIGIN], tmp_path)
     refused(done, f"cannot listen on {listen}: Address already in use")
+
+
+def test_the_file_is_found_again_from_the_directory_that_twistd_goes_to(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    text = "[redis]\nurl = 'memory'\n[upstream.w]\nservers = 'http://127.0.0.1:9'\n"
+    (tmp_path / "site.toml").write_text(text)
+    twistd = [PROXY["twistd"][0], "--nodaemon", "--pidfile=", "--rundir", "elsewhere", "txstalecache"]
+    with Proxy(tmp_path, "--config", "site.toml", command=twistd) as proxy:
+        port = proxy.wait_for(r"listens on http://127\.0\.0\.1:(\d+)")[1]
+        # Who answers has set up how it takes signals.
+        assert ask(int(port))[0] == 502
+        (tmp_path / "site.toml").write_text(text + "[[route]]\n")
+        proxy.process.send_signal(signal.SIGHUP)
+        assert "2 routes" in proxy.wait_for("configuration (not )?reloaded: .*")[0]
 
 
 def test_a_daemon_that_cannot_listen_says_so_to_its_starter_and_leaves_no_pid_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Must not know: how anything is built. Loads nothing that is not needed to print 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, NoReturn
@@ -159,7 +160,9 @@ class Options(usage.Options):
 
         try:
             given = {name: self[name] for name in DEFAULTS}
-            self.settings = Settings.parse(given, demo=bool(self["demo"]), config=self["config"], text=self._text)
+            # twistd goes to its --rundir after this, and the file is read again there.
+            config = None if self["config"] is None else os.path.abspath(self["config"])
+            self.settings = Settings.parse(given, demo=bool(self["demo"]), config=config, text=self._text)
         except SettingsError as error:
             self._refuse(error.problems)
 
