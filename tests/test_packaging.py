@@ -32,6 +32,21 @@ def test_the_list_of_packages_is_complete() -> None:
     assert len(listed) == len(set(listed))
 
 
+def test_the_source_distribution_has_all_that_its_documents_and_commands_name() -> None:
+    packed: set[Path] = set()
+    for line in (ROOT / "MANIFEST.in").read_text().splitlines():
+        command, *words = line.split()
+        assert command in ("include", "recursive-include")
+        room, patterns = (ROOT, words) if command == "include" else (ROOT / words[0], words[1:])
+        for pattern in patterns:
+            packed.update(room.glob(pattern) if room == ROOT else room.rglob(pattern))
+    named = {ROOT / one for one in ("CHANGELOG.rst", "LICENSE", "Makefile", "README.rst", "SECURITY.rst", ".ci/run")}
+    for tree in ("bench", "contrib", "docs", "examples", "newsfragments", "tests", "twisted"):
+        named.update(path for path in (ROOT / tree).rglob("[!.]*") if path.is_file())
+    made = {path for path in named if path.suffix == ".cache" or {"__pycache__", "_build"}.intersection(path.parts)}
+    assert named - made - packed == set()
+
+
 def test_twisteds_own_package_is_not_shadowed() -> None:
     assert not list((ROOT / "twisted").rglob("__init__.py"))
 
