@@ -404,9 +404,9 @@ def test_what_options_beside_the_file_make_good_is_good_at_the_start_and_when_it
 def test_the_token_is_read_when_the_proxy_starts_and_never_again(tmp_path: Path) -> None:
     token, path = tmp_path / "token", tmp_path / "x.toml"
     path.write_text(UPSTREAM + PROCESS.format(token=token))
-    with pytest.raises(ConfigError) as caught:
-        Configuration.load(str(path))
-    assert caught.value.problems == [f"admin.token_file: No such file or directory: {token}"]
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse({}, config=str(path))
+    assert caught.value.problems == [f"{path}: admin.token_file: No such file or directory: {token}"]
     token.write_text(TOKEN)
     settings = Settings.parse({}, config=str(path))
     token.unlink()

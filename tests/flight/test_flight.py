@@ -830,17 +830,11 @@ def test_wait_stale_gives_no_reload_what_it_did_not_want(wish: bytes) -> None:
     assert tower.at_rest()
 
 
-def test_wait_stale_is_not_for_who_asks_alone() -> None:
+def test_wait_stale_is_for_who_asks_alone_as_well() -> None:
     tower = Tower()
-    entry = tower.entry()
-    leader = tower.join(entry=entry)
-    tower.clock.advance(2)
-    assert [leader.landing] == [None]
-    waiter = tower.join(entry=entry)  # from here on somebody waits for another's fetch
-    tower.clock.advance(0.1)
-    assert leader.landing.stale == "wait" and [waiter.landing] == [None]
-    tower.clock.advance(1)
-    assert waiter.landing.stale == "wait"
+    leader = tower.join(entry=tower.entry())
+    tower.clock.advance(1.1)
+    assert leader.landing.stale == "wait"
     finish(tower.origin.answer(0, 200, CACHEABLE))
     assert tower.at_rest()
 
@@ -1080,8 +1074,6 @@ def test_an_entry_that_a_flight_carries_is_purged_as_any_other(how: str, hardnes
     entry = tower.entry()
     clocks = Clocks(wait_stale=1.0 if how == "wait" else 60.0, wait_deadline=5.0, leader_age=60.0)
     seat = tower.join(entry=entry, clocks=clocks)
-    if how == "wait":
-        tower.join(clocks=clocks)  # it is not for who asks alone
     tower.store.purge(Scope.everything(), hardness)
     if how == "error":
         finish(tower.origin.answer(0, 503, ()))

@@ -39,7 +39,7 @@ CARRIES: dict[str, tuple[int | None, str | None]] = {
     "failure": (2, None),
 }
 #: Functions that give such a word back.
-GIVES = {"_refusal", "_unwilling", "_stale"}
+GIVES = {"_refusal", "_unwilling", "_stale", "_why"}
 #: Where such words are said.
 ROOMS = ("http", "flight", "edge")
 

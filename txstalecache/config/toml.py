@@ -92,24 +92,14 @@ class Configuration:
 
     @classmethod
     def load(cls, path: str) -> Configuration:
-        """The file at ``path``, for a process that starts: with the token that it leads to. ConfigError with every
-        problem at once."""
-        found = cls.parse(cls.read(path))
-        said, problems = found._of_fleet(), list[str]()
-        Fleet.of(said, place_of, problems).admitting(said, place_of, problems)
-        if problems:
-            raise ConfigError(problems)
-        return found
-
-    @staticmethod
-    def read(path: str) -> str:
-        """What the file at ``path`` says. ConfigError."""
+        """The file at ``path``. ConfigError with every problem at once."""
         try:
-            return Path(path).read_text("utf-8")
+            text = Path(path).read_text("utf-8")
         except OSError as error:
             raise ConfigError([error.strerror or str(error)]) from None
         except UnicodeDecodeError:
             raise ConfigError(["expected UTF-8"]) from None
+        return cls.parse(text)
 
     @classmethod
     def parse(cls, text: str) -> Configuration:
@@ -133,9 +123,6 @@ class Configuration:
         """The value of what the command line calls ``name``."""
         table, _, setting = place_of(name).partition(".")
         return self.said[table][setting]
-
-    def _of_fleet(self) -> dict[str, Any]:
-        return {option: self.option(option) for option in OF_FLEET}
 
     def effective(self) -> str:
         """Everything in force, as TOML, without passwords."""

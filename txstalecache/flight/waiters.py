@@ -69,11 +69,6 @@ class Waiters:
         first = next(iter(self._waiting), None)
         return first if first is not None and first.leads else None
 
-    @property
-    def alone(self) -> bool:
-        """Whether only the leader is here: it waits for nobody else's fetch."""
-        return len(self._waiting) == 1 and self.leader is not None
-
     def add(self, request: RequestHead, entry: Entry | None, now: float, *, leads: bool) -> Waiter:
         """One more."""
         waiter = Waiter(self, request, entry, now, leads)
@@ -109,15 +104,13 @@ class Waiters:
             return inf
         due = first.since + self._clocks.wait_deadline
         self._forget_gone()
-        if self._hopeful and not self.alone:
+        if self._hopeful:
             due = min(due, self._hopeful[0].since + self._clocks.wait_stale)
         return due
 
     def impatient(self, now: float) -> list[Waiter]:
-        """Those with an entry who have waited for ``wait_stale``; each is named once. Nobody who is ``alone``."""
+        """Those with an entry who have waited for ``wait_stale``; each is named once."""
         found: list[Waiter] = []
-        if self.alone:
-            return found
         while self._hopeful and self._hopeful[0].since + self._clocks.wait_stale <= now:
             waiter = self._hopeful.popleft()
             if waiter in self._waiting:
