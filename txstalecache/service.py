@@ -276,6 +276,7 @@ class ProxyService(Service):
             routes=self._routes,
             limits=affordable(settings.of_flights),
             log=_each(self._access_log, self._spans),
+            name=settings.name,
         )
         limits = EdgeLimits(body=settings.max_upload, hosts=settings.hosts, **settings.of_clients)
         self._site = CacheSite(self._resource, reactor, limits=limits, refused=self._resource.recorded)
@@ -289,6 +290,7 @@ class ProxyService(Service):
             lambda: self._origins,
             reactor,
             __version__,
+            self._resource.pseudonym,
         )
 
     def _open_spans(self) -> Spans | None:

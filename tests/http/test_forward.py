@@ -4,6 +4,7 @@ import pytest
 
 from tests.http.exchanges import fields, request
 from txstalecache.http import forward
+from txstalecache.http.pseudonym import Pseudonym
 
 PLAIN = "Host: example.com\nAccept: */*\nUser-Agent: x"
 
@@ -140,7 +141,11 @@ def test_a_loop_is_seen_in_via(via: str, expected: bool) -> None:
 
 
 def test_a_proxy_with_another_name_is_no_loop() -> None:
-    sent = request()
-    through = forward.alone(sent)
+    through = forward.alone(request())
     assert forward.looped(through)
-    assert not forward.looped(through, b"edge-2")
+    edge = Pseudonym("Edge-2")
+    assert not forward.looped(through, edge)
+    for sent in (forward.alone(request(), pseudonym=edge), forward.shared(request(), frozenset(), pseudonym=edge)):
+        assert sent.get(b"via") == b"1.1 Edge-2"
+        assert forward.looped(sent, Pseudonym("edge-2"))
+        assert not forward.looped(sent)

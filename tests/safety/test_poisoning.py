@@ -296,6 +296,25 @@ async def test_a_proxy_in_front_of_itself_answers(origin: ScriptedOrigin, make_p
 
 
 @async_test
+async def test_two_proxies_in_a_row_have_two_names(origin: ScriptedOrigin, configured: Any) -> None:
+    origin.handler = lambda request: Answer(200, [("Cache-Control", "max-age=60")], request.field("via") or b"")
+
+    async def named(name: str, url: str) -> Any:
+        return await configured(f'[proxy]\nname = "{name}"\n[upstream.www]\nservers = "{url}"\n')
+
+    behind = await named("inner", origin.url)
+    front = await named("edge-1", f"http://127.0.0.1:{behind.port}")
+    for kept in (b"edge-1; fwd=uri-miss; fwd-status=200; stored", b"edge-1; hit; ttl="):
+        reply = await fetch(front.port, "GET", "/x")
+        assert (reply.status, reply.body) == (200, b"1.1 edge-1, 1.1 inner")
+        assert reply.field("via") == b"1.1 inner, 1.1 edge-1"
+        assert kept in (reply.field("cache-status") or b"")
+    for method, path in (("POST", "/y"), ("GET", "/y"), ("GET", "/x")):
+        assert (await fetch(front.port, method, path, [("Via", "1.1 Edge-1")])).status == 508
+    assert (await fetch(front.port, "POST", "/y")).body == b"1.1 edge-1, 1.1 inner"
+
+
+@async_test
 async def test_what_clients_say_cannot_write_log_lines(origin: ScriptedOrigin, make_proxy: Any) -> None:
     from txstalecache.observe.accesslog import combined, json_line
 

@@ -25,6 +25,7 @@ from txstalecache.flight.registry import Registry
 from txstalecache.http.entry import Entry
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.observe.metrics import Upstream
 from txstalecache.observe.tally import Tally
 from txstalecache.origin.group import OriginGroup
@@ -61,11 +62,12 @@ class Facts:
         origins: Callable[[], Mapping[str, IOrigin]],
         clock: IReactorTime,
         version: str,
+        pseudonym: Pseudonym = OURS,
     ) -> None:
         self._registry = registry
         self._store = store
         self._routes = routes
-        self._explainer = Explainer(routes, store.store, registry, limits)
+        self._explainer = Explainer(routes, store.store, registry, limits, pseudonym)
         self._origins = origins
         self._clock = clock
         self._version = version

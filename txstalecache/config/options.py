@@ -81,6 +81,12 @@ class Options(usage.Options):
         ["methods", None, "GET,HEAD", "Methods answered from the cache, comma-separated: GET, HEAD, POST."],
         ["max-object", None, "8M", "BYTES of the largest body that is stored; larger ones pass through."],
         ["max-upload", None, "1M", "BYTES of the largest request body that is let through; larger ones get 413."],
+        [
+            "name",
+            None,
+            "txstalecache",
+            "NAME in Via and Cache-Status. Two proxies in a row need two; all that share a Redis have one.",
+        ],
         ["hosts", None, None, "NAMES in Host that are served, comma-separated; others get 421. [default: all]"],
         [
             "wait-deadline",

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from txstalecache.config.units import parse_bytes, parse_seconds
 from txstalecache.http.fields import HOP_BY_HOP, is_token
+from txstalecache.http.pseudonym import Pseudonym
 from txstalecache.origin.address import Address
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "networks",
     "pattern",
     "positive",
+    "pseudonym",
     "seconds",
     "shown",
     "size",
@@ -141,6 +143,14 @@ def each(read: Callable[[object], T], what: str) -> Callable[[object], tuple[T, 
         return tuple(read(one) for one in values)
 
     return read_all
+
+
+def pseudonym(value: object) -> str:
+    """What a proxy calls itself."""
+    if not isinstance(value, str):
+        raise ValueError(f"expected a name, got {shown(value)}")
+    Pseudonym(value)
+    return value
 
 
 def field_name(value: object) -> bytes:

@@ -205,6 +205,12 @@ PROXY = Table(
             "Names in ``Host`` that are served, ``*.example.com`` for all below it; others get 421. Without port.",
             "all",
         ),
+        Item(
+            "name",
+            read.pseudonym,
+            "txstalecache",
+            "In ``Via``, by which loops are seen, and ``Cache-Status``. Two in a row need two, a fleet has one.",
+        ),
         Item("access_log", _log, "-", "A file, ``-`` for standard output, ``none``."),
         Item("access_log_format", _log_format, "combined", "``combined`` or ``json``."),
         Item(

@@ -50,6 +50,7 @@ SAME: Mapping[str, Item] = {
     "max-object": _ITEMS["route", "max_object"],
     "max-upload": _ITEMS["proxy", "max_upload"],
     "hosts": _ITEMS["proxy", "hosts"],
+    "name": _ITEMS["proxy", "name"],
     "wait-deadline": _ITEMS["route", "wait_deadline"],
     "memory": _ITEMS["proxy", "memory"],
     "access-log": _ITEMS["proxy", "access_log"],
@@ -110,6 +111,8 @@ class Settings:
     """The largest body of a request; beyond: 413."""
     hosts: frozenset[bytes] | None
     """The names in Host that are served (``edge.limits``); None: all."""
+    name: str
+    """What it calls itself in ``Via`` and ``Cache-Status``."""
     wait_deadline: float
     memory: int
     access_log: str | None

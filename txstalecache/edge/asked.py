@@ -18,6 +18,7 @@ from txstalecache.edge.heads import Rejected, authority, origin_form, served
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.http import forward
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.section import Section
 
 __all__ = ["SHAPING", "HeadReader", "Shape", "shape", "shaped"]
@@ -69,15 +70,16 @@ def shaped(head: RequestHead, shape: Shape) -> RequestHead:
 
 
 class HeadReader:
-    """Reads heads for connections with ``limits`` and ``scheme``; where they are ``trusted``, the scheme is the one
-    that they say. Not to be entered twice."""
+    """Reads heads for connections with ``limits`` and ``scheme`` to the proxy called ``pseudonym``; where they are
+    ``trusted``, the scheme is the one that they say. Not to be entered twice."""
 
     #: Values of Host remembered, good ones.
     HOSTS = 256
     #: Bytes of a field section that is worth remembering.
     LONGEST = 4096
 
-    def __init__(self, limits: EdgeLimits, scheme: bytes, trusted: bool = False) -> None:
+    def __init__(self, limits: EdgeLimits, scheme: bytes, trusted: bool = False, pseudonym: Pseudonym = OURS) -> None:
+        self._pseudonym = pseudonym
         self._limits = limits
         self._scheme = scheme
         self._trusted = trusted
@@ -187,7 +189,7 @@ class HeadReader:
         except Rejected:
             return None
         # Whether a key or a token takes the answer is for ``policy.judge`` to say.
-        if host is None or forward.looped(fields) or forward.identified(fields, ()):
+        if host is None or forward.looped(fields, self._pseudonym) or forward.identified(fields, ()):
             return None
         return fields, host
 

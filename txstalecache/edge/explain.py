@@ -21,6 +21,7 @@ from txstalecache.http import forward, policy
 from txstalecache.http.entry import Entry, Marker
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import RequestHead
+from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.reasons import reason
 from txstalecache.store.interfaces import Found, IStore
@@ -76,7 +77,10 @@ class Explained:
 class Explainer:
     """Explains what a resource with these parts would do."""
 
-    def __init__(self, routes: Routes, store: IStore, registry: Registry, limits: EdgeLimits) -> None:
+    def __init__(
+        self, routes: Routes, store: IStore, registry: Registry, limits: EdgeLimits, pseudonym: Pseudonym = OURS
+    ) -> None:
+        self._pseudonym = pseudonym
         self._routes = routes
         self._store = store
         self._registry = registry
@@ -115,7 +119,7 @@ class Explainer:
             return None
         said.step("validate", "well-formed", "one well-formed request, or none", "RFC 9112 §11.2")
         head = request.head
-        if forward.looped(head.fields):
+        if forward.looped(head.fields, self._pseudonym):
             said.judged("loop", "refuse", "loop", "answered 508")
             return None
         if head.method == b"OPTIONS" and forward.ends_here(head):

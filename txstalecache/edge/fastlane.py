@@ -31,6 +31,7 @@ from txstalecache.edge.ready import Answer, Ready, answer
 from txstalecache.http.entry import Entry
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
+from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
 from txstalecache.store.memory import Shelf
@@ -104,6 +105,7 @@ class FastLane:
         log: Callable[[Record], None] | None,
         tally: Tally,
         reader: HeadReader,
+        pseudonym: Pseudonym = OURS,
     ) -> None:
         self._store = store
         self._routes = routes
@@ -112,6 +114,7 @@ class FastLane:
         self._log = log
         self._tally = tally
         self._now = store.now
+        self._pseudonym = pseudonym
         self._reader = reader
         # Two generations: when the younger is full it becomes the older; what is asked for again is young again.
         self._young: dict[bytes, Asked] = {}
@@ -235,6 +238,7 @@ class FastLane:
                 (shelf.marker(now), shelf.private, shelf.cookie),
                 now,
                 variant.until,
+                self._pseudonym,
             )
             if made is None:
                 return None

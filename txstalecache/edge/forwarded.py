@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from txstalecache.http import forward
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.pseudonym import OURS, Pseudonym
 
 __all__ = ["forwarded", "with_scheme"]
 
@@ -24,20 +25,20 @@ def with_scheme(request: RequestHead, trusted: bool) -> RequestHead:
     return replace(request, scheme=said) if said in (b"http", b"https") and said != request.scheme else request
 
 
-def forwarded(request: RequestHead, client: str | None, trusted: bool = False) -> Fields:
+def forwarded(request: RequestHead, client: str | None, trusted: bool = False, pseudonym: Pseudonym = OURS) -> Fields:
     """The fields of a fetch for ``request`` alone, with what the client claims about itself replaced by what its
     connection shows: its address (None: it has none) and its scheme. What a ``trusted`` proxy says of its own client
-    stays, its address is added."""
-    question = (forwarded, client, trusted, request.scheme, request.authority)
-    return request.fields.once(question, lambda _: _forwarded(request, client, trusted))
+    stays, its address is added. It goes on from the proxy called ``pseudonym``."""
+    question = (forwarded, client, trusted, request.scheme, request.authority, pseudonym)
+    return request.fields.once(question, lambda _: _forwarded(request, client, trusted, pseudonym))
 
 
-def _forwarded(request: RequestHead, client: str | None, trusted: bool) -> Fields:
+def _forwarded(request: RequestHead, client: str | None, trusted: bool, pseudonym: Pseudonym) -> Fields:
     peer = (client or "-").encode("ascii", "replace")
     if not trusted:
         shown = ((b"X-Forwarded-For", peer), (b"X-Forwarded-Proto", request.scheme))
-        return forward.alone(request, _SAID_BY_CLIENTS, shown)
+        return forward.alone(request, _SAID_BY_CLIENTS, shown, pseudonym)
     before = request.fields.get(b"x-forwarded-for")
     path = peer if before is None else before + b", " + peer
-    fields = forward.alone(request, (b"x-forwarded-for",), ((b"X-Forwarded-For", path),))
+    fields = forward.alone(request, (b"x-forwarded-for",), ((b"X-Forwarded-For", path),), pseudonym)
     return fields if b"x-forwarded-proto" in fields else fields.adding(b"X-Forwarded-Proto", request.scheme)

@@ -34,7 +34,7 @@ def shared(
         keyed |= PART
     if visit.body is not None:
         conditions = Fields()  # RFC 9110 §13.1: of another method they mean something else
-    fields = forward.shared(head, keyed, conditions)
+    fields = forward.shared(head, keyed, conditions, visit.pseudonym)
     return _plan(visit, fields, visit.body, Sharing.SHARED, entry, conditions, names, part)
 
 
@@ -59,7 +59,7 @@ def alone(
 ) -> Plan:
     """A fetch for this client only, with all that it said. ``trusted``: it is a proxy whose word about its own client
     counts. ``body`` is what it sends, where that is not in the key; ``entry`` what stands in where the origin fails."""
-    fields = forwarded(visit.head, visit.exchange.client, trusted)
+    fields = forwarded(visit.head, visit.exchange.client, trusted, visit.pseudonym)
     return _plan(visit, fields, visit.body if body is None else body, sharing, entry)
 
 

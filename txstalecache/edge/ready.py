@@ -21,6 +21,7 @@ from txstalecache.http import policy
 from txstalecache.http.entry import Entry, Freshness, Marker
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
+from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.verdict import Fresh, Stale
 from txstalecache.observe.tally import Cell
 
@@ -146,17 +147,19 @@ def answer(
     markers: tuple[Marker | None, Marker | None, Marker | None],
     now: float,
     gone: float,
+    pseudonym: Pseudonym = OURS,
 ) -> Answer | None:
     """What requests of ``shape`` get from ``entry`` from ``now`` on; None when that is for the ordinary path to say.
 
-    ``markers``: the one that counts now, and those there are. ``gone``: when the entry may no longer be used.
+    ``markers``: the one that counts now, and those there are. ``gone``: when the entry may no longer be used. It comes
+    from the proxy called ``pseudonym``.
     """
     plain = shaped(head, shape)
     verdict = policy.judge(plain, entry, markers[0], route.rules, now)
     if not isinstance(verdict, Fresh | Stale):
         return None
     outcome = Outcome(type(verdict).__name__.lower(), verdict.why, "hit", entry.age(now))
-    visit = Visit(NOBODY, plain, route, key, now, outcome=outcome)
+    visit = Visit(NOBODY, plain, route, key, now, outcome=outcome, pseudonym=pseudonym)
     reply = respond.from_entry(visit, entry, now)
     pieces = _pieces(reply)
     if pieces is None:

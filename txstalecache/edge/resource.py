@@ -53,6 +53,7 @@ from txstalecache.http import forward, parts, policy, tags
 from txstalecache.http.entry import Entry, MarkerKind
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
@@ -78,7 +79,8 @@ class CacheResource(Resource):
     ``origin`` is an IOrigin, or a URL; ``store`` comes from ``open_store`` and is memory alone when left out. The
     caller owns what it passes in, starts the store, and closes both after the resource. ``log`` is called with one
     ``Record`` per request; ``tally`` counts them, and is its own when left out. ``reactor`` is Twisted's own when left
-    out. ValueError for a URL that cannot be an origin's.
+    out. ``name`` is what it calls itself in ``Via`` and ``Cache-Status``: two in a row need two, all of a fleet have
+    one. ValueError for a URL that cannot be an origin's, and for a name that is no token.
     """
 
     isLeaf = True
@@ -97,8 +99,11 @@ class CacheResource(Resource):
         log: Callable[[Record], None] | None = None,
         tally: Tally | None = None,
         reactor: Any = None,
+        name: str = OURS.name.decode("ascii"),
     ) -> None:
         super().__init__()
+        self.pseudonym = Pseudonym(name)
+        """How it is called."""
         if reactor is None:
             from twisted.internet import reactor
         backend = open_store(reactor, redis="memory") if store is None else store
@@ -149,8 +154,8 @@ class CacheResource(Resource):
             return None
         if not isinstance(self._store, TieredStore):
             return None
-        reader = HeadReader(limits, scheme, trusted)
-        return FastLane(self._store, self._routes, self._refresh, self._clock, self._log, self.tally, reader)
+        reader, log, tally = HeadReader(limits, scheme, trusted, self.pseudonym), self._log, self.tally
+        return FastLane(self._store, self._routes, self._refresh, self._clock, log, tally, reader, self.pseudonym)
 
     def _refresh(self, head: RequestHead, route: Route, key: Key, entry: Entry, names: tuple[bytes, ...]) -> None:
         """Renew ``entry`` behind a client that has its answer."""
@@ -176,7 +181,7 @@ class CacheResource(Resource):
             key = route.template.key(head)
         visit = self._visit(exchange, head, route, key)
         exchange.done = lambda: self._record(exchange, visit.outcome, asked)
-        if forward.looped(head.fields):
+        if forward.looped(head.fields, self.pseudonym):
             self._refuse(visit, 508, "loop")
             return
         if head.method == b"OPTIONS" and forward.ends_here(head):
@@ -375,7 +380,7 @@ class CacheResource(Resource):
 
     def _visit(self, exchange: Exchange, head: RequestHead, route: Route, key: Key) -> Visit:
         origin = None if route.upstream is None else self.origins.get(route.upstream)
-        return Visit(exchange, head, route, key, self._store.now(), origin)
+        return Visit(exchange, head, route, key, self._store.now(), origin, pseudonym=self.pseudonym)
 
     def _invalidate(self, visit: Visit, target: bytes) -> None:
         """RFC 9111 §4.4, before the client hears of the success."""

@@ -28,7 +28,7 @@ def from_entry(visit: Visit, entry: Entry, now: float) -> Reply:
     age = entry.age(now)
     reply = _selected(visit, entry.status, entry.fields, Body.of(entry.body), entry.length)
     status = _entry_status(visit.outcome, entry.freshness.lifetime - age)
-    return _told(visit, reply, (forward.PASSED, (b"Age", b"%d" % age)), status, b"BYPASS")
+    return _told(visit, reply, (visit.pseudonym.passed, (b"Age", b"%d" % age)), status, b"BYPASS")
 
 
 def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
@@ -51,7 +51,7 @@ def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
         collapsed=(outcome.role == "waiter") or outcome.collapsed,
         detail=outcome.why if outcome.role == "alone" else None if landing.stored else landing.why,
     )
-    return _told(visit, reply, (forward.PASSED,), status, b"STORE" if landing.stored else b"BYPASS")
+    return _told(visit, reply, (visit.pseudonym.passed,), status, b"STORE" if landing.stored else b"BYPASS")
 
 
 def failure(visit: Visit, status: int, why: str, retry_after: int | None) -> Reply:
@@ -150,7 +150,7 @@ def _told(
         fields, ours = fields.extended(ours).without(*route.hide), ()
         for name, value in route.respond_with:
             fields = fields.replacing(name, value)
-    told = (*ours, (b"Cache-Status", status.member()))
+    told = (*ours, (b"Cache-Status", status.member(visit.pseudonym.name)))
     if route.show_outcome:
         told += ((b"X-Cache", _X_CACHE.get(visit.outcome.verdict, b"BYPASS")), (b"X-Store", stored))
     return Reply(reply.status, fields, reply.body, reply.segments, told)

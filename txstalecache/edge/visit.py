@@ -15,6 +15,7 @@ from txstalecache.edge.exchange import Exchange
 from txstalecache.flight.landing import Settled
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead, ResponseHead
+from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.observe.trace import TraceContext
 from txstalecache.origin.interfaces import IOrigin
 
@@ -69,3 +70,5 @@ class Visit:
     """False: not asked for often enough to be stored."""
     part: bool = False
     """Of what is not stored only the part that is asked for is to be fetched."""
+    pseudonym: Pseudonym = OURS
+    """Who is visited."""

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import floor, isnan
-from typing import Final
 
 from txstalecache.http.fields import is_token
 from txstalecache.http.messages import Fields
+from txstalecache.http.pseudonym import OURS
 from txstalecache.http.structured import parse_list, serialize_string
 from txstalecache.http.values import dataclass
 
-__all__ = ["NAME", "CacheStatus", "legible"]
-
-#: How this cache calls itself.
-NAME: Final = b"txstalecache"
+__all__ = ["CacheStatus", "legible"]
 
 # RFC 9651 §3.3.6 has integers of at most 15 digits.
 _MOST = 10**15 - 1
@@ -68,8 +65,8 @@ class CacheStatus:
     key: str | None = None
     detail: str | None = None
 
-    def member(self, name: bytes = NAME) -> bytes:
-        """The list member."""
+    def member(self, name: bytes = OURS.name) -> bytes:
+        """The list member of the cache called ``name``."""
         member = _begun(name, self.hit, self.fwd, self.fwd_status)
         if self.ttl is not None and not isnan(self.ttl):
             member += b"; ttl=%d" % floor(min(max(self.ttl, -_MOST), _MOST))

@@ -18,12 +18,11 @@ from txstalecache.http.fields import (
     members,
 )
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.remembered import remembered
 
 __all__ = [
-    "PASSED",
     "PRECONDITIONS",
-    "VIA",
     "alone",
     "ends_here",
     "identified",
@@ -36,11 +35,6 @@ __all__ = [
     "telling",
     "with_host",
 ]
-
-#: How this proxy calls itself in Via (RFC 9110 §7.6.3).
-VIA: Final = b"txstalecache"
-#: What each message is given that goes on, in either direction (RFC 9110 §7.6.3).
-PASSED: Final = (b"Via", b"1.1 " + VIA)
 
 #: RFC 9110 §13.1. A cache answers a client's own; on a shared fetch only the cache's go upstream.
 PRECONDITIONS: Final = frozenset(
@@ -115,24 +109,27 @@ def _sent(request: RequestHead) -> Fields:
     return with_host(end_to_end(request.fields), request.host)
 
 
-def shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields()) -> Fields:
+def shared(
+    request: RequestHead, keyed: frozenset[bytes], extra: Fields = Fields(), pseudonym: Pseudonym = OURS
+) -> Fields:
     """The fields of a fetch whose answer anybody with the same key may get.
 
     Whatever says who asks, asks for a part, sets conditions, or overrides the target is left out, unless ``keyed``
-    (lower case) contains it: then everybody who shares sent the same. ``extra`` is added: our own conditions.
+    (lower case) contains it: then everybody who shares sent the same. ``extra`` is added: our own conditions. It goes
+    on from the proxy called ``pseudonym``.
     """
     if extra.pairs:
-        return _shared(request, keyed, extra)
+        return _shared(request, keyed, extra, pseudonym)
     reading = request.method in _READING
-    question = (shared, keyed, reading, request.scheme, request.authority)
-    return request.fields.once(question, lambda _: _shared(request, keyed, extra))
+    question = (shared, keyed, reading, request.scheme, request.authority, pseudonym)
+    return request.fields.once(question, lambda _: _shared(request, keyed, extra, pseudonym))
 
 
-def _shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields) -> Fields:
+def _shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields, pseudonym: Pseudonym) -> Fields:
     drop = _OF_A_BODY if request.method in _READING else frozenset()
     sent = _sent(request)
     left_out = [name for name in sent.names if name in drop or (name not in keyed and telling(name))]
-    more = (*extra.pairs, PASSED)
+    more = (*extra.pairs, pseudonym.passed)
     if b"x-forwarded-proto" not in keyed and (request.scheme != b"http" or b"x-forwarded-proto" in request.fields):
         # An origin behind us may have to know, and what a client says of it is poison: what the key says is not.
         more = ((b"X-Forwarded-Proto", request.scheme), *more)
@@ -171,14 +168,19 @@ def says_all(fetch: RequestHead, request: RequestHead) -> bool:
     )
 
 
-def alone(request: RequestHead, hidden: Sequence[bytes] = (), shown: Sequence[tuple[bytes, bytes]] = ()) -> Fields:
+def alone(
+    request: RequestHead,
+    hidden: Sequence[bytes] = (),
+    shown: Sequence[tuple[bytes, bytes]] = (),
+    pseudonym: Pseudonym = OURS,
+) -> Fields:
     """The fields of a fetch for this client only: all of its end-to-end fields but ``hidden`` (lower case), and behind
     them what is ``shown`` in their place."""
     sent = _sent(request)
     hops = _hops(request)
     if hops:
         sent = sent.replacing(b"Max-Forwards", b"%d" % (hops - 1))
-    return sent.without(*hidden).extended((PASSED, *shown))
+    return sent.without(*hidden).extended((pseudonym.passed, *shown))
 
 
 def _hops(request: RequestHead) -> int | None:
@@ -203,12 +205,12 @@ def shared_response(fields: Fields) -> Fields:
     return end_to_end(fields).without(b"set-cookie", b"set-cookie2")
 
 
-def looped(said: Fields, via: bytes = VIA) -> bool:
-    """Whether a request with these fields has been through the proxy called ``via`` before (RFC 9110 §7.6.3)."""
+def looped(said: Fields, pseudonym: Pseudonym = OURS) -> bool:
+    """Whether a request with these fields has been through the proxy called ``pseudonym`` before (RFC 9110 §7.6.3)."""
     value = said.get(b"via")
     if value is None:
         return False
-    wanted = via.lower()
+    wanted = pseudonym.name.lower()
     for member in members(value):
         words = member.split(None, 2)
         if len(words) > 1 and words[1].lower() == wanted:
