@@ -46,21 +46,21 @@ class Inherited:
         return getattr(self._reactor, name)
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> IListeningPort:
-        return self._adopt(factory)
+        return self._adopt(factory, backlog)
 
     def listenUNIX(
         self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
     ) -> IListeningPort:
-        return self._adopt(factory)
+        return self._adopt(factory, backlog)
 
     def listenSSL(
         self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> IListeningPort:
         from twisted.protocols.tls import TLSMemoryBIOFactory
 
-        return self._adopt(TLSMemoryBIOFactory(contextFactory, False, factory))
+        return self._adopt(TLSMemoryBIOFactory(contextFactory, False, factory), backlog)
 
-    def _adopt(self, factory: Any) -> IListeningPort:
+    def _adopt(self, factory: Any, backlog: int) -> IListeningPort:
         # Late: it imports the reactor's parts.
         from twisted.internet import unix
 
@@ -72,6 +72,7 @@ class Inherited:
             # The file is the parent's: what has no name in the file system is neither given a mode nor removed. And the
             # socket is everybody's: to shut it down closes it for all, which Twisted knows of TCP alone.
             port._bindPath, port._shouldShutdown = b"\0", False
+            port.backlog = backlog  # it listens anew
             port.startListening()
         else:
             port = self._reactor.adoptStreamPort(self._descriptor, family, factory)

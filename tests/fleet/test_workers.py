@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -324,7 +325,7 @@ def test_sighup_reaches_every_worker_and_a_bad_file_changes_nothing_in_any(
     assert "Traceback" not in proxy.output
 
 
-def test_a_unix_socket_is_the_parents_name_mode_and_all(
+def test_a_unix_socket_is_the_parents_name_mode_and_backlog(
     run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path
 ) -> None:
     path = tmp_path / "public.sock"
@@ -337,9 +338,21 @@ def test_a_unix_socket_is_the_parents_name_mode_and_all(
             return client.recv(100).startswith(b"HTTP/1.1 200")
 
     proxy = run_proxy("--origin", threaded_origin.url, "--listen", f"unix:{path}:mode=600", "--workers", "2")
-    first, _ = proxy.workers(2)
+    first, second = proxy.workers(2)
     assert answered()
     assert path.stat().st_mode & 0o777 == 0o600
+    for process in (first, second):
+        os.kill(process, signal.SIGSTOP)
+    try:
+        with ExitStack() as waiting:
+            # More than Twisted's 50 may wait to be accepted.
+            for _ in range(200):
+                client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+    finally:
+        for process in (first, second):
+            os.kill(process, signal.SIGCONT)
     os.kill(first, signal.SIGTERM)
     proxy.workers(3)
     assert all(answered() for _ in range(10))
