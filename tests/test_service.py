@@ -166,15 +166,26 @@ def test_ctrl_c_ends_the_proxy_first_and_its_redis_after_the_last_answer(tmp_pat
         assert "Traceback" not in proxy.output
 
 
-def test_sigterm_twice_changes_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        (signal.SIGTERM, signal.SIGTERM, 0),
+        (signal.SIGTERM, signal.SIGINT, 0),
+        (signal.SIGINT, signal.SIGINT, -signal.SIGINT),
+    ],
+)
+def test_told_twice_to_leave_it_leaves_as_told_first(first: int, second: int, status: int, tmp_path: Path) -> None:
     with running("twistd", ["--demo", "--redis", "memory"], tmp_path) as proxy:
         port = demo_port(proxy)
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
             begin_slow(client, port)
-            proxy.process.send_signal(signal.SIGTERM)
-            proxy.process.send_signal(signal.SIGTERM)
+            proxy.process.send_signal(first)
+            with pytest.raises(ConnectionError):
+                while True:  # until it has been heard
+                    socket.create_connection(("127.0.0.1", port), timeout=20).close()
+            proxy.process.send_signal(second)
             answer(client)
-        assert proxy.end() == 0
+        assert proxy.end() == status
         assert "Traceback" not in proxy.output
 
 

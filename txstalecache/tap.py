@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Callable
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from txstalecache.config.options import Options
@@ -66,7 +68,8 @@ def collect_rarely(reactor: Any) -> None:
 def leave_in_order(reactor: Any) -> None:
     """Let SIGTERM end the process with status 0 once the service has stopped: it was asked to leave, and did.
 
-    twistd and twist would drain all the same, but then kill themselves with the signal.
+    twistd and twist would drain all the same, but then kill themselves with the signal; with SIGINT they do.
+    What comes after either changes nothing.
     """
 
     from twisted.internet.error import ReactorNotRunning
@@ -75,10 +78,21 @@ def leave_in_order(reactor: Any) -> None:
         try:
             reactor.stop()
         except ReactorNotRunning:
-            pass  # told twice
+            pass  # it stops by itself
+
+    def once(leave: Callable[[int, FrameType | None], object]) -> Callable[[int, FrameType | None], None]:
+        def told(number: int, frame: FrameType | None) -> None:
+            for other in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(other, lambda *_: None)
+            leave(number, frame)
+
+        return told
 
     def obey() -> None:
-        signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(stop))
+        signal.signal(signal.SIGTERM, once(lambda *_: reactor.callFromThread(stop)))
+        interrupt = signal.getsignal(signal.SIGINT)
+        if callable(interrupt):
+            signal.signal(signal.SIGINT, once(interrupt))
 
     # The reactor sets its own handlers after it has called what waits for it to run.
     reactor.callWhenRunning(reactor.callLater, 0, obey)
