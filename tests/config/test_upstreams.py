@@ -18,6 +18,7 @@ from tests.support.configured import Configured
 from tests.support.origin import Answer, Gate, Head, Request, ScriptedOrigin
 from tests.support.proxy import settled, until
 from tests.support.tls import Authority
+from txstalecache.observe.metrics import exposition
 
 Run = Callable[[str], Awaitable[Configured]]
 
@@ -352,3 +353,17 @@ async def test_weights_and_the_least_busy_decide_where_the_file_says_so(make_ori
     for number in range(8):
         await fetch(proxy.port, "GET", f"/heavy/{number}")
     assert (held.hits() - 1, free.hits() - 5) == (6, 2)
+
+
+@async_test
+async def test_a_server_that_is_named_twice_is_counted_as_one(configured: Run, origin: ScriptedOrigin) -> None:
+    origin.handler = Answer(200, [], b"x")
+    proxy = await configured(f'[upstream.www]\nservers = ["{origin.url}", "{origin.url}"]\n')
+    for number in range(4):
+        assert (await fetch(proxy.port, "GET", f"/{number}")).status == 200
+    told = await proxy.service.ask("metrics")
+    (server,) = told[0]["upstreams"][0]["servers"]
+    # Both of its places have a connection.
+    assert (server["open"], server["idle"], server["healthy"]) == (2, 2, True)
+    lines = [line.rpartition(b" ")[0] for line in exposition(told).splitlines() if not line.startswith(b"#")]
+    assert len(lines) == len(set(lines))

@@ -262,14 +262,17 @@ def upstreams(origins: Mapping[str, IOrigin]) -> list[Upstream]:
 
 def _servers(name: str, origin: IOrigin) -> list[dict[str, Any]]:
     if isinstance(origin, OriginGroup):
-        return [
-            {
-                **_connections(member.origin),
-                "address": _address(member.origin) or member.name,
-                "healthy": member.health.well,
-            }
-            for member in origin.members
-        ]
+        found: dict[str, dict[str, Any]] = {}
+        for member in origin.members:
+            address = _address(member.origin) or member.name
+            # One that is named twice is one server, which is asked while one of its places is well.
+            known = found.setdefault(
+                address, {"open": 0, "idle": 0, "waiting": 0, "address": address, "healthy": False}
+            )
+            for what, count in _connections(member.origin).items():
+                known[what] += count
+            known["healthy"] = known["healthy"] or member.health.well
+        return list(found.values())
     return [{**_connections(origin), "address": _address(origin) or name, "healthy": True}]
 
 
