@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from twisted.internet.defer import Deferred, fail
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
@@ -18,6 +22,21 @@ from txstalecache.store.purges import Record
 
 PURGES = Layout("test:").purges
 BLUE = frozenset({b"blue"})
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What was logged about purges."""
+    lines: list[str] = []
+
+    @implementer(ILogObserver)
+    def observer(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("txstalecache.store.purgelog."):
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observer)
+    yield lines
+    globalLogPublisher.removeObserver(observer)
 
 
 async def stored(backend: StoreService, name: str = "/a", tags: frozenset[bytes] = BLUE) -> None:
@@ -204,6 +223,78 @@ async def test_rubbish_among_the_records_is_passed_over(shared_redis: RedisServe
     again = await make_store(shared_redis.url)
     assert (await again.store.lookup(key(), get())).entry is not None
     assert await again.store.purge(Scope.everything()) is True
+
+
+@pytest.mark.parametrize("rubbish", ["rubbish", "!a0:"], ids=["no record", "a record"])
+@pytest.mark.parametrize("score", ["9007199254740990", "inf", "in ten days"])
+@async_test
+async def test_what_lies_ahead_further_than_any_clock_is_passed_over_and_goes(
+    shared_redis: RedisServer, make_store: MakeStore, rubbish: str, score: str
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    if score == "in ten days":
+        score = str(round((one.store.now() + 10 * 86400) * 1_000_000))
+    shared_redis.command("ZADD", PURGES, score, rubbish)
+    await heard(one, shared_redis)
+    await heard(two, shared_redis)
+    await stored(one)
+    assert await one.store.purge(Scope.of_url(b"/a")) is True
+    await until(lambda: two.store.epoch(key()) > 0)
+    assert one.store.epoch(key()) == two.store.epoch(key()) < two.store.now()
+    assert rubbish.encode() not in log(shared_redis)
+    for backend in (one, two):
+        assert (await backend.store.lookup(key(), get())).entry is None
+    await stored(two)
+
+
+@async_test
+async def test_what_is_no_record_hides_none_that_is_earlier(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    backend = await make_store(shared_redis.url)
+    now = round(backend.store.now() * 1_000_000)
+    shared_redis.command("ZADD", PURGES, now + 60_000_000, "rubbish")
+    await heard(backend, shared_redis)
+    shared_redis.command("ZADD", PURGES, now, Record(Scope.of_url(b"/a"), Hardness.HARD, 0).name())
+    await until(lambda: backend.store.epoch(key()) > 0)
+
+
+@async_test
+async def test_one_dated_by_a_clock_that_was_set_back_is_said_and_covers_what_is_as_late(
+    shared_redis: RedisServer, make_store: MakeStore, said: list[str]
+) -> None:
+    one = await make_store(shared_redis.url)
+    hour = one.store.now() + 3600
+    one.store.put(key("/old"), entry(hour - 60), 600)  # by the same clock
+    await one.store.flush()
+    shared_redis.command("ZADD", PURGES, round(hour * 1_000_000), Record(Scope.everything(), Hardness.HARD, 0).name())
+    two = await make_store(shared_redis.url)
+    await until(lambda: one.store.epoch(key()) == two.store.epoch(key()) > hour - 1)
+    for backend in (one, two):
+        assert (await backend.store.lookup(key("/old"), get())).entry is None
+    await one.store.purge(Scope.of_url(b"/b"))
+    await until(lambda: two.store.epoch(key("/b")) > hour)
+    assert len([line for line in said if "ahead of Redis' clock" in line]) == 2  # each process once
+
+
+@async_test
+async def test_one_dated_by_a_clock_that_was_set_back_holds_nothing_up_once_redis_was_emptied(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    hour = one.store.now() + 3600
+    shared_redis.command("ZADD", PURGES, round(hour * 1_000_000), Record(Scope.everything(), Hardness.HARD, 0).name())
+    for backend in (one, two):
+        await heard(backend, shared_redis)
+        await backend.store.flush()
+        assert backend.store.epoch(key()) > hour - 1
+    began = one.store.now()
+    one.store.emptied()  # by word of another database: ours is as it was
+    await one.store.flush()
+    assert one.store.epoch(key()) > hour - 1
+    shared_redis.command("FLUSHALL")
+    await until(lambda: 0 < one.store.epoch(key()) == two.store.epoch(key()) < hour - 1800)
+    assert one.store.outdated(key(), began) and two.store.outdated(key(), began)
+    await stored(one)
+    assert (await two.store.lookup(key(), get())).entry is not None
 
 
 @async_test

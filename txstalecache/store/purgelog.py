@@ -5,6 +5,10 @@ emptied, or took over before it had heard all, is told what this process remembe
 processes agree on what was purged when. That this was done is a record too (``AGAIN``), the newest one: whoever reads
 only what is new reads everything once more.
 
+A purge that lies ahead was dated by a clock that has been set back since. So were the entries it is about: it is left
+as it is, or they would come back, and nothing that it covers is kept until its time has come. Once Redis was emptied
+there are no such entries any longer, and it counts from then on. What lies ahead by more than a day was said by nobody.
+
 Must not know: connections, the memory tier, who purges and why.
 """
 
@@ -12,12 +16,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from math import ceil
+
+from twisted.logger import Logger
 
 from txstalecache.store.clock import FleetClock
 from txstalecache.store.commands import Command, ICommands, Refused, Unavailable
 from txstalecache.store.layout import Layout
 from txstalecache.store.purges import Hardness, Purges, Record, Scope
-from txstalecache.store.scripts import PURGE, REMIND
+from txstalecache.store.scripts import AHEAD, PURGE, REMIND
 
 __all__ = ["AGAIN", "PurgeLog"]
 
@@ -30,6 +37,8 @@ _EVERYTHING = Record(Scope.everything(), Hardness.HARD, 0.0).name()
 class PurgeLog:
     """``purges`` and Redis told of each other. ``useful``: for how many seconds a purge is. What begins once a purge
     is known is later than it, by ``clock``."""
+
+    log = Logger()
 
     #: Purges that Redis has still to be told, at most; beyond them it is told to purge everything.
     MOST = 10_000
@@ -48,6 +57,7 @@ class PurgeLog:
         """The newest purge that Redis told of, and when others were last told again; in its microseconds."""
         self._telling: set[Record] = set()
         self._untold: OrderedDict[tuple[Scope, Hardness], Record] = OrderedDict()
+        self._warned = False
         self._lost: list[Record] = []
         """What Redis knew once and does not know any longer."""
 
@@ -60,6 +70,7 @@ class PurgeLog:
     def learn_everything(self, reply: object) -> None:
         """The answer to ``everything``."""
         self._purges.trim(self._clock.now() - self._useful)
+        self._set_right(AHEAD)
         self._seen = -1
         try:
             told = self._read(reply)
@@ -101,6 +112,10 @@ class PurgeLog:
     async def compare(self) -> None:
         """Redis was emptied, perhaps: learn everything, and tell it again what is missing. Raises as ``learn``."""
         (reply,) = await self._commands.read([self.everything()])
+        latest = (self._clock.now() + FleetClock.SHARP) * 1_000_000
+        # Else it was another database that was emptied.
+        if isinstance(reply, list) and not any(when > latest for when in self._read(reply).values()):
+            self._set_right(FleetClock.SHARP)
         self.learn_everything(reply)
         await self.catch_up()
 
@@ -116,19 +131,46 @@ class PurgeLog:
             self.corrupt += 1
             self._commands.write([("UNLINK", self._name)]).addErrback(lambda failure: None)
             return {}
-        told = {}
+        told: dict[bytes, int] = {}
+        if not reply:
+            return told
+        latest = round((self._clock.now() + AHEAD) * 1_000_000)
         for name, score in zip(reply[::2], reply[1::2], strict=False):
             when = _microseconds(score)
-            if isinstance(name, bytes) and when is not None:
+            if isinstance(name, bytes) and when is not None and when <= latest:
                 told[name] = when
         return told
 
     def _take(self, told: Mapping[bytes, int]) -> None:
-        if told:
-            self._seen = max(self._seen, *told.values())
-            records = (Record.read(name, when / 1_000_000) for name, when in told.items())
-            self._purges.add(record for record in records if record is not None)
-            self._clock.passed(self._seen / 1_000_000)
+        if not told:
+            return
+        read = [(name, Record.read(name, when / 1_000_000)) for name, when in told.items()]
+        self._purges.add(record for _, record in read if record is not None)
+        # What is no record hides none that is earlier.
+        self._seen = max([self._seen, *(told[name] for name, record in read if record is not None or name == AGAIN)])
+        seen = self._seen / 1_000_000
+        self._clock.passed(seen)
+        self._warn(seen - self._clock.now())
+
+    def _warn(self, ahead: float) -> None:
+        """Say once that purges lie ahead: what they cover is not kept for so long."""
+        if ahead <= FleetClock.SHARP:
+            self._warned = False
+        elif not self._warned:
+            self._warned = True
+            self.log.warn(
+                "the newest purge lies {seconds} s ahead of Redis' clock, which was set back: "
+                "what such purges cover is not stored until then, or until Redis is emptied",
+                seconds=round(ahead),
+            )
+
+    def _set_right(self, ahead: float) -> None:
+        """What lies ahead by more than ``ahead`` seconds counts from now on."""
+        now = self._clock.now()
+        when = ceil(now * 1_000_000) / 1_000_000  # as Redis will have it
+        for one in self._purges:
+            if one.when > now + ahead:
+                self._purges.settle(one, when)
 
     # -- telling ----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from hashlib import sha1
 
 __all__ = [
     "ACQUIRE",
+    "AHEAD",
     "ALL",
     "BACK_OFF",
     "BEAT",
@@ -189,16 +190,22 @@ return pause
 """
 )
 
+#: How far ahead of Redis' clock a purge may lie, in seconds. By so much the clock may have been set back; what lies
+#: further ahead was said by nobody.
+AHEAD = 86400
+
 # The oldest purges go: after the longest that anything is kept, or, when there are too many, into one of everything.
-_PURGES = """
+_PURGES = f"""
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-local function after(last, when)
+local latest = string.format('%.0f', now + {AHEAD}000000)
+local function after_all(when)
+  local last = redis.call('ZREVRANGEBYSCORE', KEYS[1], latest, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if last[2] and tonumber(last[2]) >= when then return tonumber(last[2]) + 1 end
   return when
 end
 local function trim(most, useful, everything)
+  redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. latest, '+inf')
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now - tonumber(useful)))
   if redis.call('ZCARD', KEYS[1]) > tonumber(most) then
     local oldest = redis.call('ZPOPMIN', KEYS[1], math.ceil(tonumber(most) / 10))
@@ -217,7 +224,7 @@ PURGE = Script(
     + """
 local said = tonumber(ARGV[5])
 if said > now and said - now < 1000000 then now = said end
-now = after(last, now)
+now = after_all(now)
 local text = string.format('%.0f', now)
 redis.call('ZADD', KEYS[1], text, ARGV[1])
 if ARGV[1] == ARGV[4] then redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. text) end
@@ -242,8 +249,7 @@ for i = 5, #ARGV, 2 do
   end
 end
 if told == 0 then return 0 end
-last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-redis.call('ZADD', KEYS[1], string.format('%.0f', after(last, now)), ARGV[1])
+redis.call('ZADD', KEYS[1], string.format('%.0f', after_all(now)), ARGV[1])
 trim(ARGV[2], ARGV[3], ARGV[4])
 return told
 """
