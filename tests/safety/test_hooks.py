@@ -3,6 +3,7 @@ each is answered, nobody waits for ever, no lease is left."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -27,6 +28,10 @@ def raises(*_: object) -> Any:
     raise Broken
 
 
+def leaves(*_: object) -> Any:
+    sys.exit(1)
+
+
 def interrupts(*_: object) -> Any:
     raise TimeoutError
 
@@ -41,6 +46,9 @@ HOOKS: dict[str, Hooks] = {
     "tags are none": Hooks(tags=lambda request, response: 5),  # type: ignore[arg-type,return-value]
     "before_store": Hooks(before_store=raises),
     "another kind of exception": Hooks(storable=interrupts),
+    "wants to leave, before": Hooks(key=leaves),
+    "wants to leave": Hooks(storable=leaves),
+    "wants to leave, after": Hooks(before_store=leaves),
 }
 
 
@@ -63,7 +71,7 @@ async def test_a_hook_that_fails_leaves_everybody_answered_and_nothing_stored(
     assert not proxy.resource.registry.waiting and not proxy.resource.registry.held
     await until(lambda: not leases(one_redis_server), 3)
     assert (await fetch(proxy.port, "GET", "/other")).body == b"fine"
-    assert logged_failures.flush(Broken, TypeError, ValueError, TimeoutError)
+    assert logged_failures.flush(Broken, RuntimeError, TypeError, ValueError, TimeoutError)
 
 
 @pytest.mark.parametrize("fast_lane", [True, False], ids=["fast lane", "no fast lane"])

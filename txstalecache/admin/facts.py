@@ -17,9 +17,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from txstalecache.config.routes import Routes
-from txstalecache.edge.explain import Explainer, key_of
+from txstalecache.edge.explain import Explainer
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.edge.prepare import prepared
+from txstalecache.edge.prepare import key_of, prepared
 from txstalecache.flight.flight import Flight
 from txstalecache.flight.registry import Registry
 from txstalecache.http.entry import Entry

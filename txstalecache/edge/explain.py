@@ -14,7 +14,7 @@ from typing import Any
 from txstalecache.config.routes import Match, Route, Routes
 from txstalecache.edge.heads import Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.edge.prepare import meets, prepared
+from txstalecache.edge.prepare import key_of, meets, prepared
 from txstalecache.flight.registry import Registry
 from txstalecache.flight.shared import SharedFlight
 from txstalecache.http import forward, policy
@@ -26,19 +26,11 @@ from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate
 from txstalecache.observe.reasons import reason
 from txstalecache.store.interfaces import Found, IStore
 
-__all__ = ["Explained", "Explainer", "key_of"]
+__all__ = ["Explained", "Explainer"]
 
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
-
-
-def key_of(route: Route, head: RequestHead) -> Key:
-    """The key of ``head`` under ``route``, as far as a head says it. Raises what the route's own code raises."""
-    key = route.template.key(head)
-    if head.method in route.rules.methods and route.hooks is not None and route.hooks.key is not None:
-        key = key.extended(b"hook", bytes(route.hooks.key(head)))
-    return key
 
 
 @dataclass(slots=True)

@@ -13,11 +13,11 @@ from txstalecache.config.routes import Condition, Route
 from txstalecache.http.entry import Entry
 from txstalecache.http.fields import end_to_end, members
 from txstalecache.http.forward import with_host
-from txstalecache.http.keys import KeyTemplate, cookie_value
+from txstalecache.http.keys import Key, KeyTemplate, cookie_value
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies
 
-__all__ = ["addressed", "early", "meets", "prepared"]
+__all__ = ["addressed", "early", "key_of", "meets", "prepared"]
 
 
 def prepared(route: Route, head: RequestHead) -> RequestHead:
@@ -34,6 +34,14 @@ def prepared(route: Route, head: RequestHead) -> RequestHead:
     question = (prepared, head.scheme, head.authority, template.fields, cookies, template.cookies, encodings)
     fields = head.fields.once(question, lambda said: _prepared(said, head, template, cookies, encodings))
     return head if fields is head.fields else replace(head, fields=fields)
+
+
+def key_of(route: Route, head: RequestHead) -> Key:
+    """The key of ``head`` under ``route``, as far as a head says it. Raises what the route's own code raises."""
+    key = route.template.key(head)
+    if head.method in route.rules.methods and route.hooks is not None and route.hooks.key is not None:
+        key = key.extended(b"hook", route.hooks.part(head))
+    return key
 
 
 def _prepared(

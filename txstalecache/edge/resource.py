@@ -38,7 +38,7 @@ from txstalecache.edge.fastlane import FastLane
 from txstalecache.edge.forwarded import with_scheme
 from txstalecache.edge.heads import Rejected
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.edge.prepare import early, meets, prepared
+from txstalecache.edge.prepare import early, key_of, meets, prepared
 from txstalecache.edge.reply import refusal
 from txstalecache.edge.twistedweb import TwistedExchange
 from txstalecache.edge.uses import Uses
@@ -222,7 +222,7 @@ class CacheResource(Resource):
         route, head = visit.route, visit.head
         if route.hooks is not None and route.hooks.key is not None:
             try:
-                visit.key = visit.key.extended(b"hook", bytes(route.hooks.key(head)))
+                visit.key = visit.key.extended(b"hook", route.hooks.part(head))
             except Exception:
                 self._hook_failures.failure("the key hook of {route} failed", route=route.name)
                 await self._alone(visit, Pass("hook"), visit.body)
@@ -424,7 +424,12 @@ class CacheResource(Resource):
         head = RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
         route = self._routes.pick(head)
         head = prepared(route, head)
-        return self._visit(NOBODY, head, route, route.template.key(head))
+        try:
+            key = key_of(route, head)
+        except Exception:
+            self._hook_failures.failure("the key hook of {route} failed", route=route.name)
+            key = route.template.key(head)
+        return self._visit(NOBODY, head, route, key)
 
     def plan(self, visit: Visit, found: Found) -> Plan:
         """The shared fetch that ``visit`` needs, after what was ``found``."""

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import ParamSpec, TypeVar, cast
 
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Share, Store
 
 __all__ = ["Hooks"]
+
+_Asked = ParamSpec("_Asked")
+_Said = TypeVar("_Said")
+
+
+def _of(hook: Callable[_Asked, _Said], *args: _Asked.args, **more: _Asked.kwargs) -> _Said:
+    """What ``hook`` says. One that wants to leave the process fails as any other."""
+    try:
+        return hook(*args, **more)
+    except SystemExit as left:
+        raise RuntimeError("a hook has asked to exit") from left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +46,19 @@ class Hooks:
     before_store: Callable[[RequestHead, Entry], Entry | None] | None = None
     """The entry to be stored in the place of this one; None: none. Of one that was validated it gets what it made."""
 
+    def part(self, request: RequestHead) -> bytes:
+        """What ``key`` adds to the key of ``request``. Only where there is one."""
+        assert self.key is not None
+        return bytes(_of(self.key, request))
+
     def admitted(self, request: RequestHead, response: ResponseHead, admission: Admission) -> Admission:
         """``admission`` as ``storable`` and ``ttl`` would have it."""
         if not isinstance(admission, Store):
             return admission
-        if self.storable is not None and not self.storable(request, response):
+        if self.storable is not None and not _of(self.storable, request, response):
             return Share(admission.explicit, "hook")
         if self.ttl is not None:
-            seconds = self.ttl(request, response)
+            seconds = _of(self.ttl, request, response)
             if seconds is not None:
                 lifetime = float(seconds) + admission.freshness.initial_age
                 if not float(seconds) > 0:
@@ -55,7 +71,7 @@ class Hooks:
         if self.tags is not None:
             more = frozenset(
                 tag.encode() if isinstance(tag, str) else bytes(tag)
-                for tag in cast("Iterable[bytes | str]", self.tags(request, response))
+                for tag in cast("Iterable[bytes | str]", _of(self.tags, request, response))
             )
             entry = replace(entry, tags=entry.tags | more)
-        return entry if self.before_store is None else self.before_store(request, entry)
+        return entry if self.before_store is None else _of(self.before_store, request, entry)
