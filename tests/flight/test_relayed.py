@@ -264,6 +264,7 @@ async def test_for_those_who_wait_only_is_not_for_those_who_come_later(
 ) -> None:
     here, there, elsewhere = await processes(shared_redis, 3)
     _, second = await watched(here, there, shared_redis)
+    await pause(0.1)  # by both clocks it waited before the head came
     response = here.origin.answer(0, 200, [(b"Cache-Control", b"public, max-age=0")])
     response.send(b"now")
     await until(lambda: second.data == b"now")
