@@ -6,6 +6,7 @@ Must not know: connections, who the client is.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Final
 
 from txstalecache.http.fields import (
@@ -155,8 +156,16 @@ def identified(said: Fields, known: Collection[bytes]) -> bool:
     return False
 
 
-def _identifying_names(fields: Fields) -> list[bytes]:
-    return [name for name in fields.names if identifying(name) and name not in CREDENTIALS]
+def _identifying_names(fields: Fields) -> tuple[bytes, ...]:
+    names = tuple(fields.names)
+    short = len(names) <= 32 and len(max(names, key=len, default=b"")) <= 64
+    return _identifying_among(names) if short else _identifying_among.__wrapped__(names)
+
+
+# Requests have the same names again and again. No more than a megabyte and a half of them is kept.
+@lru_cache(512)
+def _identifying_among(names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return tuple(name for name in names if identifying(name) and name not in CREDENTIALS)
 
 
 def says_all(fetch: RequestHead, request: RequestHead) -> bool:
