@@ -248,3 +248,23 @@ async def test_a_half_open_connection_is_found_out(one_redis_server: RedisServer
     assert len(backend.memory) == 0
     one_redis_server.resume()
     await until(lambda: backend.store.session)
+
+
+@async_test
+async def test_what_could_not_be_written_is_not_tracked(
+    shared_redis: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would tell of a change to what Redis does not have: others may have stored something else."""
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    other = entry(two.store.now(), b"theirs")
+    two.store.put(key(), other, 600)
+    await two.store.flush()
+    await heard(one, shared_redis)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(one._client), "writable", property(lambda client: False))
+        one.store.put(key(), entry(one.store.now() - 1, b"ours"), 600)
+    found = one.store.peek(key(), get())
+    assert found is not None and found.entry is not None and found.entry.body == (b"ours",)
+    one.clock._offset += 1.1
+    assert one.store.peek(key(), get()) is None
+    assert (await one.store.lookup(key(), get())).entry == other

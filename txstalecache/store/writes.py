@@ -40,6 +40,9 @@ class Writes:
         shelf = self._at_hand.open(key, now)
         shelf.add(variant)
         shelf.private = None
+        if remote is not None and not reachable:
+            # Of what Redis does not have nobody tells when it changes.
+            shelf.session, shelf.learned = 0, now
         self._tiers.memory.put(shelf)
         if entry.selector:
             self._trips.remember(shelf)
