@@ -113,3 +113,24 @@ def test_a_long_section_is_not_kept() -> None:
     first, second = made.read(PLAIN + section), made.read(PLAIN + section)
     assert first == second and first is not None and second is not None
     assert first.fields is not second.fields
+
+
+@pytest.mark.parametrize("line", [PLAIN, b"GET /a#b HTTP/1.1", b"GET /" + b"a" * 9000 + b" HTTP/1.1"])
+def test_whatever_is_asked_for_no_more_sections_are_kept_than_there_is_room(line: bytes) -> None:
+    made = reader()
+    for number in range(2000):
+        made.read(line + SECTION.replace(b"*/*", b"%d" % number))
+        each = made.EACH + 2 * made.FIELD
+        assert len(made._sections) <= made.room / each
+
+
+@pytest.mark.parametrize(
+    ("said", "trusted", "scheme"), [(b"https", False, None), (b"https", True, b"https"), (b"http", False, b"http")]
+)
+def test_a_scheme_that_the_origin_would_not_be_told_is_not_plain(
+    said: bytes, trusted: bool, scheme: bytes | None
+) -> None:
+    made = HeadReader(EdgeLimits(), b"http", trusted)
+    for _ in range(2):
+        read = made.read(PLAIN + SECTION[:-2] + b"X-Forwarded-Proto: %b\r\n\r\n" % said)
+        assert (None if read is None else read.scheme) == scheme

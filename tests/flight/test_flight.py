@@ -684,6 +684,26 @@ def test_what_says_what_there_is_now_takes_the_entry_away_though_nobody_waits_fo
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_nobody_reads_is_read_to_its_end_and_not_kept(leaves: bool) -> None:
+    tower = Tower()
+    entry = tower.entry()
+    seat = tower.join(entry=entry) if leaves else None
+    if seat is None:
+        tower.registry.refresh(tower.plan(entry=entry))
+    response = tower.origin.answer(0, 200, SPENT)
+    response.send(b"x" * 65536)
+    if seat is not None:
+        seat.leave()
+    (flight,) = tower.registry.flights
+    for _ in range(100):
+        response.send(b"x" * 65536)
+        assert not response.paused and not flight.body.held
+    response.end()
+    assert tower.stored is None
+    assert tower.at_rest()
+
+
 @pytest.mark.parametrize("waits", [True, False])
 def test_an_answer_that_is_cut_takes_no_entry_away(waits: bool) -> None:
     tower = Tower()

@@ -383,6 +383,30 @@ async def test_an_answer_for_one_client_who_said_no_more_than_others_would_is_ke
     assert (await fetch(proxy.port, "GET", "/x")).field("cache-status") == b"txstalecache; hit; ttl=60"
 
 
+@async_test
+async def test_what_the_route_itself_tells_the_origin_keeps_nothing_from_being_kept(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    answers = iter([("Cache-Control", "private")])
+    origin.handler = lambda request: Answer(200, [next(answers, CACHEABLE)], b"for all")
+    proxy = await make_proxy(origin.url, ask_with=((b"X-Origin-Verify", b"s3cret"),))
+    for _ in range(4):
+        await fetch(proxy.port, "GET", "/x")
+    assert origin.hits() == 2
+
+
+@async_test
+async def test_a_field_that_all_clients_send_lets_a_page_be_shared_again(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    answers = iter([("Cache-Control", "private")] * 2)
+    origin.handler = lambda request: Answer(200, [next(answers, CACHEABLE)], b"for all")
+    proxy = await make_proxy(origin.url)
+    for _ in range(8):
+        await fetch(proxy.port, "GET", "/x", [("X-Client", "1")])
+    assert origin.hits() <= 4
+
+
 @pytest.mark.parametrize(
     ("name", "value", "sent"),
     [("Cookie", "lang=en; session=alice", b"lang=en"), ("Accept-Encoding", "br, gzip", b"gzip")],
@@ -433,6 +457,7 @@ async def test_a_name_that_some_take_for_another_goes_for_one_client_only(
         ("X-Forwarded-Proto", ("X-Forwarded-Proto", "https")),
         ("Traceparent", ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
         ("If-None-Match", ("If-None-Match", '"x"')),
+        ("X-Debug", ("X-Debug", "1")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -440,9 +465,17 @@ async def test_a_name_that_some_take_for_another_goes_for_one_client_only(
 async def test_it_is_asked_once_whatever_its_answers_vary_by(
     origin: ScriptedOrigin, make_proxy: Any, varies: str, said: tuple[str, str]
 ) -> None:
-    origin.handler = Answer(200, [CACHEABLE, ("Vary", varies)], b"page")
-    proxy = await make_proxy(origin.url, strip=(b"user-agent",), ask_with=((b"Accept-Encoding", b"identity"),))
+    origin.handler = Answer(200, [CACHEABLE, ("Vary", varies), ("ETag", '"1"')], b"page")
+    proxy = await make_proxy(
+        origin.url, strip=(b"user-agent",), ask_with=((b"Accept-Encoding", b"identity"),), bypass=((b"x-debug", None),)
+    )
     fields = [said, ("Connection", "X-Mine, TE, close")]
     first = await fetch(proxy.port, "GET", "/x", fields, host="A.Example:80")
     again = await fetch(proxy.port, "GET", "/x", fields, host="a.example")
     assert (first.body, again.body, origin.hits()) == (b"page", b"page", 1)
+    # And so it is when it has been validated.
+    proxy.age(61)
+    origin.handler = Answer(304, [CACHEABLE, ("Vary", varies), ("ETag", '"1"')])
+    for _ in range(2):
+        assert (await fetch(proxy.port, "GET", "/x", fields, host="a.example")).body == b"page"
+    assert origin.hits() == 2

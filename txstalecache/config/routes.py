@@ -140,7 +140,8 @@ class Route:
             or (self.hooks is not None and self.hooks.key is not None)
         )
         object.__setattr__(self, "plain", plain)
-        fixed = frozenset((*self.strip, *(name.lower() for name, _ in self.ask_with)))
+        said = (*self.ask_with, *self.bypass, *self.refresh)
+        fixed = frozenset((*self.strip, *(name.lower() for name, _ in said)))
         if fixed != self.rules.fixed_fields:
             object.__setattr__(self, "rules", replace(self.rules, fixed_fields=fixed))
 

@@ -77,6 +77,10 @@ class HeadReader:
     HOSTS = 256
     #: Bytes of a field section that is worth remembering.
     LONGEST = 4096
+    #: What a section costs to remember, in bytes, with what is worked out from it: by itself, and for each field.
+    EACH, FIELD = 800, 420
+    #: All of them may cost this much; whoever owns the reader may say otherwise.
+    room: float = 256 * 1024
 
     def __init__(self, limits: EdgeLimits, scheme: bytes, trusted: bool = False, pseudonym: Pseudonym = OURS) -> None:
         self._pseudonym = pseudonym
@@ -85,6 +89,7 @@ class HeadReader:
         self._trusted = trusted
         self._hosts: dict[bytes, bytes] = {}
         self._sections: dict[bytes, tuple[Section, bytes]] = {}
+        self._weight = 0
         """By all that follows the request line: what it comes to, and the host that it names."""
         self._new_parser()
 
@@ -120,8 +125,9 @@ class HeadReader:
         return self._parsed(data, end)
 
     def forget(self) -> None:
-        """Keep no section. They are remembered at the cost of the heads that had them."""
+        """Keep no section."""
         self._sections.clear()
+        self._weight = 0
 
     def _parsed(self, data: bytes, end: int) -> RequestHead | None:
         """The same, of a head whose request line ends at ``end``; its section is known from then on."""
@@ -147,6 +153,9 @@ class HeadReader:
         if section is None:
             return None
         if len(data) - end <= self.LONGEST:
+            self._weight += self.EACH + self.FIELD * len(section[0]) + 3 * (len(data) - end)
+            if self._weight > self.room:
+                self.forget()
             self._sections[data[end:]] = section
         return self._asking(method, self._target, *section)
 
@@ -163,7 +172,11 @@ class HeadReader:
         except Rejected:
             return None
         head = RequestHead(method, target, fields, self._scheme, host)
-        return with_scheme(head, self._trusted) if self._trusted else head
+        said = fields.get(b"x-forwarded-proto")
+        if said is None:
+            return head
+        head = with_scheme(head, self._trusted)
+        return head if head.scheme == said else None  # the origin would be told otherwise
 
     def _section(self, data: bytes) -> tuple[Section, bytes] | None:
         """The fields of ``data``, as they were parsed, and the host that they name."""

@@ -120,7 +120,9 @@ class FastLane:
         self._young: dict[bytes, Asked] = {}
         self._old: dict[bytes, Asked] = {}
         self._weight = 0
-        self._room = min(self.MOST, store.memory.limit * self.PART) / 2
+        # With what the reader keeps beside them.
+        self._room = 0.4 * min(self.MOST, store.memory.limit * self.PART)
+        reader.room = self._room / 2
         routes.watch(self._forget)
 
     def _forget(self) -> None:

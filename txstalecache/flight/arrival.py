@@ -84,12 +84,8 @@ class Arrival:
         """What it was chosen by: who sent the same may have it."""
         chosen = self._chosen
         if chosen is None:
-            names, fetch = self.names or (), self.plan.fetch
-            if b"via" in names:
-                # Ours is in every fetch, and in no request.
-                said = [(b"Via", line) for line in self.plan.request.fields.get_all(b"via")]
-                fetch = replace(fetch, fields=fetch.fields.without(b"via").extended(said))
-            chosen = self._chosen = vary.selector(names, fetch)
+            names = self.names or ()
+            chosen = self._chosen = vary.selector(names, self.plan.seen if b"via" in names else self.plan.fetch)
         return chosen
 
     @property
@@ -198,7 +194,8 @@ class Arrival:
     def _tells(self) -> bool:
         """Whether the fetch for one client said what one on everybody's behalf would have left out, and the answer does
         not say that it was chosen by that: it may have been made for it (cache poisoning by unkeyed fields)."""
-        said = self.plan.rules.keyed_fields.union(self.names or ())
+        rules = self.plan.rules
+        said = rules.keyed_fields.union(rules.fixed_fields, self.names or ())
         return any(name not in said and forward.overrides(name) for name in self.plan.fetch.fields.names)
 
     def _made_for(self, waiter: Waiter) -> bool:

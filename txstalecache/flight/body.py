@@ -54,6 +54,8 @@ class Body:
     """Bytes that have come so far, dropped ones included."""
     ended = False
     broken = False
+    skipped = False
+    """Whether it is read for its end alone: nothing of it is kept."""
     drained: Callable[[], None] | None = None
     abandoned: Callable[[], None] | None = None
     """Called when the last reader has left before the end."""
@@ -93,6 +95,9 @@ class Body:
 
     def append(self, data: bytes) -> None:
         """More has come: hand it to every reader that can take it."""
+        if self.skipped:
+            self.length += len(data)
+            return
         self.starts.append(self.length)
         self.chunks.append(data)
         self.length += len(data)
@@ -127,6 +132,12 @@ class Body:
                     if not reader.ascending:
                         reader.fail()
             self._drop()
+
+    def skip(self) -> None:
+        """Nobody reads it, nor will: what is here is dropped, and what comes."""
+        self.skipped = True
+        self.chunks.clear()
+        self.starts.clear()
 
     def piece(self, offset: int, limit: int) -> bytes | memoryview:
         """Bytes from ``offset``, at least one, at most ``limit`` and never past one chunk."""

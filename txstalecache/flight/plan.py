@@ -6,7 +6,7 @@ Must not know: the client's connection.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -98,6 +98,13 @@ class Plan:
             group = self.request.method, self.key, selector(names, self.request)
             object.__setattr__(self, "_group", group)
         return group
+
+    @property
+    def seen(self) -> RequestHead:
+        """What the origin chooses an answer by: the fetch, but for our line of ``Via``, which is in each and in no
+        request."""
+        said = [(b"Via", line) for line in self.request.fields.get_all(b"via")]
+        return replace(self.fetch, fields=self.fetch.fields.without(b"via").extended(said))
 
     @property
     def intact(self) -> bool:

@@ -176,7 +176,7 @@ class SharedFlight(Flight):
         plan, store = self.plan, self._registry.store
         admit = self._admitting(request_time, response_time)
         times, fixed = (request_time, response_time), plan.rules.fixed_fields
-        fresh = conditional.freshen(entry, plan.fetch, response.head, admit, *times, fixed)
+        fresh = conditional.freshen(entry, plan.seen, response.head, admit, *times, fixed)
         response.deliver(Discard())
         purged = store.left(plan.key, entry) is None
         if purged or fresh is None:
@@ -235,7 +235,7 @@ class SharedFlight(Flight):
         if plan.fetch.method == b"HEAD":
             times, fixed = (arrival.request_time, arrival.response_time), plan.rules.fixed_fields
             admit = self._admitting(*times)
-            fresh = conditional.freshen_by_head(entry, plan.fetch, arrival.head, admit, *times, fixed)
+            fresh = conditional.freshen_by_head(entry, plan.seen, arrival.head, admit, *times, fixed)
         if fresh is None:
             found = self._registry.store.peek(plan.key, plan.request)
             newer = found is not None and found.entry is not None and found.entry.response_time > arrival.response_time
@@ -391,6 +391,14 @@ class SharedFlight(Flight):
     @property
     def _goes_on(self) -> bool:
         return self.state is State.PENDING or self._supersedes or super()._goes_on
+
+    def _if_abandoned(self) -> None:
+        unread = not (self.waiters or self.body.readers)
+        if unread and self._supersedes and self._streaming and self._response is not None:
+            # It goes on for what its end shows: a window that is full would never be read.
+            self.body.skip()
+            self._response.resume()
+        super()._if_abandoned()
 
     def end(self, state: State) -> None:
         """Also give back the lease."""

@@ -12,7 +12,7 @@ from txstalecache.flight.flight import Flight
 from txstalecache.flight.landing import Failed, Landing, Settled
 from txstalecache.flight.state import State
 from txstalecache.http.entry import MarkerKind
-from txstalecache.http.verdict import Share
+from txstalecache.http.verdict import Withhold
 from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
 
 __all__ = ["SoloFlight"]
@@ -77,7 +77,8 @@ class SoloFlight(Flight):
     def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
         if arrival.error and self._stood_in(arrival.head.status, "error"):
             return
-        if isinstance(arrival.admission, Share) and not arrival.error and self.plan.fetch.method != b"HEAD":
+        shareable = not (isinstance(arrival.admission, Withhold) or arrival.error)
+        if shareable and not self._storing and self.plan.fetch.method != b"HEAD":
             self._shareable_again()
         self._pour(arrival, response)
         self.state = State.STREAMING
