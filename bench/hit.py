@@ -1,4 +1,5 @@
-"""Where the time of a hit goes: ``python bench/hit.py``. Microseconds for each part, the best of several runs.
+"""Where the time of a hit goes: ``python bench/hit.py [CALLS]``. Microseconds for each part, the best of several runs of
+so many calls (5,000).
 
 On a socket pair, without a reactor: what the reactor adds (waiting for events, reading, calling) is the rest of what
 ``bench/compare.py`` measures.
@@ -42,7 +43,7 @@ class Nowhere:
         return Deferred()
 
 
-def main() -> int:
+def main(calls: int = 5000) -> int:
     store = open_store(reactor, redis="memory")
     site = CacheSite(CacheResource(Nowhere(), store), reactor)  # type: ignore[arg-type]
     reader = HeadReader(EdgeLimits(), b"http")
@@ -113,7 +114,7 @@ def main() -> int:
     )
     for name, call in parts:
         timer = Timer(call)
-        best = min(timer.repeat(7, 5000)) / 5000 * 1e6
+        best = min(timer.repeat(7, calls)) / calls * 1e6
         print(f"{name:<52}{best:>7.2f} us")
     near.close()
     far.close()
@@ -121,4 +122,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(int, sys.argv[1:])))

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "rows"),
     [
-        (["bench/hit.py"], ["a hit, written", "a head of 13 lines", "straight line"]),
+        (["bench/hit.py", "200"], ["a hit, written", "a head of 13 lines", "straight line"]),
         (["bench/below.py", "50"], ["miss", "memory", "alone", "hit"]),
         (["bench/policy.py"], ["judge, fresh", "whole decision"]),
         (["-m", "bench.lookup", "1000"], ["peek, 1,000", "ours, 1,000"]),
