@@ -1,5 +1,5 @@
-"""Where the time of a hit goes: ``python bench/hit.py [CALLS]``. Microseconds for each part, the best of several runs of
-so many calls (5,000).
+"""Where the time of a hit goes: ``python bench/hit.py [CALLS]``. Microseconds for each part, the best of several runs
+of so many calls (5,000).
 
 On a socket pair, without a reactor: what the reactor adds (waiting for events, reading, calling) is the rest of what
 ``bench/compare.py`` measures.
