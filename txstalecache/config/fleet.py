@@ -12,10 +12,7 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
-__all__ = ["OF_FLEET", "Fleet"]
-
-#: What ``Fleet.of`` looks at, by the names of the options.
-OF_FLEET = ("workers", "redis", "memory", "redis-down", "admin", "admin-token-file", "admin-hosts")
+__all__ = ["Fleet"]
 
 #: Where the token may be instead of in a file.
 VARIABLE = "TXSTALECACHE_ADMIN_TOKEN"
@@ -42,8 +39,8 @@ class Fleet:
     def of(
         cls, said: Mapping[str, Any], called: Callable[[str], str], problems: list[str], *, demo: bool = False
     ) -> Fleet:
-        """From what was read for each of ``OF_FLEET``, without the token; what contradicts something else is added to
-        ``problems``, under the name that it is ``called`` where it was written."""
+        """From what was read for each option, by its name, without the token; what contradicts something else is added
+        to ``problems``, under the name that it is ``called`` where it was written."""
         workers, down = said["workers"], said["redis-down"]
         if workers > 1 and said["redis"] == "memory":
             problems.append(f"{called('workers')}: several processes need a Redis to share, not memory alone")

@@ -89,8 +89,8 @@ class HeadReader:
         self._trusted = trusted
         self._hosts: dict[bytes, bytes] = {}
         self._sections: dict[bytes, tuple[Section, bytes]] = {}
-        self._weight = 0
         """By all that follows the request line: what it comes to, and the host that it names."""
+        self._weight = 0
         self._new_parser()
 
     def _new_parser(self) -> None:

@@ -65,7 +65,7 @@ class Asked:
     #: What it costs to remember, in bytes (a test measures it): by itself, and for each field, with what is worked out
     #: from them.
     EACH: Final = 2200
-    FIELD: Final = 420
+    FIELD: Final = HeadReader.FIELD
 
     def __init__(self, head: RequestHead, route: Route, length: int) -> None:
         self.weight = self.EACH + self.FIELD * len(head.fields) + 3 * length
@@ -128,7 +128,6 @@ class FastLane:
     def _forget(self) -> None:
         """Other routes hold from now on."""
         self._young, self._old, self._weight = {}, {}, 0
-        self._reader.forget()
 
     # -- one request ---------------------------------------------------------------------------------------------
 
@@ -197,7 +196,6 @@ class FastLane:
             if self._weight > self._room:
                 self._old, self._young = self._young, {}
                 self._weight = asked.weight
-                self._reader.forget()
             self._young[data] = asked
         return asked
 

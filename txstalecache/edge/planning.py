@@ -41,12 +41,8 @@ def shared(
 def renewing(visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> Plan:
     """The fetch behind a stale answer; a HEAD request that met a stale entry has the whole of it renewed."""
     plan = shared(visit, entry, conditional.conditions(entry), names)
-    route, fields = visit.route, plan.fetch.fields
-    if b"cache-control" in fields and b"cache-control" not in (
-        *route.rules.keyed_fields,
-        *names,
-        *(name.lower() for name, _ in route.ask_with),
-    ):
+    rules, fields = visit.route.rules, plan.fetch.fields
+    if b"cache-control" in fields and b"cache-control" not in rules.keyed_fields.union(rules.fixed_fields, names):
         # RFC 9111 §5.2.1: its client wished that for its own answer, and has that already.
         plan = replace(plan, fetch=replace(plan.fetch, fields=fields.without(b"cache-control")))
     if visit.head.method != b"HEAD":

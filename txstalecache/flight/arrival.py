@@ -140,7 +140,7 @@ class Arrival:
             and plan.stored
             and plan.fetch.method != b"HEAD"
             and (admission.explicit or not (plan.cookie_matters(plan.fetch) or self._identified(plan.fetch)))
-            and (plan.sharing.shared or not self._tells)
+            and (plan.sharing.shared or not self._said_more)
             and (length is None or plan.rules.min_size <= length <= plan.rules.max_object)
         )
 
@@ -191,7 +191,7 @@ class Arrival:
         return None
 
     @property
-    def _tells(self) -> bool:
+    def _said_more(self) -> bool:
         """Whether the fetch for one client said what one on everybody's behalf would have left out, and the answer does
         not say that it was chosen by that: it may have been made for it (cache poisoning by unkeyed fields)."""
         rules = self.plan.rules

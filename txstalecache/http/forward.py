@@ -91,7 +91,7 @@ def telling(name: bytes) -> bool:
     return identifying(name) or not _TELLING.isdisjoint(name.split(b"-"))
 
 
-_OURS = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+_OF_THE_CONNECTION = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 _NOT_SHARED = CREDENTIALS | PRECONDITIONS | {b"expect", b"range"}
 # What is not on a shared fetch because the cache answers it, or replaces it.
 _TO_THE_CACHE = PRECONDITIONS | HOP_BY_HOP | _OF_THE_PATH | {b"expect", b"range"}
@@ -141,7 +141,7 @@ def overrides(name: bytes) -> bool:
     """Whether the field ``name`` (lower case), on a fetch for one client, may make the answer one that others should
     not get: ``telling``, but for what is judged by itself (who asks, conditions, ranges), and what this proxy says of
     the connection."""
-    return telling(name) and not identifying(name) and name not in _NOT_SHARED and name not in _OURS
+    return telling(name) and not identifying(name) and name not in _NOT_SHARED and name not in _OF_THE_CONNECTION
 
 
 def identified(said: Fields, known: Collection[bytes]) -> bool:
