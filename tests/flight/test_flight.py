@@ -224,6 +224,9 @@ def test_failure_before_the_head_is_tried_once_more_then_shared(fault: Fault) ->
     tower.origin.fail(1, fault)
     assert {(seat.landing.status, seat.landing.why) for seat in seats} == {(fault_status(fault), fault.value)}
     assert tower.marker is MarkerKind.ERROR
+    sent = fault is not Fault.UNREACHABLE
+    found: Any = tower.store.peek(KEY, tower.plan().request)
+    assert bool(found.marker.said) == sent, "where nothing was sent, it fails whatever is said"
     assert tower.at_rest()
 
 
@@ -299,6 +302,16 @@ def test_after_an_error_the_origin_is_asked_for_somebody_who_says_something_else
     finish(tower.origin.answer(1, 200, CACHEABLE))
     assert {seat.data for seat in [honest, *others]} == {b"body"}
     assert tower.marker is None
+    assert tower.at_rest()
+
+
+def test_a_place_in_a_trace_of_its_own_is_nothing_else_to_say() -> None:
+    tower = Tower()
+    seats = [tower.join((b"traceparent", b"00-%032x-%016x-01" % (number, number))) for number in (1, 2)]
+    tower.origin.answer(0, 500)
+    assert [seat.landing for seat in seats] == [None, None]
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert [seat.data for seat in seats] == [b"body", b"body"]
     assert tower.at_rest()
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.exchanges import NOW, RULES, entry, fields, request, with_freshness
+from txstalecache.http import forward
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.policy import judge, stands_in, tides_over
@@ -31,8 +32,9 @@ def judged(
     marker: Marker | None = None,
     rules: Rules = RULES,
     method: str = "GET",
+    names: tuple[bytes, ...] = (),
 ) -> Verdict:
-    return judge(request(asked, method), known, marker, rules, NOW + at)
+    return judge(request(asked, method), known, marker, rules, NOW + at, names)
 
 
 def said(verdict: Verdict) -> str:
@@ -330,6 +332,26 @@ def test_what_is_known_about_a_key_counts_where_nothing_is_fresh(
 def test_an_error_marker_answers_with_its_status_and_says_until_when() -> None:
     assert judged(marker=marked(MarkerKind.ERROR, "origin-error", 503)) == Refuse(503, "error", 100)
     assert judged(marker=marked(MarkerKind.ERROR, until=0.3)) == Refuse(502, "error", 1)
+
+
+def test_an_error_that_the_request_may_have_provoked_answers_those_who_say_the_same() -> None:
+    strange = "Accept: strange\nX-Theme: dark"
+    keyed = replace(RULES, keyed_fields=frozenset({b"x-theme"}))
+
+    def failed(rules: Rules = RULES, *names: bytes) -> Marker:
+        told = forward.said(request(strange), rules.keyed_fields.union(names))
+        return replace(marked(MarkerKind.ERROR, "origin-error", 500), said=told)
+
+    assert said(judged(asked=strange, marker=failed())) == "Refuse error"
+    assert said(judged(asked=strange + "\nTraceparent: 00", marker=failed())) == "Refuse error"
+    assert said(judged(asked="Accept: strange", marker=failed())) == "Refuse error", "the other went no further"
+    assert said(judged(asked="Accept: usual", marker=failed())) == "Miss miss"
+    assert said(judged(PLAIN, "Accept: usual", 61, marker=failed())) == "Validate stale"
+    assert said(judged(SIE, "Accept: usual", 61, marker=failed())) == "Stale error", "it fails all the same"
+    assert said(judged(asked=strange, marker=failed(keyed), rules=keyed)) == "Refuse error"
+    assert said(judged(asked="Accept: strange", marker=failed(keyed), rules=keyed)) == "Miss miss"
+    assert said(judged(asked=strange, marker=failed(RULES, b"x-theme"), names=(b"x-theme",))) == "Refuse error"
+    assert said(judged(asked="Accept: strange", marker=failed(RULES, b"x-theme"), names=(b"x-theme",))) == "Miss miss"
 
 
 # -- standing in -------------------------------------------------------------------------------------------------------

@@ -254,6 +254,38 @@ async def test_an_error_that_one_client_provokes_is_not_given_to_those_who_wait_
     assert (await fetch(proxy.port, "GET", "/x")).field("x-cache") == b"HIT"
 
 
+@pytest.mark.parametrize("varies", [[], [("Vary", "X-Theme")]], ids=["", "answers vary by it"])
+@async_test
+async def test_an_error_that_some_provoke_together_is_told_to_those_who_say_the_same_and_to_nobody_else(
+    origin: ScriptedOrigin, make_proxy: Any, varies: Any
+) -> None:
+    name = "X-Theme" if varies else "Accept"
+
+    def touchy(request: Request) -> Any:
+        strange = request.field(name.lower()) == b"strange"
+        head = Head(500 if strange else 200, [("Content-Length", "4"), *([] if strange else [CACHEABLE]), *varies])
+        return [*([Gate("all")] if strange else []), head, Chunk(b"oops" if strange else b"fine")]
+
+    origin.handler = touchy
+    proxy = await make_proxy(origin.url, limits=Limits(error_marker=30.0))
+    if varies:
+        await fetch(proxy.port, "GET", "/x", [(name, "known")])
+    before = origin.hits()
+    strangers = [fetch(proxy.port, "GET", "/x", [(name, "strange"), ("traceparent", trace(n))]) for n in (1, 2)]
+    await until(lambda: proxy.resource.registry.waiting == 2)
+    origin.release("all")
+    assert {reply.status for reply in await settled(*strangers)} == {500}
+    assert origin.hits() == before + 2
+    again = await fetch(proxy.port, "GET", "/x", [(name, "strange"), ("traceparent", trace(3))])
+    assert again.status == 500 and again.field("retry-after")
+    assert origin.hits() == before + 2, "the marker answers"
+    assert (await fetch(proxy.port, "GET", "/x", [(name, "usual")])).body == b"fine"
+
+
+def trace(number: int) -> str:
+    return f"00-{number:032x}-{number:016x}-01"
+
+
 @pytest.mark.parametrize("fields", [[], [CACHEABLE]], ids=["for nobody else", "for a minute"])
 @async_test
 async def test_an_error_that_everybody_gets_costs_two_fetches_at_most(

@@ -130,7 +130,7 @@ def test_2000_mutated_envelopes_give_no_wrong_body_and_no_exception() -> None:
 
 def test_mutated_markers_and_rows_raise_nothing() -> None:
     chance = random.Random(5)
-    marker = envelope.seal_marker(key(), Marker(MarkerKind.ERROR, 5.0, "connect", 502))
+    marker = envelope.seal_marker(key(), Marker(MarkerKind.ERROR, 5.0, "connect", 502, b"said"))
     row = envelope.seal_row(Row(FULL.selector, 1, 2, 3))
     for _ in range(1000):
         envelope.open_marker(resealed(b"M", marker, chance), key())
@@ -138,7 +138,7 @@ def test_mutated_markers_and_rows_raise_nothing() -> None:
 
 
 def test_markers_and_rows_come_back() -> None:
-    marker = Marker(MarkerKind.ERROR, 1_795_000_000.5, "connect", 502)
+    marker = Marker(MarkerKind.ERROR, 1_795_000_000.5, "connect", 502, b"\x00said")
     assert envelope.open_marker(envelope.seal_marker(key(), marker), key()) == marker
     assert envelope.open_marker(envelope.seal_marker(key(), marker), key("/b")) is None
     row = Row(FULL.selector, 1.5, 2.5, 3.5)

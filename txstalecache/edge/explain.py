@@ -192,7 +192,7 @@ class Explainer:
         said.step("marker", outcome, why.rule, why.section)
 
     def _judged(self, said: Explained, head: RequestHead, key: Key, route: Route, found: Found) -> None:
-        verdict = policy.judge(head, found.entry, found.marker, route.rules, self._store.now())
+        verdict = policy.judge(head, found.entry, found.marker, route.rules, self._store.now(), found.vary)
         name = type(verdict).__name__.lower()
         why = "vary" if isinstance(verdict, Miss) and found.entry is None and found.vary else verdict.why
         said.judged("judge", name, why, _consequence(verdict))

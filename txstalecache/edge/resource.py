@@ -242,7 +242,7 @@ class CacheResource(Resource):
 
     async def _act(self, visit: Visit, found: Found) -> None:
         now = self._store.now()
-        verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now)
+        verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now, found.vary)
         if isinstance(verdict, _WHOLE_UNUSED) and parts.single(visit.head):
             verdict = await self._part(visit, found, verdict)
         visit.outcome.verdict = type(verdict).__name__.lower()

@@ -72,7 +72,7 @@ class _Taken:
 async def warm(warmer: IWarmer, store: IStore, visit: Visit, most: int) -> Warmed:
     """See ``CacheResource.warm``."""
     found: Found = await store.lookup(visit.key, visit.head)
-    verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, store.now())
+    verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, store.now(), found.vary)
     match verdict:
         case Fresh(entry, why=why):
             return Warmed(entry.status, True, why, b"".join(entry.body)[:most])

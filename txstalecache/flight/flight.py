@@ -306,11 +306,12 @@ class Flight(ABC):
         registry = self._registry
         return registry.held + length <= registry.limits.bytes_in_flight
 
-    def _mark(self, kind: MarkerKind, seconds: float, why: str, status: int = 0) -> None:
+    def _mark(self, kind: MarkerKind, seconds: float, why: str, status: int = 0, said: bytes = b"") -> None:
         """Say something about the key, to GET and HEAD alike: what became of a HEAD tells nothing of a GET."""
         if self.plan.fetch.method == b"HEAD":
             return
-        self._registry.store.mark(self.plan.key, Marker(kind, self._registry.store.now() + seconds, why, status))
+        store = self._registry.store
+        store.mark(self.plan.key, Marker(kind, store.now() + seconds, why, status, said))
 
     # -- the body (Sink) -----------------------------------------------------------------------------------------
 

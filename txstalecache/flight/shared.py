@@ -26,7 +26,7 @@ from txstalecache.flight.relayed import Relayed
 from txstalecache.flight.settling import settled_for
 from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
-from txstalecache.http import conditional, policy, tags
+from txstalecache.http import conditional, forward, policy, tags
 from txstalecache.http.entry import Entry, MarkerKind, Selector
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.verdict import Store
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["SharedFlight"]
 
 ATTEMPTS = 2
+
+#: What a request may bring about by what it says: it was sent.
+_PROVOKED = (Fault.TIMEOUT, Fault.RESET, Fault.MALFORMED)
 
 
 class SharedFlight(Flight):
@@ -69,7 +72,7 @@ class SharedFlight(Flight):
         if self.state is State.STREAMING and arrival is not None:
             self.waiters.land(waiter, self._late_seat(arrival, waiter))
             return waiter
-        if not leads and plan.group == self.plan.group and plan.fetch.fields != self.plan.fetch.fields:
+        if not leads and plan.group == self.plan.group and forward.differ(plan.fetch.fields, self.plan.fetch.fields):
             self._other = waiter, plan
         if self.due == inf or len(self.waiters) == 2:
             # From the second one on somebody waits for the leader.
@@ -168,7 +171,7 @@ class SharedFlight(Flight):
                 response.abort()
                 return
             if len(self.waiters) > 1:
-                self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, policy.ORIGIN_ERROR, head.status)
+                self._mark_error(policy.ORIGIN_ERROR, head.status)
         self._admitted(response, admission, *times, chosen)
 
     def _validated(self, entry: Entry, response: IOriginResponse, request_time: float, response_time: float) -> None:
@@ -294,7 +297,7 @@ class SharedFlight(Flight):
             return
         retry_after = None if error.fault is Fault.MALFORMED else self._registry.limits.retry_after
         if len(self.waiters) > 1:
-            self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, error.fault.value, error.status)
+            self._mark_error(error.fault.value, error.status, provoked=error.fault in _PROVOKED)
         self.waiters.land_all(Failed(error.status, error.fault.value, retry_after))
         self.end(State.FAILED)
 
@@ -306,7 +309,7 @@ class SharedFlight(Flight):
         if self.stand_in(status, "unreachable" if status is None else "error"):
             # Those who come next are not to wait for the same: they get stale at once.
             why = policy.ORIGIN_ERROR if status is not None else "unreachable"
-            self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, why, status or 502)
+            self._mark_error(why, status or 502, provoked=status is not None)
         again = len(self.waiters) > 1 and self.attempts < ATTEMPTS
         if not again:
             self._rest()
@@ -321,6 +324,13 @@ class SharedFlight(Flight):
             self._progressed = self._registry.clock.seconds()
             self._again()
         return again
+
+    def _mark_error(self, why: str, status: int, *, provoked: bool = True) -> None:
+        """Tell those who come next that the origin fails: where what was said to it may have ``provoked`` that, those
+        who say the same."""
+        plan = self.plan
+        said = forward.said(plan.request, plan.rules.keyed_fields.union(plan.names)) if provoked else b""
+        self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, why, status, said)
 
     def _make_way(self, status: int) -> None:
         """The origin's error may be about what was sent, and not about what was asked for: where somebody waits that

@@ -107,3 +107,6 @@ class Marker:
     why: str
     status: int = 0
     """For ERROR: the status that answers."""
+    said: bytes = b""
+    """For ERROR: ``forward.said`` of what failed, where the request may have been why; it answers those alone who say
+    the same. Empty: whatever they say."""

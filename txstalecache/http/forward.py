@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Final
 
 from txstalecache.http.fields import (
@@ -25,11 +26,13 @@ from txstalecache.http.remembered import remembered
 __all__ = [
     "PRECONDITIONS",
     "alone",
+    "differ",
     "ends_here",
     "identified",
     "looped",
     "overrides",
     "response",
+    "said",
     "says_all",
     "shared",
     "shared_response",
@@ -91,6 +94,7 @@ def telling(name: bytes) -> bool:
     return identifying(name) or not _TELLING.isdisjoint(name.split(b"-"))
 
 
+_OF_THE_TRACE = (b"traceparent", b"tracestate")
 _OF_THE_CONNECTION = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
 _NOT_SHARED = CREDENTIALS | PRECONDITIONS | {b"expect", b"range"}
 # What is not on a shared fetch because the cache answers it, or replaces it.
@@ -135,6 +139,19 @@ def _shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields, pseudo
         # An origin behind us may have to know, and what a client says of it is poison: what the key says is not.
         more = ((b"X-Forwarded-Proto", request.scheme), *more)
     return sent.without(*left_out).extended(more)
+
+
+def said(request: RequestHead, keyed: frozenset[bytes]) -> bytes:
+    """What ``shared`` sends of ``request``, as a digest of 16 bytes; where in a trace it is counts for nothing."""
+    digest = blake2b(digest_size=16)
+    for name, value in shared(request, keyed).without(*_OF_THE_TRACE):
+        digest.update(b"%d:%b%d:%b" % (len(name), name.lower(), len(value), value))
+    return digest.digest()
+
+
+def differ(sent: Fields, other: Fields) -> bool:
+    """Whether two fetches tell the origin different things; where in a trace they are counts for nothing."""
+    return sent != other and sent.without(*_OF_THE_TRACE) != other.without(*_OF_THE_TRACE)
 
 
 def overrides(name: bytes) -> bool:

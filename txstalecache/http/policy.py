@@ -59,23 +59,36 @@ def _wishes_of(fields: Fields) -> Wishes:
     return NO_WISHES
 
 
-def judge(request: RequestHead, entry: Entry | None, marker: Marker | None, rules: Rules, now: float) -> Verdict:
-    """What to do with ``request``. ``entry`` is the variant that matches it, ``marker`` what is known about its key;
-    ``now`` in seconds since the epoch."""
+def judge(
+    request: RequestHead,
+    entry: Entry | None,
+    marker: Marker | None,
+    rules: Rules,
+    now: float,
+    names: tuple[bytes, ...] = (),
+) -> Verdict:
+    """What to do with ``request``. ``entry`` is the variant that matches it, ``marker`` what is known about its key,
+    ``names`` what answers under it are known to vary by; ``now`` in seconds since the epoch."""
     if request.method not in rules.methods:
         return Pass("method")
     asked = _wishes_of(request.fields)
     if asked is NO_WISHES:
-        return _decide(request, entry, marker, rules, now, asked)
+        return _decide(request, entry, marker, rules, now, names, asked)
     # RFC 9111 §5.2.1.5
-    verdict = Pass("no-store") if asked.no_store else _decide(request, entry, marker, rules, now, asked)
+    verdict = Pass("no-store") if asked.no_store else _decide(request, entry, marker, rules, now, names, asked)
     if asked.only_if_cached and not isinstance(verdict, Fresh | Stale):
         return Refuse(504, "only-if-cached")  # RFC 9111 §5.2.1.7
     return verdict
 
 
 def _decide(
-    request: RequestHead, entry: Entry | None, marker: Marker | None, rules: Rules, now: float, asked: Wishes
+    request: RequestHead,
+    entry: Entry | None,
+    marker: Marker | None,
+    rules: Rules,
+    now: float,
+    names: tuple[bytes, ...],
+    asked: Wishes,
 ) -> Verdict:
     fields = request.fields
     authorized = cookie = False
@@ -133,7 +146,9 @@ def _decide(
         return Stale(entry, age, "error")
     if authorized:
         return Pass("authorization", store=True, entry=entry)
-    if failing is not None:
+    if failing is not None and (
+        not failing.said or failing.said == forward.said(request, rules.keyed_fields.union(names))
+    ):
         return Refuse(failing.status or 502, "error", ceil(failing.until - now))
     if entry is None or entry.freshness.lifetime + entry.freshness.keep <= age:
         return Miss(why, own)

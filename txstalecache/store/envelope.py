@@ -296,7 +296,7 @@ def open_piece(data: object, manifest: Manifest, number: int) -> bytes | None:
 
 def seal_marker(key: Key, marker: Marker) -> bytes:
     """``marker`` as bytes."""
-    strings: list[bytes | None] = [marker.kind.value.encode(), marker.why.encode(), *key]
+    strings: list[bytes | None] = [marker.kind.value.encode(), marker.why.encode(), marker.said, *key]
     fixed = _MARKER.pack(marker.until, marker.status, len(strings), 0)
     return _seal(b"M", marker.until, fixed + _strings(strings))
 
@@ -310,13 +310,13 @@ def open_marker(data: object, key: Key) -> Marker | None:
         return None
     until, status, count, _ = _MARKER.unpack_from(data, _HEAD)
     split = _split(data, _HEAD + _MARKER.size, count)
-    if split is None or not _sensible(until) or count < 2:
+    if split is None or not _sensible(until) or count < 3:
         return None
-    (kind, why, *parts), end = split
-    if end != len(data) or kind is None or why is None or not _same(parts, key):
+    (kind, why, said, *parts), end = split
+    if end != len(data) or kind is None or why is None or said is None or not _same(parts, key):
         return None
     try:
-        return Marker(MarkerKind(kind.decode()), until, why.decode(), status)
+        return Marker(MarkerKind(kind.decode()), until, why.decode(), status, said)
     except ValueError:
         return None
 
