@@ -81,7 +81,7 @@ def judge_stale() -> None:
 
 def decide(head: RequestHead) -> None:
     DEFAULT_TEMPLATE.key(head).digest  # noqa: B018 - worked out on first use
-    entry = vary.select(VARIANTS, head)
+    entry = next(one for one in VARIANTS if vary.matches(one.selector, head))
     verdict = policy.judge(head, entry, None, RULES, NOW + 10)
     assert isinstance(verdict, Fresh)
     if not conditional.not_modified(head, ENTRY.status, ENTRY.fields):

@@ -37,10 +37,10 @@ MAY = {
 }
 
 #: What assembles the rooms, and so may name any.
-ASSEMBLY = {"__init__", "administration", "embed", "service", "tap", "testing"}
+ASSEMBLY = {"__init__", "administration", "embed", "service", "tap"}
 
 #: What the rooms that may name no other room may take from them all the same.
-BORROWS = {"config": VALUES, "observe": set[str](), "store": set[str](), "origin": set[str](), "http": set[str]()}
+BORROWS = {"config": VALUES}
 
 
 def modules() -> list[Path]:
@@ -124,6 +124,7 @@ def test_the_core_is_pure(path: Path) -> None:
         "asyncio",
         "threading",
         "random",
+        "secrets",
         "txredisapi",
         "treq",
         "zope",

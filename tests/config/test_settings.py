@@ -21,7 +21,7 @@ def head(**fields: bytes) -> RequestHead:
 
 def test_nothing_but_an_origin_leaves_every_decision_to_it() -> None:
     settings = Settings.parse(ORIGIN)
-    assert settings.rules() == Rules()
+    assert settings.route().rules == Rules()
     assert settings.redis == "embedded"
     assert settings.listen == "tcp:8080:interface=127.0.0.1"
     assert settings.memory == 64 * 1024 * 1024
@@ -165,7 +165,7 @@ def test_the_seeds_key_is_writable() -> None:
 
 def test_only_the_whole_cookie_field_in_the_key_lets_requests_with_a_cookie_share() -> None:
     def cookies(key: str) -> Cookies:
-        return Settings.parse({**ORIGIN, "key": key, "ttl": "5"}).rules().cookies
+        return Settings.parse({**ORIGIN, "key": key, "ttl": "5"}).route().rules.cookies
 
     assert cookies("$uri") is Cookies.PASS
     assert cookies("$uri|$cookie_lang") is Cookies.PASS

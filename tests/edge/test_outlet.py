@@ -91,7 +91,7 @@ def line() -> Iterator[Line]:
 
 
 def test_a_short_answer_is_there_without_a_turn_of_the_reactor(line: Line) -> None:
-    assert line.outlet.direct
+    assert line.outlet._socket is not None
     line.outlet.put(b"head ", (b"body",), 4)
     assert line.far.recv(100) == b"head body"
     assert not line.reactor.writers
@@ -139,7 +139,7 @@ def test_other_transports_get_every_byte() -> None:
     transport = StringTransport()
     outlet = Outlet(transport)
     outlet.put(b"head", (b"bo", b"dy"), 4)
-    assert not outlet.direct and transport.value() == b"headbody"
+    assert outlet._socket is None and transport.value() == b"headbody"
 
 
 def test_twisted_still_says_what_waits_by_the_names_that_are_asked() -> None:

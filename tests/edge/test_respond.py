@@ -24,7 +24,7 @@ def answered(asked: Any, said: Any) -> Reply:
     """What a leader who sends the fields ``asked`` gets of a page whose origin ``said`` these."""
     head = RequestHead(b"GET", b"/x", Fields(((b"Host", b"h"), *asked)), b"http", b"h")
     visit = Visit(NOBODY, head, Route(), Key((b"k",)), NOW, outcome=Outcome("miss", "miss", "leader"))
-    landing = Attached(ResponseHead(200, Fields(said)), Body.of((b"0123456789",)), 10, False, False, "private")
+    landing = Attached(ResponseHead(200, Fields(said)), Body.of((b"0123456789",)), 10, False, "private")
     return respond.from_flight(visit, landing, NOW)
 
 

@@ -27,7 +27,6 @@ from txstalecache.http.structured import Item, parse_list
         ),
         (CacheStatus(hit=True, fwd="stale"), b"txstalecache; hit"),
         (CacheStatus(fwd=""), b"txstalecache; fwd=miss"),
-        (CacheStatus(key='a"b'), b'txstalecache; key="a\\"b"'),
         (CacheStatus(detail="two words"), b'txstalecache; detail="two words"'),
         (CacheStatus(detail="ü"), b'txstalecache; detail="??"'),
         (CacheStatus(detail=""), b'txstalecache; detail=""'),
@@ -41,9 +40,9 @@ def test_what_was_done_in_one_member(status: CacheStatus, expected: bytes) -> No
     assert status.member() == expected
 
 
-@given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.floats(), st.binary(max_size=10))
-def test_a_member_is_always_well_formed(fwd: str, detail: str, key: str, ttl: float, name: bytes) -> None:
-    status = CacheStatus(fwd=fwd, detail=detail, key=key, ttl=ttl, collapsed=False)
+@given(st.text(max_size=20), st.text(max_size=20), st.floats(), st.binary(max_size=10))
+def test_a_member_is_always_well_formed(fwd: str, detail: str, ttl: float, name: bytes) -> None:
+    status = CacheStatus(fwd=fwd, detail=detail, ttl=ttl, collapsed=False)
     found = parse_list(status.member(name))
     assert found is not None and len(found) == 1 and isinstance(found[0], Item)
 

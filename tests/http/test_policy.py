@@ -80,16 +80,16 @@ def test_an_entry_is_fresh_then_stale_then_gone(known: Entry | None, at: float, 
     assert said(judged(known, at=at, method="HEAD")) == expected
 
 
-def test_a_verdict_carries_the_entry_its_age_and_what_to_ask_with() -> None:
-    assert judged(TAGGED, at=7) == Fresh(TAGGED, 7.0)
-    assert judged(TAGGED, at=61) == Validate(TAGGED, 61.0, "stale", fields('If-None-Match: "a"'))
-    assert judged(SWR, at=61) == Stale(SWR, 61.0, "swr")
-    assert judged(PLAIN, at=61) == Validate(PLAIN, 61.0, "stale", Fields())
+def test_a_verdict_carries_the_entry_and_what_to_ask_with() -> None:
+    assert judged(TAGGED, at=7) == Fresh(TAGGED)
+    assert judged(TAGGED, at=61) == Validate(TAGGED, "stale", fields('If-None-Match: "a"'))
+    assert judged(SWR, at=61) == Stale(SWR, "swr")
+    assert judged(PLAIN, at=61) == Validate(PLAIN, "stale", Fields())
 
 
 def test_a_clock_that_steps_back_makes_nothing_younger_than_it_came() -> None:
-    verdict = judged(entry("Cache-Control: max-age=60\nAge: 5"), at=-1000)
-    assert isinstance(verdict, Fresh) and verdict.age == 5.0
+    known = entry("Cache-Control: max-age=60\nAge: 5")
+    assert judged(known, at=-1000) == Fresh(known) and known.age(NOW - 1000) == 5.0
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "FOO", "get"])
@@ -464,8 +464,6 @@ def test_every_request_gets_a_verdict_and_no_stale_one_where_it_is_forbidden(
     for each in (known, None if known is None else with_freshness(known, must_revalidate=True, no_cache=True)):
         verdict = judge(head, each, marker, rules, NOW + at)
         assert verdict.why
-        if isinstance(verdict, Fresh | Stale | Validate):
-            assert verdict.age >= 0
         if each is not None and each.freshness.no_cache:
             assert not isinstance(verdict, Fresh | Stale)
         if each is not None:

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.http.exchanges import bare_entry, fields, request
+from tests.http.exchanges import fields, request
 from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.http.vary import MOST_NAMES, by_credentials, matches, names, select, selector
+from txstalecache.http.vary import MOST_NAMES, by_credentials, matches, names, selector
 
 
 @pytest.mark.parametrize(
@@ -139,18 +137,6 @@ def test_all_names_must_match() -> None:
 
 def test_a_response_that_varies_by_nothing_suits_everybody() -> None:
     assert matches((), request("Foo: 1"))
-
-
-def test_the_most_recent_match_is_selected() -> None:
-    plain = bare_entry()
-    old = replace(plain, selector=selector([b"foo"], request("Foo: 1")), response_time=1.0)
-    new = replace(old, response_time=3.0)
-    other = replace(plain, selector=selector([b"foo"], request("Foo: 2")), response_time=9.0)
-    anyone = replace(plain, response_time=2.0)
-    assert select([new, old, other, anyone], request("Foo: 1")) is new
-    assert select([old, other, anyone], request("Foo: 1")) is anyone
-    assert select([old, new, other], request("Foo: 3")) is None
-    assert select([], request()) is None
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60), st.sampled_from([b"foo", b"accept-language", b"cookie"]))

@@ -12,12 +12,13 @@ from tests.safety.payloads import CLOSES, OK, PAYLOADS, Payload
 from tests.support.async_test import async_test
 from tests.support.client import connect
 from tests.support.origin import Answer, Request, ScriptedOrigin
-from txstalecache.edge.limits import ALLOWED_METHODS, EdgeLimits
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.edge.reply import ALLOWED
 
 __all__ = ["either_lane"]
 
 #: What never comes is given up soon; what comes is here at once.
-SOON = EdgeLimits(head_deadline=0.25, body_deadline=0.25, linger=0.05, methods=ALLOWED_METHODS)
+SOON = EdgeLimits(head_deadline=0.25, body_deadline=0.25, linger=0.05, methods=frozenset(ALLOWED.split(b", ")))
 
 
 def requests_to(origin: ScriptedOrigin) -> list[h11.Request]:

@@ -78,7 +78,7 @@ class _Listener:
 
 
 class Events:
-    """The listeners, and what they are told. ``watch`` is given what to call with each flight's event."""
+    """The listeners, and what they are told; ``flight`` is to be called with each flight's event."""
 
     _log = Logger()
 
@@ -95,7 +95,6 @@ class Events:
         self._told = 0
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
-        self._ticking: Deferred[None] | None = None
 
     @property
     def listening(self) -> int:
@@ -128,8 +127,7 @@ class Events:
         self._stop()
 
     def _tick(self) -> Deferred[None]:
-        self._ticking = Deferred.fromCoroutine(self._status())
-        return self._ticking
+        return Deferred.fromCoroutine(self._status())
 
     async def _status(self) -> None:
         self._told = 0

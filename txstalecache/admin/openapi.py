@@ -157,20 +157,7 @@ _SCHEMAS: Mapping[str, Schema] = {
                         "status": _WHOLE,
                         "fields": _PAIRS,
                         "times": _object(
-                            dict.fromkeys(
-                                (
-                                    "now",
-                                    "requested",
-                                    "stored",
-                                    "age",
-                                    "fresh_until",
-                                    "stale_until",
-                                    "stale_if_error_until",
-                                    "stale_if_unreachable_until",
-                                    "gone_at",
-                                ),
-                                _NUMBER,
-                            ),
+                            dict.fromkeys(_TIMES, _NUMBER),
                             description="Seconds since the epoch, by the fleet's clock; age in seconds.",
                         ),
                         "must_revalidate": _YES,
@@ -197,7 +184,6 @@ _SCHEMAS: Mapping[str, Schema] = {
             "verdict": {"enum": list(VERDICTS)},
             "why": _TEXT,
         },
-        optional=("worker", "pid"),
     ),
     "Top": _object(
         {

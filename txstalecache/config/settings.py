@@ -30,7 +30,6 @@ from txstalecache.config.schema import (
 from txstalecache.config.toml import ConfigError, Configuration, UpstreamPlan, make_route, place_of
 from txstalecache.flight.limits import Limits
 from txstalecache.http.keys import KeyTemplate
-from txstalecache.http.rules import Rules
 
 __all__ = ["DEFAULTS", "Settings", "SettingsError"]
 
@@ -221,10 +220,6 @@ class Settings:
             wait_deadline=self.wait_deadline,
         )
         return make_route(said)
-
-    def rules(self) -> Rules:
-        """The caching rules they amount to."""
-        return self.route().rules
 
     def routes(self) -> Routes:
         """The file's, or one route for everything."""

@@ -152,10 +152,10 @@ class Explainer:
         found: Found | None = self._store.peek(key, head)
         if found is None:
             found = await self._store.lookup(key, head)
-        self._found(said, head, key, found)
+        self._found(said, key, found)
         self._judged(said, head, key, route, found)
 
-    def _found(self, said: Explained, head: RequestHead, key: Key, found: Found) -> None:
+    def _found(self, said: Explained, key: Key, found: Found) -> None:
         now = self._store.now()
         entry, place = found.entry, found.where or "memory"
         if found.vary:

@@ -8,10 +8,7 @@ from __future__ import annotations
 import resource
 from dataclasses import dataclass
 
-__all__ = ["ALLOWED_METHODS", "EdgeLimits", "connection_cap"]
-
-#: What most sites need, for ``EdgeLimits.methods``.
-ALLOWED_METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+__all__ = ["EdgeLimits", "connection_cap"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

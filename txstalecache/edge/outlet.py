@@ -28,11 +28,6 @@ class Outlet:
         if type(transport) is Server and not transport.TLS and hasattr(transport, "_tempDataLen"):
             self._socket = transport.getHandle()
 
-    @property
-    def direct(self) -> bool:
-        """Whether it writes to the socket itself."""
-        return self._socket is not None
-
     def close(self) -> None:
         """The connection is gone: the socket may be another one's by now."""
         self._socket = None

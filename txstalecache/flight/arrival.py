@@ -7,7 +7,6 @@ Must not know: stores, flights, clocks, connections.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from txstalecache.flight.landing import Alone, Failed, Regroup
 from txstalecache.flight.plan import Plan, Sharing
@@ -18,10 +17,7 @@ from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Fresh, Pass, Store, Withhold
 
-__all__ = ["ERRORS", "Arrival"]
-
-#: Answers that count as the origin's failure (RFC 5861 §4).
-ERRORS: Final = frozenset({500, 502, 503, 504})
+__all__ = ["Arrival"]
 
 
 class Arrival:
@@ -71,7 +67,7 @@ class Arrival:
         self._later: tuple[int, ResponseHead] | None = None
         self.names = vary.names(head.fields, plan.rules.fixed_fields)
         """The request fields it was chosen by; None: it was chosen by more than that (RFC 9110 §12.5.5)."""
-        self.error = status in ERRORS
+        self.error = status in policy.ERRORS
         self.withheld = shared and isinstance(admission, Withhold)
         """Whether it was asked for on everybody's behalf, and is not for everybody."""
         self.provoked = shared and not plan.provoked and policy.provoked(status, admission)

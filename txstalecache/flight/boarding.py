@@ -38,45 +38,21 @@ class Boarding:
 
     def start(self) -> None:
         """Ask for the lease. Call once."""
-        flight = self._flight
-        if flight.plan.entry is not None:
-            # The origin may have to be left alone for a while.
+        flight, plan = self._flight, self._flight.plan
+        # What is validated may have to wait: the origin may have to be left alone for a while.
+        at_once = plan.entry is None and not plan.part
+        lease = self._registry.leases.grant(self._name, flight.purpose) if at_once else None
+        if lease is None:
             self._run(self._board())
             return
-        lease = self._registry.leases.grant(self._name, flight.purpose)
-        if lease is not None and not flight.plan.part:
-            self._bare(lease, looked=not flight.plan.again)
-            return
-        asking = self._ask()
-        flight.air.add(asking)
-        asking.addCallbacks(self._asked, self._failed, callbackArgs=(asking,), errbackArgs=(asking,)).addErrback(
-            flight.crashed
-        )
+        flight.lease = lease
+        # In Redis nothing is, or nobody can ask it; what is here has been looked at in this very turn, or not.
+        if not plan.again or not self._settled_by_what_is_here():
+            self._fetch()
 
     @property
     def _name(self) -> str:
         return self._registry.lease_name(self._flight.plan)
-
-    def _ask(self) -> Deferred[ILease | None]:
-        asking: Deferred[ILease | None] = self._registry.leases.acquire(self._name, self._flight.purpose)
-        return asking
-
-    def _asked(self, lease: ILease | None, asking: Deferred[Any]) -> None:
-        flight = self._flight
-        flight.air.discard(asking)
-        if lease is None or not lease.bare or flight.plan.part:
-            self._run(self._board(refused=True) if lease is None else self._granted(lease))
-        else:
-            self._bare(lease)
-
-    def _bare(self, lease: ILease, looked: bool = False) -> None:
-        """Fetch under ``lease``, unless what is here settles it: in Redis nothing is, or nobody can ask it. ``looked``:
-        what is here has been looked at in this very turn."""
-        flight = self._flight
-        flight.lease = lease
-        found: Found | None = None if looked else self._registry.store.peek(flight.plan.key, flight.plan.request)
-        if found is None or not self._settled_by(found):
-            self._fetch()
 
     def _run(self, boarding: Any) -> None:
         flight = self._flight
@@ -105,23 +81,28 @@ class Boarding:
 
     # -- those that say whether to fetch ----------------------------------------------------------------------------
 
-    async def _board(self, refused: bool = False) -> bool:
+    async def _board(self) -> bool:
         while True:
-            if refused:
-                fetches = await self._waited()
-                if fetches is not None:
-                    return fetches
             if await self._resting():
                 return False
-            lease = await self._ask()
+            lease: ILease | None = await self._registry.leases.acquire(self._name, self._flight.purpose)
             if lease is not None:
                 return await self._granted(lease)
-            refused = True
+            fetches = await self._waited()
+            if fetches is not None:
+                return fetches
 
     async def _granted(self, lease: ILease) -> bool:
-        self._flight.lease = lease
+        flight = self._flight
+        flight.lease = lease
+        if lease.bare and not flight.plan.part:
+            return not self._settled_by_what_is_here()
         # Look again after getting the lock: somebody may have stored between our miss and now.
         return not self._settled_by(await self._found())
+
+    def _settled_by_what_is_here(self) -> bool:
+        found: Found | None = self._registry.store.peek(self._flight.plan.key, self._flight.plan.request)
+        return found is not None and self._settled_by(found)
 
     async def _waited(self) -> bool | None:
         """Somebody else holds the lease: wait for what they bring. None: it may be asked for once more."""

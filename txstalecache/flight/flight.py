@@ -22,7 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txstalecache.flight.arrival import ERRORS, Arrival
+from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.body import Body
 from txstalecache.flight.hooks import Hooks
 from txstalecache.flight.laggards import Laggards
@@ -211,7 +211,7 @@ class Flight(ABC):
     def _admission(self, head: ResponseHead, request_time: float, response_time: float) -> Admission:
         """What the rules make of an answer that has come."""
         admission = self._ruled(self.plan.fetch, head, request_time, response_time)
-        if head.status in ERRORS and isinstance(admission, Store) and self._covers(head):
+        if head.status in policy.ERRORS and isinstance(admission, Store) and self._covers(head):
             return Share(admission.explicit, "error")
         return admission
 
@@ -230,7 +230,7 @@ class Flight(ABC):
         found = self._registry.store.peek(plan.key, plan.request)
         if found is None:
             return False
-        if found.entry is not None and found.entry.status not in ERRORS:
+        if found.entry is not None and found.entry.status not in policy.ERRORS:
             return True
         return not set(found.vary).issubset(vary.names(error.fields) or ())
 
@@ -271,10 +271,10 @@ class Flight(ABC):
         body.drained = response.resume
         body.abandoned = self._if_abandoned
 
-    def _attached(self, arrival: Arrival, head: ResponseHead, collapsed: bool) -> Attached:
+    def _attached(self, arrival: Arrival, head: ResponseHead) -> Attached:
         """What those get who may have the answer, with this head."""
         length = 0 if self.plan.fetch.method == b"HEAD" else arrival.length
-        return Attached(head, self.body, length, collapsed, self._storing, self._why(arrival))
+        return Attached(head, self.body, length, self._storing, self._why(arrival))
 
     def _why(self, arrival: Arrival) -> str:
         """The word for what becomes of it: that of the rules, or, where they would have it stored, why it is not."""

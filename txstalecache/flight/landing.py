@@ -16,13 +16,12 @@ __all__ = ["Alone", "Attached", "Failed", "Landing", "Regroup", "Settled"]
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """The origin's answer, streaming. ``collapsed``: it was fetched for somebody else too."""
+    """The origin's answer, streaming."""
 
     head: ResponseHead
     body: Body
     length: int | None
     """Bytes of body to come, None when unknown."""
-    collapsed: bool
     stored: bool
     why: str
 

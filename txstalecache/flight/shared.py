@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
-from txstalecache.flight.arrival import ERRORS, Arrival
+from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.boarding import Boarding
 from txstalecache.flight.body import Reader
 from txstalecache.flight.clocks import Late
@@ -166,7 +166,7 @@ class SharedFlight(Flight):
             self._validated(plan.entry, response, *times)
             return
         admission = self._admission(head, *times)
-        if head.status in ERRORS and not isinstance(admission, Store):
+        if head.status in policy.ERRORS and not isinstance(admission, Store):
             if self._fell_back(head.status):
                 response.abort()
                 return
@@ -208,10 +208,9 @@ class SharedFlight(Flight):
         self._pour(arrival, response)
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         waiters = list(self.waiters)
-        collapsed = not arrival.own or len(waiters) > 1
         awaited = arrival.own or self.began < arrival.response_time
         if awaited:
-            seats = [self._seat(arrival, waiter, arrival.head, collapsed) for waiter in waiters]
+            seats = [self._seat(arrival, waiter, arrival.head) for waiter in waiters]
         else:
             seats = [self._late_seat(arrival, waiter) for waiter in waiters]
         if arrival.provoked:
@@ -262,7 +261,7 @@ class SharedFlight(Flight):
         self._put(stored)
         return stored
 
-    def _seat(self, arrival: Arrival, waiter: Waiter, head: ResponseHead, collapsed: bool) -> Landing:
+    def _seat(self, arrival: Arrival, waiter: Waiter, head: ResponseHead) -> Landing:
         """What ``waiter`` gets of the answer that has begun: the answer under ``head``, or why it may not have it."""
         plan = self.plan
         retry_after = self._registry.limits.retry_after
@@ -270,7 +269,7 @@ class SharedFlight(Flight):
         if refused is None:
             if arrival.error and not (self._storing or waiter.leads or b"retry-after" in head.fields):
                 head = replace(head, fields=head.fields.adding(b"Retry-After", b"%d" % retry_after))
-            return self._attached(arrival, head, collapsed)
+            return self._attached(arrival, head)
         if isinstance(refused, Alone) and not arrival.withheld:
             # Those who come next are not to wait for it.
             if refused.why == "cookie":
@@ -284,7 +283,7 @@ class SharedFlight(Flight):
         now = self._registry.store.now()
         if not arrival.suits(waiter.request, now):
             return Regroup(self.plan.names)
-        return self._seat(arrival, waiter, arrival.later(now), collapsed=True)
+        return self._seat(arrival, waiter, arrival.later(now))
 
     # -- failure -------------------------------------------------------------------------------------------------
 

@@ -84,7 +84,7 @@ class SoloFlight(Flight):
         self.state = State.STREAMING
         # What is here of the body already is taken in first: a short answer is then written in one piece.
         response.deliver(self)
-        self._land(self._attached(arrival, arrival.head, collapsed=False))
+        self._land(self._attached(arrival, arrival.head))
         self._unstored(arrival)
         self._under_way()
 

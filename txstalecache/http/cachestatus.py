@@ -42,12 +42,12 @@ def _begun(name: bytes, hit: bool, fwd: str | None, fwd_status: int | None) -> b
 
 
 @lru_cache(256)
-def _ended(stored: bool, collapsed: bool | None, detail: str | None) -> tuple[bytes, bytes]:
-    """What comes before and behind the key."""
-    before = b"; stored" if stored else b""
+def _ended(stored: bool, collapsed: bool | None, detail: str | None) -> bytes:
+    """What comes behind its time to live."""
+    ended = b"; stored" if stored else b""
     if collapsed is not None:
-        before += b"; collapsed" if collapsed else b"; collapsed=?0"
-    return before, b"" if detail is None else b"; detail=" + _text(detail)
+        ended += b"; collapsed" if collapsed else b"; collapsed=?0"
+    return ended if detail is None else ended + b"; detail=" + _text(detail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,6 @@ class CacheStatus:
     """What is left of the lifetime in seconds, below zero when stale."""
     stored: bool = False
     collapsed: bool | None = None
-    key: str | None = None
     detail: str | None = None
 
     def member(self, name: bytes = OURS.name) -> bytes:
@@ -70,9 +69,7 @@ class CacheStatus:
         member = _begun(name, self.hit, self.fwd, self.fwd_status)
         if self.ttl is not None and not isnan(self.ttl):
             member += b"; ttl=%d" % floor(min(max(self.ttl, -_MOST), _MOST))
-        key = b"" if self.key is None else b"; key=" + serialize_string(self.key.encode("utf-8", "replace"))
-        stored, told = _ended(self.stored, self.collapsed, self.detail)
-        return member + stored + key + told
+        return member + _ended(self.stored, self.collapsed, self.detail)
 
 
 def legible(fields: Fields) -> Fields:

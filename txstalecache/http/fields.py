@@ -172,12 +172,8 @@ def delta_seconds(value: bytes | None) -> int | None:
     return FOREVER if len(digits) > 10 else min(int(digits or b"0"), FOREVER)
 
 
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"), 1
-    )
-}
+_MONTH_NAMES = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
+_MONTHS = {name.lower(): number for number, name in enumerate(_MONTH_NAMES, 1)}
 _DAY = rb"(?:mon|tue|wed|thu|fri|sat|sun)"
 _LONG_DAY = rb"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
 _CLOCK = rb"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
@@ -226,7 +222,6 @@ def parse_date(value: bytes) -> float | None:
 
 
 _DAY_NAMES = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
-_MONTH_NAMES = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _LAST_DAY = date.max.toordinal()
 
 

@@ -9,16 +9,11 @@ from urllib.parse import urljoin, urlsplit
 
 from txstalecache.http.messages import RequestHead, ResponseHead
 
-__all__ = ["invalidates", "is_safe", "succeeded"]
+__all__ = ["invalidates", "succeeded"]
 
 # RFC 9110 §9.2.1 and the registry of methods. A method whose safety is unknown is not safe (RFC 9111 §4.4).
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT", b"SEARCH", b"QUERY", b"PRI"})
 _PORTS = {"http": 80, "https": 443}
-
-
-def is_safe(method: bytes) -> bool:
-    """Whether ``method`` is known to change nothing."""
-    return method in _SAFE
 
 
 def succeeded(request: RequestHead, response: ResponseHead) -> bool:

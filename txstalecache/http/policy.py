@@ -7,6 +7,7 @@ Must not know: stores, flights, connections.
 from __future__ import annotations
 
 from math import ceil
+from typing import Final
 
 from txstalecache.http import forward
 from txstalecache.http.admission import NEVER_SHARED, admit, make_entry
@@ -15,7 +16,7 @@ from txstalecache.http.conditional import conditions
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
 from txstalecache.http.fields import members
 from txstalecache.http.freshness import HEURISTIC_STATUSES, explicitly_shared
-from txstalecache.http.invalidation import invalidates, is_safe
+from txstalecache.http.invalidation import invalidates
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.targeted import governing
@@ -23,10 +24,10 @@ from txstalecache.http.vary import by_credentials
 from txstalecache.http.verdict import Admission, Fresh, Miss, Pass, Refuse, Share, Stale, Validate, Verdict, Withhold
 
 __all__ = [
+    "ERRORS",
     "ORIGIN_ERROR",
     "admit",
     "invalidates",
-    "is_safe",
     "judge",
     "make_entry",
     "provoked",
@@ -37,8 +38,8 @@ __all__ = [
 #: ``Marker.why`` of an ERROR marker left by an answer of the origin; any other word means that none came.
 ORIGIN_ERROR = "origin-error"
 
-# RFC 5861 §4.
-_STANDS_IN_FOR = frozenset({500, 502, 503, 504})
+#: Answers that count as the origin's failure (RFC 5861 §4).
+ERRORS: Final = frozenset({500, 502, 503, 504})
 
 
 #: Request fields that say what their client wishes; that say who it is, or under which condition it wants anything.
@@ -122,7 +123,7 @@ def _decide(
         if left > 0 and not freshness.no_cache:
             why = _unwilling(entry, asked, age, left)
             if not why:
-                return Fresh(entry, age)
+                return Fresh(entry)
         else:
             why = "no-cache" if freshness.no_cache else "stale"
     if asked.no_cache or asked.max_age == 0:
@@ -136,14 +137,14 @@ def _decide(
     if entry is not None and left <= 0:
         allowed = _stale(entry.freshness, asked, age, entry.freshness.while_revalidate)
         if allowed and not by_credentials(entry.selector):
-            return Stale(entry, age, allowed)
+            return Stale(entry, allowed)
     failing = marker if marker is not None and marker.kind is MarkerKind.ERROR and marker.until > now else None
     if (
         entry is not None
         and failing is not None
         and stands_in(entry, request, failing.status if failing.why == ORIGIN_ERROR else None, now)
     ):
-        return Stale(entry, age, "error")
+        return Stale(entry, "error")
     if authorized:
         return Pass("authorization", store=True, entry=entry)
     if failing is not None and (
@@ -152,7 +153,7 @@ def _decide(
         return Refuse(failing.status or 502, "error", ceil(failing.until - now))
     if entry is None or entry.freshness.lifetime + entry.freshness.keep <= age:
         return Miss(why, own)
-    return Validate(entry, age, why, conditions(entry), own)
+    return Validate(entry, why, conditions(entry), own)
 
 
 def provoked(status: int, admission: Admission) -> bool:
@@ -224,7 +225,7 @@ def stands_in(entry: Entry, request: RequestHead, status: int | None, now: float
     staleness = entry.age(now) - freshness.lifetime
     if status is None:
         window = freshness.if_unreachable
-    elif status in _STANDS_IN_FOR:
+    elif status in ERRORS:
         window = freshness.if_error
     else:
         return False

@@ -7,16 +7,16 @@ Must not know: keys, stores.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from hashlib import blake2b
 
-from txstalecache.http.entry import Entry, Selector
+from txstalecache.http.entry import Selector
 from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, identifying, is_token, members
 from txstalecache.http.forward import PRECONDITIONS
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.remembered import remembered
 
-__all__ = ["MOST_NAMES", "by_credentials", "matches", "names", "select", "selector"]
+__all__ = ["MOST_NAMES", "by_credentials", "matches", "names", "selector"]
 
 #: What is never sent on as a client sent it, and says nothing about what is asked for: no answer is chosen by it.
 _OF_THE_WAY = HOP_BY_HOP | PRECONDITIONS | {b"expect", b"traceparent", b"tracestate"}
@@ -87,15 +87,6 @@ def matches(entry_selector: Selector, request: RequestHead) -> bool:
         elif (value != wanted or identifying(name)) and _normalised(name, value) != wanted:
             return False  # a secret that looks like the digest is not the secret
     return True
-
-
-def select(entries: Sequence[Entry], request: RequestHead) -> Entry | None:
-    """The most recent of the entries that match, or None."""
-    found: Entry | None = None
-    for entry in entries:
-        if (found is None or entry.response_time >= found.response_time) and matches(entry.selector, request):
-            found = entry
-    return found
 
 
 def by_credentials(entry_selector: Selector) -> bool:

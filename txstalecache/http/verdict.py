@@ -14,7 +14,6 @@ class Fresh:
     """Answer from the entry."""
 
     entry: Entry
-    age: float
     why: str = "hit"
 
 
@@ -23,7 +22,6 @@ class Stale:
     """Answer from the entry at once, then refresh it."""
 
     entry: Entry
-    age: float
     why: str
 
 
@@ -32,7 +30,6 @@ class Validate:
     """Ask the origin whether the entry still holds; ``conditions`` are the fields to ask with (may be empty)."""
 
     entry: Entry
-    age: float
     why: str
     conditions: Fields
     own: bool = False

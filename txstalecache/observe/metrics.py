@@ -47,7 +47,6 @@ class _Told(Collector):
 
     def __init__(self, processes: Sequence[Told]) -> None:
         self._processes = [told for told in processes if "problem" not in told]
-        self._known = len(processes)
 
     def describe(self) -> Iterable[Metric]:
         return ()

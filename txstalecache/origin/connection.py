@@ -47,6 +47,8 @@ class Connection(Protocol):
     whichever is first, and looks again when it fires. Between two requests on a busy connection it is not touched.
     """
 
+    transport: Any
+
     def __init__(self, clock: IReactorTime, pool: Pool, idle: float, secure: bool) -> None:
         self._clock = clock
         self._pool = pool
@@ -68,7 +70,7 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:
         """TCP is up. With TLS that is not enough: nothing is sent to a server that is not who it should be."""
-        transport: Any = self.transport
+        transport = self.transport
         if hasattr(transport, "setTcpNoDelay"):
             try:
                 transport.setTcpNoDelay(True)
@@ -114,7 +116,6 @@ class Connection(Protocol):
             return
         self.life = Life.CLOSING
         self._exchange = None
-        assert self.transport is not None
         self.transport.loseConnection()
         self._idle_due = self._clock.seconds() + CLOSE_WITHIN
         self.watch()
@@ -125,7 +126,7 @@ class Connection(Protocol):
             return
         self.life = Life.CLOSING
         self._exchange = None
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        self.transport.abortConnection()
 
     # -- exchanges ----------------------------------------------------------------------------------------------------
 
@@ -160,7 +161,7 @@ class Connection(Protocol):
             # What the transport holds goes first from now on.
             self._direct = last and sent == len(head)
         if sent < len(head):
-            self.transport.write(head[sent:])  # type: ignore[union-attr]
+            self.transport.write(head[sent:])
 
     def start(self, exchange: Exchange) -> None:
         """Carry ``exchange``; this must be idle."""
@@ -205,13 +206,13 @@ class Connection(Protocol):
         """Read no more."""
         if not self._paused and self.life is Life.BUSY:
             self._paused = True
-            self.transport.pauseProducing()  # type: ignore[union-attr]
+            self.transport.pauseProducing()
 
     def resume(self) -> None:
         """Read on."""
         if self._paused:
             self._paused = False
-            self.transport.resumeProducing()  # type: ignore[union-attr]
+            self.transport.resumeProducing()
 
     # -- the timer ----------------------------------------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer, IProducer, IPullProducer, IPushProducer, IReactorTime, ITransport
+from twisted.internet.interfaces import IConsumer, IProducer, IPullProducer, IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
@@ -26,7 +27,7 @@ class Upload:
         self,
         clock: IReactorTime,
         body: IBodyProducer,
-        transport: ITransport,
+        transport: Any,
         ended: Callable[[str | None], None],
         stalled: Callable[[], None],
     ) -> None:
@@ -39,16 +40,15 @@ class Upload:
         self._source: IPushProducer | IPullProducer = body
         self._pulled = False
         self._running = False
-        self._done: Deferred[None] | None = None
         self.stalled_at: float | None = None
         """Since when the origin takes no more (the clock's seconds); None while it does."""
 
     def start(self) -> None:
         """Start the producer; the head is written already."""
         self._running = True
-        self._transport.registerProducer(self, True)  # type: ignore[attr-defined]
+        self._transport.registerProducer(self, True)
         try:
-            self._done = done = self._body.startProducing(self)
+            done: Deferred[None] = self._body.startProducing(self)
         except Exception:
             self._finish("the request body could not be read")
             return
@@ -64,7 +64,7 @@ class Upload:
             return False
         self._running = False
         self.stalled_at = None
-        self._transport.unregisterProducer()  # type: ignore[attr-defined]
+        self._transport.unregisterProducer()
         return True
 
     def _finish(self, error: str | None) -> None:
@@ -104,16 +104,16 @@ class Upload:
         self._source = producer  # type: ignore[assignment]
         self._pulled = not streaming
         if self._pulled and self._running:
-            self._transport.unregisterProducer()  # type: ignore[attr-defined]
-            self._transport.registerProducer(producer, False)  # type: ignore[attr-defined]
+            self._transport.unregisterProducer()
+            self._transport.registerProducer(producer, False)
 
     def unregisterProducer(self) -> None:
         """That one has nothing more; the body's Deferred tells the end."""
         self._source = self._body
         if self._pulled and self._running:
             self._pulled = False
-            self._transport.unregisterProducer()  # type: ignore[attr-defined]
-            self._transport.registerProducer(self, True)  # type: ignore[attr-defined]
+            self._transport.unregisterProducer()
+            self._transport.registerProducer(self, True)
 
     # -- IPushProducer, for the transport -----------------------------------------------------------------------------
 

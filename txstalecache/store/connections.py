@@ -40,13 +40,12 @@ class _Quiet(ClientService):
 class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
     """Keeps connections up, for ever: pauses between attempts stay short, and nothing but ``close`` ends it."""
 
-    def __init__(self, client: RedisClient, size: int, protocol: Callable[[Connections], Wire] = Wire) -> None:
-        super().__init__(None, None, size, charset=None, convertNumbers=False)
+    def __init__(self, client: RedisClient, protocol: Callable[[Connections], Wire] = Wire) -> None:
+        super().__init__(None, None, 1, charset=None, convertNumbers=False)
         self.client = client
         self.live: set[Wire] = set()
         self.usable: list[Wire] = []
         self._protocol = protocol
-        self._turn = 0
         self._services: list[_Quiet] = []
         self._made = 0
         """Connections made since the last one that could be used."""
@@ -54,10 +53,9 @@ class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
         self.deferred.addErrback(lambda failure: None)
 
     def startConnecting(self, endpoint: IStreamClientEndpoint) -> None:
-        for _ in range(self.poolsize):
-            service = _Quiet(endpoint, self, retryPolicy=self.retryDelay)
-            self._services.append(service)
-            service.startService()
+        service = _Quiet(endpoint, self, retryPolicy=self.retryDelay)
+        self._services.append(service)
+        service.startService()
 
     def stopTrying(self) -> Deferred[None]:
         return succeed(None)
@@ -98,11 +96,8 @@ class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
         self.client.failed(why)
 
     def pick(self) -> Wire | None:
-        """Any usable connection, in turn."""
-        if not self.usable:
-            return None
-        self._turn += 1
-        return self.usable[self._turn % len(self.usable)]
+        """The usable connection, if there is one."""
+        return self.usable[0] if self.usable else None
 
     def close(self) -> Deferred[None]:
         """Close all connections at once: a server that hangs would not let go of those with something unsent."""

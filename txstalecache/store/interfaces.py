@@ -30,7 +30,7 @@ class Found:
     """What a store knows about a key, for one request."""
 
     entry: Entry | None = None
-    """The most recent variant that matches the request (``http.vary.select``)."""
+    """The most recent variant that matches the request (RFC 9111 §4.1)."""
     marker: Marker | None = None
     """A marker that has not run out."""
     vary: tuple[bytes, ...] = ()

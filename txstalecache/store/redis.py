@@ -1,7 +1,7 @@
 """Redis, or the knowledge that it is not to be had: a circuit breaker, probes, and two kinds of connections.
 
-Commands of one batch go out in one write and answer one Deferred. Reads and writes have a connection each (reads as
-many as configured), so that a hit does not queue behind a large body on its way out; what is written stays in order.
+Commands of one batch go out in one write and answer one Deferred. Reads and writes have a connection each, so that a
+hit does not queue behind a large body on its way out; what is written stays in order.
 
 Import this module late: txredisapi imports the reactor. Must not know: what is stored.
 """
@@ -31,7 +31,7 @@ __all__ = ["RedisClient"]
 
 
 class RedisClient:
-    """Redis, or the knowledge that it is not to be had. Provides ``remote.ICommands``.
+    """Redis, or the knowledge that it is not to be had. Provides ``commands.ICommands``.
 
     Connects for ever once started. While it cannot connect, or the breaker is open, every command fails at once.
     """
@@ -43,14 +43,10 @@ class RedisClient:
         reactor: IReactorTime,
         layout: Layout,
         time: FleetClock,
-        pool: int = 2,
-        limits: Limits | None = None,
     ) -> None:
-        if not 1 <= pool <= 4:
-            raise ValueError("a pool of Redis connections has 1 to 4 of them")
         self.clock = reactor
         self.address = Address(shown="nowhere yet")
-        self.limits = limits or Limits()
+        self.limits = Limits()
         self.deadlines = Deadlines(reactor)
         self.waiting = 0
         """Bytes written or to be written whose reply has not come."""
@@ -70,8 +66,8 @@ class RedisClient:
         self._layout = layout
         self._time = time
         self._endpoint: IStreamClientEndpoint | None = None
-        self._writer = Connections(self, 1)
-        self._readers = Connections(self, pool - 1) if pool > 1 else self._writer
+        self._writer = Connections(self)
+        self._reader = Connections(self)
         self._breaker = Breaker()
         self._up = self._hangs = self._gave_up = False
         self._said: bool | None = None
@@ -90,8 +86,7 @@ class RedisClient:
         self.address = address
         self._endpoint = Watched(address.endpoint(self.clock, self.limits.connect), self)
         self._writer.startConnecting(self._endpoint)
-        if self._readers is not self._writer:
-            self._readers.startConnecting(self._endpoint)
+        self._reader.startConnecting(self._endpoint)
         self._tick()
 
     def connect(self, factory: Connections) -> None:
@@ -104,7 +99,7 @@ class RedisClient:
         self._closed = True
         self._up = False
         self.deadlines.stop()
-        factories = {self._writer, self._readers}
+        factories = {self._writer, self._reader}
         done = DeferredList([factory.close() for factory in factories], consumeErrors=True)
         return done.addCallback(lambda _: self.deadlines.stop())
 
@@ -168,7 +163,7 @@ class RedisClient:
 
     def read(self, commands: Sequence[Command]) -> Deferred[list[object]]:
         """The replies to ``commands``, within the read time limit."""
-        wire = (self._readers.pick() or self._writer.pick()) if self.available else None
+        wire = (self._reader.pick() or self._writer.pick()) if self.available else None
         if wire is None:
             return fail(Unavailable(self._why))
         return wire.send(commands, self.limits.read).addCallbacks(self._heard, self._unheard)
@@ -221,7 +216,7 @@ class RedisClient:
         if self.address.path or now - self._looked < 10:
             return
         self._looked = now
-        for factory in (self._writer, self._readers):
+        for factory in (self._writer, self._reader):
             for wire in list(factory.usable):
                 wire.transport.abortConnection()
 
@@ -236,7 +231,7 @@ class RedisClient:
         self.errors += 1
         word = why.partition(" ")[0]
         if word == "NOSCRIPT":
-            for wire in (*self._writer.usable, *self._readers.usable):
+            for wire in (*self._writer.usable, *self._reader.usable):
                 wire.send([("SCRIPT", "LOAD", script.text) for script in ALL], self.limits.write).addErrback(_ignore)
             return False
         if word in harmless or (word == "ERR" and ("READONLY" in why or "OOM" in why)):
@@ -299,7 +294,7 @@ class RedisClient:
         if not self.available:
             self._probe()
         elif self.clock.seconds() - self._measured > self.limits.clock:
-            wire = self._readers.pick() or self._writer.pick()
+            wire = self._reader.pick() or self._writer.pick()
             if wire is not None:
                 self._measure(wire)
         self.deadlines.add(self.limits.probe, self._tick)
@@ -307,7 +302,7 @@ class RedisClient:
     def _probe(self) -> None:
         """See whether reads are answered in time; then what is asked before Redis counts as available, which may be
         long."""
-        wire = (self._readers.pick() or self._writer.pick()) if self._writer.usable else None
+        wire = (self._reader.pick() or self._writer.pick()) if self._writer.usable else None
         if wire is None or self._probing:
             return
         self._probing = True
@@ -357,7 +352,7 @@ class RedisClient:
                     where=self.address.shown,
                 )
 
-        wire = self._readers.pick() or self._writer.pick()
+        wire = self._reader.pick() or self._writer.pick()
         if wire is not None:
             wire.send([("INFO", "memory")], self.limits.write).addCallback(told).addErrback(_ignore)
 

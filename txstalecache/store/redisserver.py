@@ -15,7 +15,7 @@ import tempfile
 from collections import deque
 from glob import escape, glob
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessDone, ProcessTerminated
@@ -92,12 +92,12 @@ class EmbeddedRedis:
     #: How long it may take to stop before it is killed, in seconds.
     PATIENCE = 3.0
 
-    def __init__(self, reactor: object, memory: int = 256 * 1024 * 1024, binary: str | None = None) -> None:
+    def __init__(self, reactor: Any, memory: int = 256 * 1024 * 1024, binary: str | None = None) -> None:
         self._reactor = reactor
         self._memory = memory
         self.binary = binary or find_server()
         self._directory = ""
-        self._process: object = None
+        self._process: Any = None
         self._stopping: Deferred[None] | None = None
         self._started: list[Deferred[None]] = []
         self._timer: IDelayedCall | None = None
@@ -129,8 +129,8 @@ class EmbeddedRedis:
             return succeed(None)
         if self._stopping is None:
             self._stopping = Deferred()
-            process.signalProcess("TERM")  # type: ignore[attr-defined]
-            self._timer = self._reactor.callLater(self.PATIENCE, self._kill)  # type: ignore[attr-defined]
+            process.signalProcess("TERM")
+            self._timer = self._reactor.callLater(self.PATIENCE, self._kill)
         waiting: Deferred[None] = Deferred()
         self._stopping.chainDeferred(waiting)
         return waiting
@@ -157,16 +157,16 @@ class EmbeddedRedis:
 
     def _again(self, what: str) -> None:
         """Start it again, after a pause."""
-        now = self._reactor.seconds()  # type: ignore[attr-defined]
+        now = self._reactor.seconds()
         self._pause = 0.1 if now - self._born > 60 else min(10.0, max(0.1, self._pause * 2))
         self.log.error("the embedded Redis {what}; starting it again in {pause:.1f} s", what=what, pause=self._pause)
-        self._timer = self._reactor.callLater(self._pause, self._spawn)  # type: ignore[attr-defined]
+        self._timer = self._reactor.callLater(self._pause, self._spawn)
         self.ready()
 
     def _spawn(self) -> None:
         """Start it; where the system has no process to give now, it is tried again."""
         self._timer = None
-        self._born = self._reactor.seconds()  # type: ignore[attr-defined]
+        self._born = self._reactor.seconds()
         options = {
             "port": "0",
             "unixsocket": f"{self._directory}/redis.sock",
@@ -182,16 +182,16 @@ class EmbeddedRedis:
         command = [sys.executable, "-I", "-S", "-c", _LEASHED, str(os.getpid()), *server]
         child = _Child(self)
         try:
-            self._process = self._reactor.spawnProcess(child, sys.executable, command, env={"PATH": os.defpath})  # type: ignore[attr-defined]
+            self._process = self._reactor.spawnProcess(child, sys.executable, command, env={"PATH": os.defpath})
         except OSError as error:
             self._again(f"could not be started ({error})")
             return
-        self.pid = self._process.pid  # type: ignore[attr-defined]
+        self.pid = self._process.pid
 
     def _kill(self) -> None:
         self._timer = None
         if self._process is not None:
-            self._process.signalProcess("KILL")  # type: ignore[attr-defined]
+            self._process.signalProcess("KILL")
 
     def _sweep(self) -> None:
         if self._directory:

@@ -16,6 +16,7 @@ from txstalecache.http.keys import Key
 from txstalecache.store import envelope
 from txstalecache.store.commands import Command, ICommands, Refused
 from txstalecache.store.envelope import PIECE, Manifest, Opened, Row
+from txstalecache.store.epochs import Epochs
 from txstalecache.store.layout import Layout, variant_id
 from txstalecache.store.purgelog import PurgeLog
 from txstalecache.store.scripts import DISCARD, MAX_VARIANTS, PUT
@@ -41,13 +42,10 @@ class Loaded:
 class Remote:
     """Entries in Redis. Its Deferreds fail with ``Unavailable`` or ``Refused`` and with nothing else."""
 
-    #: How long a discard is remembered against fetches that were in the air, in seconds. Longer than a fetch may take.
-    REMEMBER = 300.0
-
     #: The longest that anything is kept, in seconds.
     LONGEST = 366 * 86400.0
     #: How long a purge is of use, in seconds.
-    USEFUL = LONGEST + REMEMBER
+    USEFUL = LONGEST + Epochs.REMEMBER
 
     def __init__(self, commands: ICommands, layout: Layout, purge_log: PurgeLog) -> None:
         self._commands = commands
@@ -238,7 +236,7 @@ class Remote:
         """Forget the variants of ``key`` whose fetch began at ``when`` or earlier, those still in the air too."""
         base = self._layout.name(key.digest, "")
         command = DISCARD(
-            [base + b"e", base + b"d", base + b"x"], base, envelope.stamp(when), round(self.REMEMBER * 1000)
+            [base + b"e", base + b"d", base + b"x"], base, envelope.stamp(when), round(Epochs.REMEMBER * 1000)
         )
         return self._commands.write([command], 200).addCallback(_accepted)
 

@@ -43,7 +43,7 @@ class _Listener(Wire):
 
 class _Listening(Connections):
     def __init__(self, client: RedisClient, tracking: Tracking) -> None:
-        super().__init__(client, 1, _Listener)
+        super().__init__(client, _Listener)
         self._tracking = tracking
 
     def buildProtocol(self, addr: object) -> Wire:
