@@ -50,7 +50,7 @@ from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.registry import Registry
 from txstalecache.http import forward, parts, policy, tags
-from txstalecache.http.entry import Entry, MarkerKind
+from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
@@ -67,7 +67,7 @@ from txstalecache.store.tiered import TieredStore
 __all__ = ["CacheResource"]
 
 #: The verdicts after which a stored part may still answer.
-_WHOLE_UNUSED: Final = (Miss, Pass, Refuse)
+_MAY_USE_A_PART: Final = (Miss, Pass, Refuse)
 
 #: How often a request may be told to wait elsewhere before it asks the origin on its own.
 ROUNDS = 4
@@ -225,11 +225,11 @@ class CacheResource(Resource):
                 visit.key = visit.key.extended(b"hook", route.hooks.part(head))
             except Exception:
                 self._hook_failures.failure("the key hook of {route} failed", route=route.name)
-                await self._alone(visit, Pass("hook"), visit.body)
+                await self._alone(visit, Pass("hook"))
                 return True
         trusted = within(visit.exchange.client, route.trusted)
         if trusted and meets(head, route.bypass):
-            await self._alone(visit, Pass("bypass"), visit.body)
+            await self._alone(visit, Pass("bypass"))
             return True
         if route.min_uses > 1:
             visit.stored = self._uses.count(visit.key) >= route.min_uses
@@ -243,8 +243,8 @@ class CacheResource(Resource):
     async def _act(self, visit: Visit, found: Found) -> None:
         now = self._store.now()
         verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now, found.vary)
-        if isinstance(verdict, _WHOLE_UNUSED) and parts.single(visit.head):
-            verdict = await self._part(visit, found, verdict)
+        if isinstance(verdict, _MAY_USE_A_PART) and parts.single(visit.head):
+            verdict = await self._part(visit, found.marker, verdict)
         visit.outcome.verdict = type(verdict).__name__.lower()
         visit.outcome.why = verdict.why
         if isinstance(verdict, Miss) and found.entry is None and found.vary:
@@ -273,9 +273,9 @@ class CacheResource(Resource):
             case _:
                 assert_never(verdict)
 
-    async def _part(self, visit: Visit, whole: Found, verdict: Miss | Pass | Refuse) -> Verdict:
+    async def _part(self, visit: Visit, marker: Marker | None, verdict: Miss | Pass | Refuse) -> Verdict:
         """The whole is not here: ``Fresh`` when the part that is asked for is, else ``verdict``."""
-        head, rules, marker = visit.head, visit.route.rules, whole.marker
+        head, rules = visit.head, visit.route.rules
         visit.part = rules.ranges is Ranges.PART or (marker is not None and marker.kind is MarkerKind.LONG)
         place = parts.beside(visit.key)
         found = self._store.peek(place, head)

@@ -130,9 +130,9 @@ class Flight(ABC):
         """A fault of our own: nobody is to wait for it."""
         self._log.failure("flight failed", failure=failure)
         if self.state is State.PENDING:
-            self._failed(OriginError(Fault.MALFORMED, "internal error"))
+            self._failed(OriginError(Fault.INTERNAL))
         else:
-            self._land(Failed(502, Fault.MALFORMED.value))
+            self._land(self._told(OriginError(Fault.INTERNAL)))
             self.broken(OriginError(Fault.TRUNCATED, "internal error"))
 
     def fetch(self) -> None:
@@ -176,6 +176,11 @@ class Flight(ABC):
     @abstractmethod
     def _failed(self, error: OriginError) -> None:
         """An attempt brought no head."""
+
+    def _told(self, error: OriginError) -> Failed:
+        """What those are told who wait in vain: to come back, where that may help."""
+        lasting = error.fault is Fault.MALFORMED or error.fault is Fault.INTERNAL
+        return Failed(error.status, error.fault.value, None if lasting else self._registry.limits.retry_after)
 
     def _answered(self, response: IOriginResponse, request_time: float) -> None:
         registry = self._registry

@@ -294,10 +294,9 @@ class SharedFlight(Flight):
             return  # the other attempt is still in the air
         if self._fell_back(None):
             return
-        retry_after = None if error.fault is Fault.MALFORMED else self._registry.limits.retry_after
         if len(self.waiters) > 1:
             self._mark_error(error.fault.value, error.status, provoked=error.fault in _PROVOKED)
-        self.waiters.land_all(Failed(error.status, error.fault.value, retry_after))
+        self.waiters.land_all(self._told(error))
         self.end(State.FAILED)
 
     def _fell_back(self, status: int | None) -> bool:

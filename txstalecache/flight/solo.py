@@ -61,8 +61,7 @@ class SoloFlight(Flight):
 
     def _failed(self, error: OriginError) -> None:
         if self.state is State.PENDING and not self._stood_in(None, "unreachable"):
-            retry_after = None if error.fault is Fault.MALFORMED else self._registry.limits.retry_after
-            self._land(Failed(error.status, error.fault.value, retry_after))
+            self._land(self._told(error))
             self.end(State.FAILED)
 
     def _stood_in(self, status: int | None, why: str) -> bool:

@@ -103,6 +103,7 @@ _FAULTS: Mapping[str, Reason] = {
     "malformed": Reason("the origin's answer is not one that may be passed on", "RFC 9110 §15.6.3"),
     "overloaded": Reason("no connection to the origin was free in time", "RFC 9110 §15.6.4"),
     "truncated": Reason("the origin's answer ended before its end", "RFC 9112 §8"),
+    "internal": Reason("a fault of the code that asks the origin, not of the origin", "RFC 9110 §15.6.3"),
     "cancelled": Reason("nobody was left to wait for the origin's answer", _OURS),
 }
 

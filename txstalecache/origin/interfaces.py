@@ -60,6 +60,8 @@ class Fault(Enum):
     TRUNCATED = "truncated"
     """The body ended before its announced end."""
     CANCELLED = "cancelled"
+    INTERNAL = "internal"
+    """Not the origin's: one of the code that asks it."""
 
 
 class OriginError(Exception):
