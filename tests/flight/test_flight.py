@@ -741,6 +741,53 @@ def test_what_is_too_long_to_be_stored_takes_the_entry_away_unread() -> None:
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_turns_out_not_to_be_stored_takes_the_entry_away_all_the_same(waits: bool) -> None:
+    for rules, framing, body in (
+        (Rules(), Framing.CLOSE, b"body"),
+        (Rules(max_object=3), Framing.DELIMITED, b"body"),
+        (Rules(min_size=5), Framing.DELIMITED, b"body"),
+    ):
+        tower = Tower()
+        plan = tower.plan(entry=tower.entry(), rules=rules)
+        seat = Seat(tower.registry.join(plan)[0]) if waits else None
+        if not waits:
+            tower.registry.refresh(plan)
+        response = tower.origin.answer(0, 200, CACHEABLE, framing=framing)
+        response.send(body)
+        response.end(framing)
+        assert tower.stored is None, (rules, framing)
+        assert seat is None or (seat.data == body and seat.ended == "delivered")
+        assert tower.at_rest()
+
+
+def test_what_the_holder_of_a_lost_lease_brings_takes_nothing_away() -> None:
+    tower = Tower()
+    entry = tower.entry()
+    tower.registry.refresh(tower.plan(entry=entry))
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    flight: Any = next(iter(tower.registry.flights))
+    flight.lease.lost = True
+    finish(response)
+    assert tower.stored is entry
+    assert tower.at_rest()
+
+
+def test_what_ends_with_its_connection_is_not_said_to_be_stored_and_is_shared_meanwhile() -> None:
+    tower = Tower()
+    seat = tower.join()
+    response = tower.origin.answer(0, 200, CACHEABLE, framing=Framing.CLOSE)
+    response.send(b"bo")
+    late = tower.join()
+    response.send(b"dy")
+    response.end(Framing.CLOSE)
+    assert [(one.landing.stored, one.landing.why, one.data) for one in (seat, late)] == [
+        (False, "close-delimited", b"body")
+    ] * 2
+    assert len(tower.origin.requests) == 1 and tower.stored is None
+    assert tower.at_rest()
+
+
 def test_an_answer_that_took_long_takes_nothing_newer_away() -> None:
     tower = Tower()
     tower.join(entry=tower.entry())

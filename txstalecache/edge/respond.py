@@ -120,7 +120,8 @@ def _entry_status(outcome: Outcome, left: float) -> CacheStatus:
     collapsed = True if settled.collapsed and outcome.role == "waiter" else None
     if settled.stale:
         detail = _STALE.get(settled.stale, settled.stale)
-        return CacheStatus(fwd="stale", fwd_status=settled.status, ttl=ttl, collapsed=collapsed, detail=detail)
+        fwd = "stale" if left <= 0 else "request"  # it was fresh, and the client would not have it so
+        return CacheStatus(fwd=fwd, fwd_status=settled.status, ttl=ttl, collapsed=collapsed, detail=detail)
     fwd_status = 304 if settled.validated else None
     return CacheStatus(fwd=_forwarded(outcome), fwd_status=fwd_status, ttl=ttl, stored=True, collapsed=collapsed)
 

@@ -279,20 +279,29 @@ class Flight(ABC):
     def _attached(self, arrival: Arrival, head: ResponseHead) -> Attached:
         """What those get who may have the answer, with this head."""
         length = 0 if self.plan.fetch.method == b"HEAD" else arrival.length
-        return Attached(head, self.body, length, self._storing, self._why(arrival))
+        return Attached(head, self.body, length, self._to_be_stored, self._why(arrival))
 
     def _why(self, arrival: Arrival) -> str:
         """The word for what becomes of it: that of the rules, or, where they would have it stored, why it is not."""
-        if self._storing or not isinstance(arrival.admission, Store):
+        if self._to_be_stored or not isinstance(arrival.admission, Store):
             return arrival.admission.why
+        if self._storing:
+            return "close-delimited"
         return "long" if arrival.too_long else "kept-out"
+
+    @property
+    def _to_be_stored(self) -> bool:
+        """Whether it is, as far as its head tells. What ends with its connection is kept for those who come meanwhile
+        as if it were."""
+        return self._storing and self._response is not None and self._response.framing is Framing.DELIMITED
 
     def _unstored(self, arrival: Arrival) -> None:
         """Whoever waited has been let in; what is not to be stored need not be retained."""
-        if self._storing:
-            return
-        self._registry.figures.unstored(self.plan.key, arrival.head.status, self._why(arrival), arrival.response_time)
-        self.body.release()
+        if not self._to_be_stored:
+            why = self._why(arrival)
+            self._registry.figures.unstored(self.plan.key, arrival.head.status, why, arrival.response_time)
+        if not self._storing:
+            self.body.release()
 
     def _under_way(self) -> None:
         """It streams from here on, if it has not ended already: is anybody there, and does everybody keep up?"""
@@ -348,28 +357,37 @@ class Flight(ABC):
 
     def complete(self, framing: Framing) -> None:
         arrival = self._arrival
-        whole = framing is Framing.DELIMITED and self._storing
-        if whole and arrival is not None and arrival.own and not self.outdated:
+        if arrival is not None and arrival.own and not self.outdated:
+            # The clients have their answer whatever becomes of the entry.
             try:
-                self._store_whole(arrival)
+                kept = framing is Framing.DELIMITED and self._storing and self._store_whole(arrival)
             except Exception:
-                # The clients have their answer whatever becomes of the entry.
                 self._log.failure("an answer could not be stored")
+                kept = False
+            if not kept:
+                self._supersede()
         self.body.end()
         self.end(State.DONE)
 
-    def _store_whole(self, arrival: Arrival) -> None:
+    def _supersede(self) -> None:  # noqa: B027 - a flight for one client leaves what is stored
+        """The whole answer is here, and is not stored: what was stored before it may no longer hold."""
+
+    def _store_whole(self, arrival: Arrival) -> bool:
+        """Store it with its body. Whether that was done, or is somebody else's to do."""
         chunks = tuple(self.body.chunks)
         if chunks and self.body.length <= Body.COMPACT:
             chunks = (b"".join(chunks),)
         entry = arrival.entry(chunks)
-        if entry.length < self.plan.rules.min_size:
-            return
-        stored = self._as_stored(entry, arrival.head)
-        if stored is not None and stored.status == 206:
+        if entry.length != self.body.length:
+            return False  # something of it has been dropped
+        stored = None if entry.length < self.plan.rules.min_size else self._as_stored(entry, arrival.head)
+        if stored is None:
+            return False
+        if stored.status == 206:
             self._put_part(stored)
-        elif stored is not None:
+        else:
             self._put(stored)
+        return True
 
     def _as_stored(self, entry: Entry, head: ResponseHead) -> Entry | None:
         """``entry``, which ``head`` made or renewed, as the route's own code would have it; None: not to be stored."""

@@ -26,6 +26,7 @@ class Relayed:
         self.head = reception.told.head
         length = self.head.fields.get(b"content-length")
         empty = self.head.status in (204, 304)
+        self.framing = Framing.DELIMITED
         self.length = 0 if empty else int(length) if length is not None and length.isdigit() else None
         self._came = 0
         self._over = False

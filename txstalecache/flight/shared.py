@@ -30,7 +30,7 @@ from txstalecache.http import conditional, forward, policy, tags
 from txstalecache.http.entry import Entry, MarkerKind, Selector
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.verdict import Store
-from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError
+from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
 from txstalecache.store.interfaces import ILease, Purpose, Send
 from txstalecache.store.relay import Reception, Told, Transmission
 
@@ -53,7 +53,7 @@ class SharedFlight(Flight):
     _transmission: Transmission | None = None
     """On its way to other processes."""
     _supersedes = False
-    """Whether what comes, once it is whole, shows that the entry which it was to validate no longer holds."""
+    """Whether what comes shows that the entry which it was to validate no longer holds, unless it takes its place."""
     _other: tuple[Waiter, Plan] | None = None
     """Who last came that has the origin told something else, and their plan."""
 
@@ -201,10 +201,9 @@ class SharedFlight(Flight):
         admission, plan, withheld = arrival.admission, self.plan, arrival.withheld
         if withheld and not (arrival.error or arrival.provoked or admission.why in ("hook-failed", "range")):
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
-        if arrival.own and plan.entry is not None and not self._storing and arrival.tells:
-            self._supersedes = not arrival.too_long
-            if arrival.too_long:
-                self._superseded(plan.entry, arrival)  # it is not read for that alone
+        self._supersedes = arrival.own and plan.entry is not None and arrival.tells
+        if arrival.too_long:
+            self._supersede()  # it is not read for that alone
         self._pour(arrival, response)
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         waiters = list(self.waiters)
@@ -230,8 +229,18 @@ class SharedFlight(Flight):
             response.abort()
             self.end(State.DONE)
 
+    def _supersede(self) -> None:
+        arrival, entry = self._arrival, self.plan.entry
+        if not self._supersedes or arrival is None or entry is None:
+            return
+        self._supersedes = False
+        try:
+            self._superseded(entry, arrival)
+        except Exception:
+            self._log.failure("an entry that no longer holds could not be taken away")
+
     def _superseded(self, entry: Entry, arrival: Arrival) -> None:
-        """The origin has something else now, and it may not be stored; or has said by HEAD that nothing has changed."""
+        """The origin has something else now, which is not stored; or has said by HEAD that nothing has changed."""
         plan = self.plan
         fresh = None
         if plan.fetch.method == b"HEAD":
@@ -353,6 +362,8 @@ class SharedFlight(Flight):
 
     def _let_pass(self) -> None:
         super()._let_pass()
+        if not self.outdated:
+            self._supersede()
         if self._transmission is not None:
             self._transmission.pass_by()
 
@@ -373,18 +384,10 @@ class SharedFlight(Flight):
             transmission.attach(reader, patient=self._storing)
             reader.start()
 
-    def complete(self, framing: Framing) -> None:
-        arrival, entry = self._arrival, self.plan.entry
-        if self._supersedes and arrival is not None and entry is not None:
-            try:
-                self._superseded(entry, arrival)
-            except Exception:
-                self._log.failure("an entry that no longer holds could not be taken away")
-        super().complete(framing)
-
-    def _store_whole(self, arrival: Arrival) -> None:
-        if self.lease is None or not self.lease.lost:
-            super()._store_whole(arrival)
+    def _store_whole(self, arrival: Arrival) -> bool:
+        if self.lease is not None and self.lease.lost:
+            return True
+        return super()._store_whole(arrival)
 
     def broken(self, error: OriginError) -> None:
         self._rest()
@@ -401,7 +404,7 @@ class SharedFlight(Flight):
         return self.state is State.PENDING or self._supersedes or super()._goes_on
 
     def _if_abandoned(self) -> None:
-        unread = not (self.waiters or self.body.readers)
+        unread = not (self._storing or self.waiters or self.body.readers)
         if unread and self._supersedes and self._streaming and self._response is not None:
             # It goes on for what its end shows: a window that is full would never be read.
             self.body.skip()

@@ -75,6 +75,7 @@ _REQUESTS: Mapping[str, Reason] = {
 _ANSWERS: Mapping[str, Reason] = {
     "stored": Reason("the answer may be stored, and was", _STORE),
     "kept-out": Reason("it might be stored, but for its size, too few uses, who asked, or a purge meanwhile", _ROUTE),
+    "close-delimited": Reason("only the connection's end ends it, which may be too early", "RFC 9112 §6.3"),
     "interim": Reason("the answer is not a final one", _STORE),
     "partial": Reason("a part is not shared as the whole", "RFC 9111 §3.3"),
     "not-modified": Reason("304 answers the condition of one client", "RFC 9111 §4.3.3"),

@@ -143,6 +143,8 @@ class _Late:
 class _Response(Protocol):
     """A response of an agent's; also the protocol that its body is delivered to."""
 
+    framing = Framing.DELIMITED  # an agent does not tell before the end
+
     def __init__(self, response: Any, clock: IReactorTime | None, deadlines: Deadlines) -> None:
         pairs = [(name, value) for name, values in response.headers.getAllRawHeaders() for value in values]
         self.head = ResponseHead(response.code, end_to_end(Fields(pairs)))
