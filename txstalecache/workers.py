@@ -264,7 +264,3 @@ class WorkersService(ProxyService):
         """As of the service of one process; and a worker has to run."""
         why = super().unready()
         return why or ("" if any(worker.pid is not None for worker in self._workers) else "no worker runs")
-
-    def status(self) -> dict[str, object]:
-        """With the processes of the workers."""
-        return {**super().status(), "workers": [worker.pid for worker in self._workers]}

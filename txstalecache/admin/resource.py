@@ -85,7 +85,6 @@ class AdminResource(Resource):
         events: Events,
         jobs: Jobs,
         ready: Callable[[], str],
-        status: Callable[[], Mapping[str, object]],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._gate = gate
@@ -94,7 +93,6 @@ class AdminResource(Resource):
         self._events = events
         self._jobs = jobs
         self._ready = ready
-        self._status = status
         # What needs no token says nothing about the site: a page, the description, whether it is alive.
         self._open: Mapping[bytes, Mapping[bytes, _Handler]] = {
             b"/healthz": {b"GET": self._health},
@@ -111,9 +109,6 @@ class AdminResource(Resource):
             b"/v1/purge": {b"POST": self._purge},
             b"/v1/warm": {b"GET": self._tell_jobs, b"POST": self._warm},
             b"/metrics": {b"GET": self._metrics},
-            # As the first version had them.
-            b"/status": {b"GET": self._tell_old_status},
-            b"/purge": {b"POST": self._purge},
         }
         self._job: Mapping[bytes, _Handler] = {b"GET": self._tell_job, b"DELETE": self._cancel_job}
 
@@ -165,7 +160,7 @@ class AdminResource(Resource):
         if handler is None:
             allowed = ", ".join(sorted(one.decode() for one in handlers))
             raise Refused(405, f"expected {allowed}", Allow=allowed)
-        if method == b"POST" and path.startswith(b"/v1/"):
+        if method == b"POST":
             _of_json(request)
         return handler(request)
 
@@ -187,9 +182,6 @@ class AdminResource(Resource):
         return 200, DOCUMENT
 
     # -- asking --------------------------------------------------------------------------------------------------
-
-    async def _tell_old_status(self, request: Request) -> Told:
-        return 200, self._status()
 
     async def _tell_status(self, request: Request) -> Told:
         return 200, await self._inquiry.status()
