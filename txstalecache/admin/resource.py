@@ -27,7 +27,7 @@ from txstalecache.admin.openapi import DOCUMENT
 from txstalecache.admin.orders import BadOrder, Mode, Order, Question, WarmOrder, reading, url_said
 from txstalecache.admin.warm import Jobs
 from txstalecache.observe.metrics import CONTENT_TYPE
-from txstalecache.observe.top import RANKINGS
+from txstalecache.observe.top import RANKINGS, TopKeys
 from txstalecache.store.purges import Hardness, Scope
 
 __all__ = ["AdminResource", "IPurger"]
@@ -204,8 +204,8 @@ class AdminResource(Resource):
         by, limit = said.get("by", "hits"), said.get("limit", "20")
         if by not in RANKINGS:
             raise BadOrder(f"by: expected one of {', '.join(RANKINGS)}")
-        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= 256):
-            raise BadOrder("limit: expected a number from 1 to 256")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= TopKeys.CAPACITY):
+            raise BadOrder(f"limit: expected a number from 1 to {TopKeys.CAPACITY}")
         return 200, await self._inquiry.top(by, int(limit))
 
     async def _tell_events(self, request: Request) -> Told:
