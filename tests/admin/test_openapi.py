@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis import Case
 from schemathesis.checks import (
     content_type_conformance,
-    not_a_server_error,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -21,9 +20,9 @@ from txstalecache.admin.openapi import DOCUMENT
 
 schema = schemathesis.openapi.from_dict(dict(DOCUMENT))
 
+# Of server errors, 503 is described and 500 is not: too many jobs under way is an answer, a crash is none.
 CHECKS = [
     content_type_conformance,
-    not_a_server_error,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
