@@ -68,7 +68,7 @@ class Served(Protocol):
 
 
 class CacheChannel(HTTPChannel):
-    """A server connection. ``site`` must have ``limits``, ``reactor`` and ``refused``; it owns the channel."""
+    """A server connection under ``limits``. ``refused`` is told of each request that gets no further."""
 
     requestFactory = CacheRequest
     timeOut = None  # Twisted's own deadline: ours tell apart what is waited for

@@ -89,7 +89,7 @@ class Answer:
 
 
 class Ready:
-    """What hangs on a variant: its answers by shape and route. ``room`` of them at most."""
+    """What hangs on a variant: its answers by shape and route. ``ROOM`` of them at most."""
 
     __slots__ = ("answers", "charged")
 

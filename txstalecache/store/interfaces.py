@@ -36,7 +36,7 @@ class Found:
     vary: tuple[bytes, ...] = ()
     """Names (lower case, sorted) the answers under this key are known to vary by."""
     where: str = ""
-    """``memory`` or ``redis``; for the log."""
+    """``memory`` or ``redis``; for ``explain``."""
 
 
 NOTHING = Found()
@@ -56,13 +56,15 @@ class IStore(Interface):
 
     def put(key: Key, entry: Entry, keep: float) -> None:
         """Store ``entry`` for ``keep`` seconds (its lifetime + stale window from now); visible to the next request
-        in this process at once, to others when written. Nobody waits for the write. Removes a PRIVATE marker."""
+        in this process at once, to others when written. Nobody waits for the write. Takes the marker that says
+        how to fetch (PRIVATE, ERROR or LONG) away."""
 
     def mark(key: Key, marker: Marker) -> None:
         """Make ``marker`` known until it runs out. Nobody waits for the write."""
 
     def unmark(key: Key) -> None:
-        """Take a PRIVATE or ERROR marker of ``key`` away. Nobody waits for the write."""
+        """Take the marker of ``key`` that says how to fetch (PRIVATE, ERROR or LONG) away. Nobody waits for the
+        write."""
 
     def discard(key: Key) -> None:
         """Forget every variant of ``key`` everywhere, at once for this process (RFC 9111 §4.4 invalidation)."""

@@ -7,7 +7,7 @@ All keys of one resource carry its digest in braces, so that a cluster keeps the
 ``{prefix}v1:{<digest>}:v:<variant>``     one variant (string)
 ``{prefix}v1:{<digest>}:x``               the index of the variants (hash: variant -> row)
 ``{prefix}v1:{<digest>}:b:<id>:<n>``      piece n of a large body (string)
-``{prefix}v1:{<digest>}:m``               the marker PRIVATE or ERROR (string)
+``{prefix}v1:{<digest>}:m``               the marker that says how to fetch: PRIVATE, ERROR or LONG (string)
 ``{prefix}v1:{<digest>}:c``               the marker COOKIE (string)
 ``{prefix}v1:{<digest>}:d``               when the key was last discarded (string: a stamp)
 ``{prefix}v1:{<digest>}:l[:<variant>]``   the lease, or the back-off after a failed refresh (string)

@@ -96,7 +96,7 @@ class Shelf:
         self.key = key
         self.variants: dict[Selector, Variant] = {}
         self.private: Marker | None = None
-        """The marker PRIVATE or ERROR."""
+        """The marker that says how to fetch: PRIVATE, ERROR or LONG."""
         self.cookie: Marker | None = None
         self.complete = complete
         """Whether what is not here does not exist."""

@@ -229,7 +229,7 @@ class Remote:
         return self._commands.write([command], len(value)).addCallback(_accepted)
 
     def unmark(self, key: Key) -> Deferred[object]:
-        """Take the marker PRIVATE or ERROR away."""
+        """Take the marker that says how to fetch (PRIVATE, ERROR or LONG) away."""
         return self._commands.write([("DEL", self._layout.name(key.digest, "m"))], 100).addCallback(_accepted)
 
     def discard(self, key: Key, when: float) -> Deferred[object]:
