@@ -43,9 +43,9 @@ class Discards:
             # Not changed in place: whoever holds on to a shelf asks only whether it is alive.
             self._tiers.memory.drop(key)
         if self._tiers.remote is None:
-            if shelf is not None and (shelf.private or shelf.cookie):
+            if shelf is not None and (shelf.advice or shelf.cookie):
                 fresh = self._at_hand.open(key, when)
-                fresh.private, fresh.cookie = shelf.private, shelf.cookie
+                fresh.advice, fresh.cookie = shelf.advice, shelf.cookie
                 self._tiers.memory.put(fresh)
             return
         self._trips.taint(key.digest)

@@ -31,7 +31,8 @@ class Loaded:
     entries: dict[Selector, Opened] = field(default_factory=dict)
     """Those that were asked for and are there, with their bodies."""
     rows: list[Row] = field(default_factory=list)
-    private: Marker | None = None
+    advice: Marker | None = None
+    """The marker that says how to fetch."""
     cookie: Marker | None = None
 
     def lists(self, variant: Entry) -> bool:
@@ -106,7 +107,7 @@ class Remote:
             elif marker.kind is MarkerKind.COOKIE:
                 loaded.cookie = marker
             else:
-                loaded.private = marker
+                loaded.advice = marker
         if rows != []:
             odd += self._index(rows, self._layout.name(key.digest, "x"), loaded)
         for chosen, name, value in zip(selectors, names, values[2:], strict=True):
