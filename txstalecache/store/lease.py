@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from txstalecache.http.keys import Key
 from txstalecache.store.changes import Changes
-from txstalecache.store.commands import ICommands, Refused, Unavailable
+from txstalecache.store.commands import ICommands, Refused, Unavailable, ignored
 from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.interfaces import ILease, ILeases, Purpose, Send
 from txstalecache.store.layout import Layout
@@ -194,7 +194,7 @@ class _RedisLease:
             else:
                 self._taken = True
 
-        self._leases.beat(self._name, self._token).addCallbacks(kept, lambda failure: None)
+        self._leases.beat(self._name, self._token).addCallbacks(kept, ignored)
         self._next()
 
 
@@ -280,7 +280,7 @@ class RedisLeases:
             return value.split(b":")[1].decode("latin-1"), left / 1000
 
         asked = self._commands.read([("GET", lease), ("PTTL", lease)])
-        return asked.addCallbacks(read, lambda failure: None)
+        return asked.addCallbacks(read, ignored)
 
     def receive(self, key: Key, token: str) -> Deferred[Reception | None]:
         return Deferred.fromCoroutine(self.relays.receive(key, token))
@@ -295,7 +295,7 @@ class RedisLeases:
         """Give back the lease ``name`` if it is still held under ``token``."""
         self._held.pop(token, None)
         self._local.succeeded(name)
-        self._tell(RELEASE, name, token).addErrback(lambda failure: None)
+        self._tell(RELEASE, name, token).addErrback(ignored)
 
     def back_off(self, name: str, token: str) -> None:
         """Turn the lease ``name`` into a back-off if it is still held under ``token``."""

@@ -21,7 +21,7 @@ from math import ceil
 from twisted.logger import Logger
 
 from txstalecache.store.clock import FleetClock
-from txstalecache.store.commands import Command, ICommands, Refused, Unavailable
+from txstalecache.store.commands import Command, ICommands, Refused, Unavailable, ignored
 from txstalecache.store.layout import Layout
 from txstalecache.store.purges import Hardness, Purges, Record, Scope
 from txstalecache.store.scripts import AHEAD, PURGE, REMIND
@@ -129,7 +129,7 @@ class PurgeLog:
             if not isinstance(reply, Refused) or not str(reply).startswith("WRONGTYPE"):
                 raise reply if isinstance(reply, Refused) else Refused("unexpected reply about purges")
             self.corrupt += 1
-            self._commands.write([("UNLINK", self._name)]).addErrback(lambda failure: None)
+            self._commands.write([("UNLINK", self._name)]).addErrback(ignored)
             return {}
         told: dict[bytes, int] = {}
         if not reply:

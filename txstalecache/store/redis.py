@@ -19,7 +19,7 @@ from txstalecache.observe.histogram import Histogram
 from txstalecache.store.address import Address
 from txstalecache.store.breaker import Breaker
 from txstalecache.store.clock import FleetClock
-from txstalecache.store.commands import Command, Refused, Unavailable
+from txstalecache.store.commands import Command, Refused, Unavailable, ignored
 from txstalecache.store.connections import Connections, Watched
 from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.layout import Layout
@@ -232,7 +232,7 @@ class RedisClient:
         word = why.partition(" ")[0]
         if word == "NOSCRIPT":
             for wire in (*self._writer.usable, *self._reader.usable):
-                wire.send([("SCRIPT", "LOAD", script.text) for script in ALL], self.limits.write).addErrback(_ignore)
+                wire.send([("SCRIPT", "LOAD", script.text) for script in ALL], self.limits.write).addErrback(ignored)
             return False
         if word in harmless or (word == "ERR" and ("READONLY" in why or "OOM" in why)):
             return False
@@ -354,7 +354,7 @@ class RedisClient:
 
         wire = self._reader.pick() or self._writer.pick()
         if wire is not None:
-            wire.send([("INFO", "memory")], self.limits.write).addCallback(told).addErrback(_ignore)
+            wire.send([("INFO", "memory")], self.limits.write).addCallback(told).addErrback(ignored)
 
     def _silent(self, failure: Failure) -> None:
         self._probing = False
@@ -373,14 +373,10 @@ class RedisClient:
                     return
                 self._time.measured(theirs, asked, self._time.ticks())
 
-        wire.send([("TIME",)], self.limits.write).addCallback(told).addErrback(_ignore)
+        wire.send([("TIME",)], self.limits.write).addCallback(told).addErrback(ignored)
 
 
 #: Errors about one value, or that leave reads worth while: a full server, a replica.
 _READS_ON = frozenset({"WRONGTYPE", "CROSSSLOT", "OOM", "READONLY", "MISCONF", "NOREPLICAS"})
 #: The same for what only writes: a script that met something odd.
 _WRITES_ON = _READS_ON | {"ERR"}
-
-
-def _ignore(failure: Failure) -> None:
-    """What is not waited for and may fail."""

@@ -22,7 +22,7 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import ResponseHead
 from txstalecache.store import envelope
 from txstalecache.store.changes import Changes, forget
-from txstalecache.store.commands import Command, ICommands, Refused, Unavailable
+from txstalecache.store.commands import Command, ICommands, Refused, Unavailable, ignored
 from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.layout import Layout
 
@@ -238,7 +238,7 @@ class Transmission:
         if self.over:
             return
         self._stop()
-        self._relays.commands.write([("UNLINK", self._head, self._stream)]).addErrback(lambda failure: None)
+        self._relays.commands.write([("UNLINK", self._head, self._stream)]).addErrback(ignored)
         if self._source is not None:
             self._source.stopProducing()
 

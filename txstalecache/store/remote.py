@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.keys import Key
 from txstalecache.store import envelope
-from txstalecache.store.commands import Command, ICommands, Refused
+from txstalecache.store.commands import Command, ICommands, Refused, ignored
 from txstalecache.store.envelope import PIECE, Manifest, Opened, Row
 from txstalecache.store.epochs import Epochs
 from txstalecache.store.layout import Layout, variant_id
@@ -191,7 +191,7 @@ class Remote:
     def _delete(self, names: list[bytes]) -> None:
         if names:
             self.corrupt += len(names)
-            self._commands.write([("UNLINK", *names)]).addErrback(_ignore)
+            self._commands.write([("UNLINK", *names)]).addErrback(ignored)
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -260,7 +260,3 @@ def _accepted(replies: list[object]) -> object:
 
 def _with_body(opened: Opened, body: tuple[bytes, ...]) -> Opened:
     return Opened(replace(opened.entry, body=body), opened.until, opened.manifest)
-
-
-def _ignore(failure: object) -> None:
-    """What is not waited for and may fail."""
