@@ -15,7 +15,7 @@ PACKAGE = ROOT / "txstalecache"
 #: What each room may import of the others, and each module beside the rooms of rooms and of such modules.
 MAY = {
     "http": set(),
-    "store": {"http", "observe"},
+    "store": {"http", "observe", "pause"},
     "origin": {"http"},
     "observe": {"http"},
     "config": {"http", "generated"},
@@ -29,10 +29,11 @@ MAY = {
     "generated": set(),
     "intercom": set(),
     "nameless": set(),
+    "pause": set(),
     "turns": {"nameless"},
     "upstreams": {"config", "origin"},
     "worker": {"config", "intercom", "service", "tap", "turns"},
-    "workers": {"config", "intercom", "nameless", "service", "store", "turns", "worker"},
+    "workers": {"config", "intercom", "nameless", "pause", "service", "store", "turns", "worker"},
 }
 
 #: What assembles the rooms, and so may name any.
