@@ -30,9 +30,10 @@ MAY = {
     "intercom": set(),
     "nameless": set(),
     "pause": set(),
+    "process": {"store"},
     "turns": {"nameless"},
     "upstreams": {"config", "origin"},
-    "worker": {"config", "intercom", "service", "tap", "turns"},
+    "worker": {"config", "intercom", "process", "service", "turns"},
     "workers": {"config", "intercom", "nameless", "pause", "service", "store", "turns", "worker"},
 }
 
