@@ -9,6 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from txstalecache.http.messages import BODILESS
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, Sink
 from txstalecache.store.relay import Cut, Reception
 
@@ -25,7 +26,7 @@ class Relayed:
         self._reception = reception
         self.head = reception.told.head
         length = self.head.fields.get(b"content-length")
-        empty = self.head.status in (204, 304)
+        empty = self.head.status in BODILESS
         self.framing = Framing.DELIMITED
         self.length = 0 if empty else int(length) if length is not None and length.isdigit() else None
         self._came = 0
