@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from txstalecache.edge.exchange import Exchange, Pairs
 from txstalecache.edge.heads import ReceivedRequest, Rejected, authority, body_kind, origin_form
-from txstalecache.edge.reasons import reason
+from txstalecache.edge.phrases import phrase
 from txstalecache.edge.reply import SERVER
 from txstalecache.edge.upload import StreamedUpload
 from txstalecache.flight.body import Reader
@@ -129,7 +129,7 @@ class TwistedExchange(Exchange):
     def inform(self, head: ResponseHead) -> None:
         channel = self._request.channel if self.open else None
         if isinstance(channel, http.HTTPChannel) and self.version == b"HTTP/1.1" and not self.started:
-            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), _headers(head.fields.pairs))
+            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, phrase(head.status), _headers(head.fields.pairs))
 
     @property
     def started(self) -> bool:
@@ -137,7 +137,7 @@ class TwistedExchange(Exchange):
 
     def _begin(self, status: int, fields: Fields, more: Pairs) -> None:
         request = self._request
-        request.setResponseCode(status, reason(status))
+        request.setResponseCode(status, phrase(status))
         before = request.responseHeaders
         headers = request.responseHeaders = _headers((*fields, *more))
         request.defaultContentType = None  # type: ignore[attr-defined]
