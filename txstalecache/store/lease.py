@@ -21,11 +21,11 @@ from zope.interface import implementer
 from txstalecache.http.keys import Key
 from txstalecache.store.changes import Changes
 from txstalecache.store.commands import ICommands, Refused, Unavailable, ignored
-from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.interfaces import ILease, ILeases, Purpose, Send
 from txstalecache.store.layout import Layout
 from txstalecache.store.relay import Reception, Relays
 from txstalecache.store.scripts import ACQUIRE, BACK_OFF, BEAT, RELEASE, RESTING, Script
+from txstalecache.store.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,7 +181,7 @@ class _RedisLease:
         self._tell = None
 
     def _next(self) -> None:
-        self._leases.deadlines.add(HOLD / 3, self._beat)
+        self._leases.wheel.add(HOLD / 3, self._beat)
 
     def _beat(self) -> None:
         if self._over or self._taken:
@@ -207,7 +207,7 @@ class RedisLeases:
         self,
         commands: ICommands,
         layout: Layout,
-        deadlines: Deadlines,
+        wheel: Wheel,
         ticks: Callable[[], float],
         local: LocalLeases,
         changes: Changes,
@@ -217,7 +217,7 @@ class RedisLeases:
         self._layout = layout
         self._local = local
         self._changes = changes
-        self.deadlines = deadlines
+        self.wheel = wheel
         self.ticks = ticks
         self.relays = relays
         self._held: dict[str, _RedisLease] = {}

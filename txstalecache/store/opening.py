@@ -95,9 +95,9 @@ class StoreService(Service):
         remote = Remote(client, self._layout, purge_log)
         client.preparation = purge_log.everything, purge_log.learn_everything
         self.store = TieredStore(self.memory, self.clock, remote, purges)
-        relays = Relays(self._reactor, client, self._layout, client.deadlines, self.changes)
+        relays = Relays(self._reactor, client, self._layout, client.wheel, self.changes)
         self.leases = self._leases = RedisLeases(
-            client, self._layout, client.deadlines, self.clock.ticks, local, self.changes, relays
+            client, self._layout, client.wheel, self.clock.ticks, local, self.changes, relays
         )
         self._tracking = Tracking(client, self._layout, self._changed, self.store.tracked)
         client.when_up.append(self.store.reachable)

@@ -21,10 +21,10 @@ from txstalecache.store.breaker import Breaker
 from txstalecache.store.clock import FleetClock
 from txstalecache.store.commands import Command, Refused, Unavailable, ignored
 from txstalecache.store.connections import Connections, Watched
-from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.layout import Layout
 from txstalecache.store.limits import Limits
 from txstalecache.store.scripts import ALL
+from txstalecache.store.wheel import Wheel
 from txstalecache.store.wire import Wire
 
 __all__ = ["RedisClient"]
@@ -47,7 +47,7 @@ class RedisClient:
         self.clock = reactor
         self.address = Address(shown="nowhere yet")
         self.limits = Limits()
-        self.deadlines = Deadlines(reactor)
+        self.wheel = Wheel(reactor)
         self.waiting = 0
         """Bytes written or to be written whose reply has not come."""
         self.dropped = 0
@@ -98,10 +98,10 @@ class RedisClient:
         """Close what is open and stop trying; fires when all is gone. What waits for a reply fails."""
         self._closed = True
         self._up = False
-        self.deadlines.stop()
+        self.wheel.stop()
         factories = {self._writer, self._reader}
         done = DeferredList([factory.close() for factory in factories], consumeErrors=True)
-        return done.addCallback(lambda _: self.deadlines.stop())
+        return done.addCallback(lambda _: self.wheel.stop())
 
     def when_available(self) -> Deferred[None]:
         """Fires when Redis is available; at once when it is. Cancelling is safe."""
@@ -297,7 +297,7 @@ class RedisClient:
             wire = self._reader.pick() or self._writer.pick()
             if wire is not None:
                 self._measure(wire)
-        self.deadlines.add(self.limits.probe, self._tick)
+        self.wheel.add(self.limits.probe, self._tick)
 
     def _probe(self) -> None:
         """See whether reads are answered in time; then what is asked before Redis counts as available, which may be

@@ -23,8 +23,8 @@ from txstalecache.http.messages import ResponseHead
 from txstalecache.store import envelope
 from txstalecache.store.changes import Changes, forget
 from txstalecache.store.commands import Command, ICommands, Refused, Unavailable, ignored
-from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.layout import Layout
+from txstalecache.store.wheel import Wheel
 
 __all__ = ["Cut", "Reception", "Relays", "Told", "Transmission"]
 
@@ -92,12 +92,12 @@ class Relays:
     """The way to both ends."""
 
     def __init__(
-        self, clock: IReactorTime, commands: ICommands, layout: Layout, deadlines: Deadlines, changes: Changes
+        self, clock: IReactorTime, commands: ICommands, layout: Layout, wheel: Wheel, changes: Changes
     ) -> None:
         self.clock = clock
         self.commands = commands
         self.layout = layout
-        self.deadlines = deadlines
+        self.wheel = wheel
         self.changes = changes
 
     def send_as(self, token: str) -> Callable[[Key, Told], Transmission]:
@@ -250,7 +250,7 @@ class Transmission:
             self._timer = None
 
     def _beat_later(self) -> None:
-        self._relays.deadlines.add(LIFE / 3, self._beat)
+        self._relays.wheel.add(LIFE / 3, self._beat)
 
     def _beat(self) -> None:
         if not self.over:
