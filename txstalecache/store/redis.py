@@ -22,7 +22,7 @@ from txstalecache.store.clock import FleetClock
 from txstalecache.store.commands import Command, Refused, Unavailable, ignored
 from txstalecache.store.connections import Connections, Watched
 from txstalecache.store.layout import Layout
-from txstalecache.store.limits import Limits
+from txstalecache.store.limits import RedisLimits
 from txstalecache.store.scripts import ALL
 from txstalecache.store.wheel import Wheel
 from txstalecache.store.wire import Wire
@@ -46,7 +46,7 @@ class RedisClient:
     ) -> None:
         self.clock = reactor
         self.address = Address(shown="nowhere yet")
-        self.limits = Limits()
+        self.limits = RedisLimits()
         self.wheel = Wheel(reactor)
         self.waiting = 0
         """Bytes written or to be written whose reply has not come."""
