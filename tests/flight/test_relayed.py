@@ -13,6 +13,7 @@ from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
 from tests.support.held_origin import HeldOrigin, HeldResponse
 from tests.support.redis import RedisServer
+from txstalecache.flight.clocks import Clocks
 from txstalecache.flight.landing import Alone, Attached, Regroup, Settled
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.registry import Registry
@@ -269,13 +270,13 @@ async def test_for_those_who_wait_only_is_not_for_those_who_come_later(
     response.send(b"now")
     await until(lambda: second.data == b"now")
     late = elsewhere.join()
-    await pause(0.2)  # it looks, and does not take it
-    assert late.landing is None
+    await until(lambda: elsewhere.asked == 1)  # and does not wait until the others have all of it
+    elsewhere.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: late.ended == "delivered")
+    assert not second.ended
     response.end()
     await until(lambda: second.ended == "delivered")
     assert there.asked == 0
-    await until(lambda: elsewhere.asked == 1)
-    elsewhere.origin.answer(0, 200, CACHEABLE).end()
     await over(here, there, elsewhere)
 
 
@@ -387,12 +388,89 @@ async def test_a_large_body_of_unknown_length_passes_by(shared_redis: RedisServe
     known = here.join(rules=rules, names=(b"x",))
     await until(lambda: here.asked == 2)
     assert isinstance(here.origin.answer(1, 200, CACHEABLE, length=300_000), HeldResponse)
-    waits = there.join(rules=rules, names=(b"x",))
-    await pause(0.2)
-    assert waits.landing is None and known.landing is not None  # each fetches that on its own
+    there.join(rules=rules, names=(b"x",))
+    await until(lambda: there.asked == 1)  # each fetches that on its own
+    assert known.landing is not None and not known.ended
     here.registry.close()
-    await until(lambda: there.asked == 1)
     there.registry.close()
+
+
+@pytest.mark.parametrize("where", ["in the same process", "in another"])
+@pytest.mark.parametrize("rules", [Rules(), Rules(max_object=3)], ids=["is not stored", "turns out too long"])
+@async_test
+async def test_nobody_waits_until_somebody_else_has_read_what_is_not_kept(
+    shared_redis: RedisServer, processes: Any, where: str, rules: Rules
+) -> None:
+    here, there = await processes(shared_redis)
+    first = here.join(rules=rules)
+    await until(lambda: here.asked == 1)
+    fields = CACHEABLE if rules.max_object == 3 else [(b"Cache-Control", b"public, max-age=0")]
+    response = here.origin.answer(0, 200, fields)
+    response.send(b"some")
+    await until(lambda: first.data == b"some")
+    process = here if where == "in the same process" else there
+    asked = process.asked
+    late = process.join(rules=rules)
+    await until(lambda: process.asked == asked + 1)
+    process.origin.answer(asked, 200, fields).end()
+    await until(lambda: late.ended == "delivered")
+    assert not first.ended
+    response.end()
+    await over(here, there)
+
+
+@async_test
+async def test_who_has_asked_without_the_lease_waits_for_it_no_longer(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    here.join()
+    await until(lambda: here.asked == 1)
+    seats = [there.join(clocks=Clocks(leader_age=0.1)) for _ in range(2)]
+    await until(lambda: there.asked == 1)
+    response = there.origin.answer(0, 200, CACHEABLE)
+    response.send(b"some")
+    await until(lambda: seats[0].data == b"some")
+    await pause(0.8)  # longer than it takes until leases are looked at again
+    response.send(b" more")
+    response.end()
+    await until(lambda: all(seat.ended for seat in seats))
+    assert [(seat.ended, seat.data) for seat in seats] == [("delivered", b"some more")] * 2
+    here.registry.close()
+
+
+@async_test
+async def test_one_error_is_the_whole_fleets(shared_redis: RedisServer, processes: Any) -> None:
+    here, *others = await processes(shared_redis, 3)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    seats = [other.join() for other in others]
+    await until(lambda: names(shared_redis, "w"))
+    await pause(0.1)
+    here.origin.answer(0, 503).end()
+    await until(lambda: first.ended and all(seat.landing is not None for seat in seats))
+    assert [(seat.landing.status, seat.landing.why) for seat in seats] == [(503, "error-marker")] * 2
+    assert sum(other.asked for other in others) == 0
+    await over(here, *others)
+
+
+@async_test
+async def test_an_error_that_somebody_elsewhere_may_have_provoked_is_tried_once_more(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, *others = await processes(shared_redis, 3)
+    strange = here.join((b"Accept", b"strange"))
+    await until(lambda: here.asked == 1)
+    seats = [other.join((b"Accept", accept)) for other, accept in zip(others, (b"one", b"two"), strict=True)]
+    await until(lambda: names(shared_redis, "w"))
+    await pause(0.1)
+    here.origin.answer(0, 500).end()
+    await until(lambda: strange.ended and sum(other.asked for other in others) == 1)
+    (asking,) = (other for other in others if other.asked)
+    asking.origin.answer(0, 503).end()
+    await until(lambda: all(seat.landing is not None for seat in seats))
+    assert sum(other.asked for other in others) == 1, "at most two for a burst"
+    await over(here, *others)
 
 
 @async_test

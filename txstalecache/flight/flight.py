@@ -191,6 +191,8 @@ class Flight(ABC):
             return
         self._response = response
         self._asked = request_time
+        # Whatever else is in the air for it, a lease that is waited for among it, is for nothing now.
+        self._ground()
         self._arrived(response, request_time, now)
 
     def instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
@@ -445,6 +447,8 @@ class Flight(ABC):
         self.state = State.FAILED if state is State.PENDING else state
         self.due = inf
         self.body.forget()
+        if not (self.body.ended or self.body.broken):
+            self.body.cut()
         if self._counted:
             self._count(0)
         self._registry.ended(self)

@@ -170,7 +170,7 @@ class SharedFlight(Flight):
             if self._fell_back(head.status):
                 response.abort()
                 return
-            if len(self.waiters) > 1:
+            if self._awaited:
                 self._mark_error(policy.ORIGIN_ERROR, head.status)
         self._admitted(response, admission, *times, chosen)
 
@@ -239,6 +239,12 @@ class SharedFlight(Flight):
         except Exception:
             self._log.failure("an entry that no longer holds could not be taken away")
 
+    def _unstored(self, arrival: Arrival) -> None:
+        super()._unstored(arrival)
+        if not self._storing and self.purpose is Purpose.FETCH:
+            # Whoever comes now is not let in any more, and is not to wait until this one has been read.
+            self._let_go()
+
     def _superseded(self, entry: Entry, arrival: Arrival) -> None:
         """The origin has something else now, which is not stored; or has said by HEAD that nothing has changed."""
         plan = self.plan
@@ -262,13 +268,12 @@ class SharedFlight(Flight):
         """``entry``, which still holds, as it is stored again."""
         try:
             stored = self._as_stored(entry, ResponseHead(entry.status, entry.fields))
+            if stored is not None:
+                self._put(stored)
+                return stored
         except Exception:
             self._log.failure("an entry could not be renewed")
-            return entry
-        if stored is None:
-            return entry
-        self._put(stored)
-        return stored
+        return entry
 
     def _seat(self, arrival: Arrival, waiter: Waiter, head: ResponseHead) -> Landing:
         """What ``waiter`` gets of the answer that has begun: the answer under ``head``, or why it may not have it."""
@@ -303,7 +308,7 @@ class SharedFlight(Flight):
             return  # the other attempt is still in the air
         if self._fell_back(None):
             return
-        if len(self.waiters) > 1:
+        if self._awaited:
             self._mark_error(error.fault.value, error.status, provoked=error.fault in _PROVOKED)
         self.waiters.land_all(self._told(error))
         self.end(State.FAILED)
@@ -332,11 +337,15 @@ class SharedFlight(Flight):
             self._again()
         return again
 
+    @property
+    def _awaited(self) -> bool:
+        """Whether others than the leader wait, here or in another process."""
+        return len(self.waiters) > 1 or (self.lease is not None and self.lease.watched)
+
     def _mark_error(self, why: str, status: int, *, provoked: bool = True) -> None:
         """Tell those who come next that the origin fails: where what was said to it may have ``provoked`` that, those
         who say the same."""
-        plan = self.plan
-        said = forward.said(plan.request, plan.rules.keyed_fields.union(plan.names)) if provoked else b""
+        said = self.plan.said if provoked else b""
         self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, why, status, said)
 
     def _make_way(self, status: int) -> None:
@@ -364,6 +373,8 @@ class SharedFlight(Flight):
         super()._let_pass()
         if not self.outdated:
             self._supersede()
+        if self.purpose is Purpose.FETCH:
+            self._let_go()
         if self._transmission is not None:
             self._transmission.pass_by()
 

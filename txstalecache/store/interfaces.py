@@ -103,6 +103,7 @@ class ILease(Interface):
 
     lost = Attribute("Whether somebody else may hold it now; the holder must then not store.")
     bare = Attribute("Whether nothing was stored under the key when it was granted: no need to look again.")
+    watched = Attribute("Whether somebody in another process waits for what this is for, as far as is known.")
 
     def release() -> None:
         """Give it back and wake those who wait elsewhere. Idempotent; nobody waits for it."""

@@ -49,6 +49,7 @@ class _LocalLease:
 
     lost = False
     bare = True
+    watched = False
 
     def __init__(self, leases: LocalLeases, name: str) -> None:
         self._leases = leases
@@ -141,24 +142,24 @@ class _RedisLease:
         self._over = False
         self._taken = False
         self.bare = False
-        self._watched = False
+        self.watched = False
         self._tell: Callable[[Send], None] | None = None
 
     def granted(self) -> None:
         """It is ours: keep it."""
         self._next()
 
-    def watched(self) -> None:
+    def told(self) -> None:
         """Somebody waits for it elsewhere."""
-        self._watched = True
+        self.watched = True
         tell, self._tell = self._tell, None
         if tell is not None and not self._over:
             tell(self._leases.relays.send_as(self._token))
 
     def when_watched(self, tell: Callable[[Send], None]) -> None:
         self._tell = tell
-        if self._watched:
-            self.watched()
+        if self.watched:
+            self.told()
 
     @property
     def lost(self) -> bool:
@@ -252,8 +253,9 @@ class RedisLeases:
                 acquired.callback(None)
 
         def unanswered(failure: Failure) -> None:
-            # Perhaps it was granted and the answer was lost; then it runs out by itself.
+            # Perhaps it was granted all the same, or will be: behind that, and on the same way, it is given back.
             del self._held[token]
+            self._ask(RELEASE, name, token).addErrback(lambda failure: None)
             if not acquired.called:
                 acquired.callback(self._local.grant(name, purpose))
 
@@ -289,7 +291,7 @@ class RedisLeases:
         """Somebody in some process waits for the lease held under ``token``, perhaps one of ours."""
         lease = self._held.get(token)
         if lease is not None:
-            lease.watched()
+            lease.told()
 
     def end(self, name: str, token: str) -> None:
         """Give back the lease ``name`` if it is still held under ``token``."""
