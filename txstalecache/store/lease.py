@@ -223,6 +223,11 @@ class RedisLeases:
         self.relays = relays
         self._held: dict[str, _RedisLease] = {}
         """By token; those that were asked for, too: word of who waits for one may overtake its being granted."""
+        self._unheard: dict[str, str] = {}
+        """The names of those, by token, that may have been granted though it was not heard."""
+
+    #: Leases that may have been granted unheard, and are remembered for being given back. More run out by themselves.
+    MOST = 1000
 
     def grant(self, name: str, purpose: Purpose) -> ILease | None:
         return None if self._commands.available else self._local.grant(name, purpose)
@@ -230,6 +235,8 @@ class RedisLeases:
     def acquire(self, name: str, purpose: Purpose) -> Deferred[ILease | None]:
         if not self._commands.available:
             return self._local.acquire(name, purpose)
+        if self._unheard:
+            self._give_back_unheard()
         token = os.urandom(16).hex()
         lease = self._held[token] = _RedisLease(self, name, token, self.ticks())
         waits = "1" if purpose is Purpose.FETCH else "0"
@@ -253,9 +260,9 @@ class RedisLeases:
                 acquired.callback(None)
 
         def unanswered(failure: Failure) -> None:
-            # Perhaps it was granted all the same, or will be: behind that, and on the same way, it is given back.
             del self._held[token]
-            self._ask(RELEASE, name, token).addErrback(lambda failure: None)
+            if len(self._unheard) < self.MOST:
+                self._unheard[token] = name
             if not acquired.called:
                 acquired.callback(self._local.grant(name, purpose))
 
@@ -298,6 +305,12 @@ class RedisLeases:
         self._held.pop(token, None)
         self._local.succeeded(name)
         self._tell(RELEASE, name, token).addErrback(ignored)
+
+    def _give_back_unheard(self) -> None:
+        """Redis answers again: before anything is asked for, what nobody holds is not to stay locked."""
+        unheard, self._unheard = self._unheard, {}
+        for token, name in unheard.items():
+            self._ask(RELEASE, name, token).addErrback(lambda failure: None)
 
     def back_off(self, name: str, token: str) -> None:
         """Turn the lease ``name`` into a back-off if it is still held under ``token``."""
