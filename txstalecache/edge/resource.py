@@ -121,6 +121,7 @@ class CacheResource(Resource):
         self._log = contained(log)
         self.tally = Tally() if tally is None else tally
         self.registry = Registry(reactor, origin, backend.store, backend.leases, limits)
+        backend.when_discarded.add(self.registry.discarded)
 
     def render(self, request: Request) -> int:
         """Any method; the answer comes later."""
@@ -138,6 +139,7 @@ class CacheResource(Resource):
 
     def close(self) -> Deferred[None]:
         """Land every flight; requests still waiting get 503. Fires when what the resource owns is closed."""
+        self._backend.when_discarded.discard(self.registry.discarded)
         self.registry.close()
         return succeed(None) if self._own_origin is None else self._own_origin.close()
 

@@ -103,6 +103,18 @@ class Registry:
             if flight.plan.key == key:
                 flight.passed()
 
+    def discarded(self, digest: str) -> None:
+        """Some process has discarded the key with this ``digest``: what was asked for before that is out of date here,
+        too."""
+
+        def learned(_: None, key: Key) -> None:
+            for flight in self.flights:
+                if flight.plan.key == key and flight.outdated:
+                    flight.passed()
+
+        for key in {flight.plan.key for flight in self.flights if flight.plan.key.digest == digest}:
+            self.store.learn(key).addCallback(learned, key)
+
     def close(self) -> None:
         """Land everybody, drop every fetch; whoever comes from now on gets 503."""
         self._closed = True

@@ -77,6 +77,9 @@ class IStore(Interface):
         """Whether ``key``, or what has ``tags``, was purged or discarded after a fetch that ``began`` then. ``request``
         is what is fetched: by it purges of variants count."""
 
+    def learn(key: Key) -> Deferred[None]:
+        """Ask when ``key`` was last discarded by any process, and hold to it from then on. Never fails."""
+
     def epoch(key: Key, request: RequestHead | None = None) -> float:
         """When ``key`` was last purged, tags apart, in the fleet's time; before all time when never. ``request`` as
         above."""

@@ -5,6 +5,7 @@ Must not know: options, routes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
@@ -70,6 +71,8 @@ class StoreService(Service):
         self.clock = FleetClock(uptime) if IReactorCore.providedBy(reactor) else FleetClock(reactor.seconds)
         self.memory = MemoryTier(memory)
         self.changes = Changes(reactor)
+        self.when_discarded: set[Callable[[str], object]] = set()
+        """Called with the digest of each key that some process, this one too, has discarded in Redis."""
         local = LocalLeases(reactor, self.changes)
         self.leases: ILeases = local
         self.store = TieredStore(self.memory, self.clock)
@@ -126,6 +129,9 @@ class StoreService(Service):
             case _:
                 self.store.changed(digest)
                 self.changes.happened(digest)
+                if letter == "d":
+                    for tell in self.when_discarded:
+                        tell(digest)
 
     # -- what it is -------------------------------------------------------------------------------------------------
 

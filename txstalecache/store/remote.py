@@ -241,6 +241,11 @@ class Remote:
         )
         return self._commands.write([command], 200).addCallback(_accepted)
 
+    def discarded(self, key: Key) -> Deferred[float]:
+        """When ``key`` was last discarded; before all time when that is not known."""
+        asked = self._commands.read([("GET", self._layout.name(key.digest, "d"))])
+        return asked.addCallback(lambda replies: envelope.stamped(replies[0]))
+
     def _piece(self, key: Key, body_id: str, number: int) -> bytes:
         return self._layout.name(key.digest, f"b:{body_id}:{number}")
 
