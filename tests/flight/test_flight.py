@@ -25,7 +25,7 @@ from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Rules
-from txstalecache.origin.interfaces import Fault, Framing
+from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginRequest
 from txstalecache.store.clock import FleetClock
 from txstalecache.store.interfaces import Purpose
 from txstalecache.store.lease import LocalLeases
@@ -797,6 +797,38 @@ def test_an_answer_that_took_long_takes_nothing_newer_away() -> None:
     finish(tower.origin.answer(1, 200, CACHEABLE), b"newer")
     finish(response)
     assert tower.stored is not None and tower.stored.body == (b"newer",)
+    assert tower.at_rest()
+
+
+# -- an origin that answers at once ------------------------------------------------------------------------------------
+
+
+class AtOnce(HeldOrigin):
+    """Its heads are there before anybody can wait for them; its bodies are not."""
+
+    def fetch(self, request: OriginRequest) -> Deferred[IOriginResponse]:
+        waiting = super().fetch(request)
+        self.response = self.answer(len(self.requests) - 1, 200, [(b"Cache-Control", b"max-age=0")])
+        return waiting
+
+
+@pytest.mark.parametrize("sharing", [Sharing.SHARED, Sharing.SOLO])
+def test_who_is_answered_before_he_can_wait_gets_all_of_it(sharing: Sharing) -> None:
+    tower = Tower()
+    origin = AtOnce()
+    plan = tower.plan(sharing=sharing, origin=origin)
+    seat = Seat(tower.registry.solo(plan) if sharing is Sharing.SOLO else tower.registry.join(plan)[0])
+    finish(origin.response)
+    assert (seat.data, seat.ended) == (b"body", "delivered")
+    assert tower.at_rest()
+
+
+def test_who_has_left_before_he_could_wait_is_not_fetched_for_any_longer() -> None:
+    tower = Tower()
+    origin = AtOnce()
+    tower.registry.solo(tower.plan(sharing=Sharing.SOLO, origin=origin))
+    tower.clock.advance(2)
+    assert origin.response.aborted
     assert tower.at_rest()
 
 

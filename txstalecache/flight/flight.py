@@ -58,6 +58,8 @@ class Flight(ABC):
     """When the oldest fetch in the air, or the one that answered, was asked for; in the store's time."""
     attempts = 0
     """Fetches begun so far."""
+    _taking_off = False
+    """Whether it may land before whoever starts it has got to wait for that."""
     _response: IOriginResponse | None = None
     """Where the body comes from."""
     _arrival: Arrival | None = None
@@ -111,10 +113,12 @@ class Flight(ABC):
     def start(self) -> None:
         """Take off. Call once."""
         self.attempts += 1
+        self._taking_off = True
         try:
             self._start()
         except Exception:
             self.crashed(Failure())
+        self._taking_off = False
 
     def _start(self) -> None:
         self.fetch()
@@ -435,6 +439,8 @@ class Flight(ABC):
         """Nobody is left: go on only for an answer that may be stored."""
         if self.waiting or self.body.readers or self._goes_on or self not in self._registry.flights:
             return
+        if self._taking_off:
+            return  # whoever it is for is told when this is over, and looked for by the clock
         self.end(State.DONE)
 
     @property
@@ -483,5 +489,7 @@ class Flight(ABC):
         if laggards is None:
             laggards = self._laggards = Laggards(self._registry.limits.min_rate)
         laggards.look(self.body, self._registry.clock.seconds())
+        if self._streaming:
+            self._if_abandoned()
         if self.due == inf and self._streaming:
             self._schedule()
