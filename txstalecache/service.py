@@ -399,7 +399,13 @@ class ProxyService(Service):
 
     async def _drain(self) -> None:
         """Returns when the requests in progress have their answers, or have had time enough."""
-        await self._site.drain().addTimeout(DRAIN, self._reactor, lambda late, seconds: None)
+        drained = Deferred.fromCoroutine(self._drained())
+        await drained.addTimeout(DRAIN, self._reactor, lambda late, seconds: None)
+
+    async def _drained(self) -> None:
+        await self._site.drain()
+        # What is read in other processes, or is to be stored, needs no connection here.
+        await self._resource.registry.landed()
 
     async def _closing(self, name: str, close: Callable[[], Any]) -> None:
         """Close one part; that it fails is no reason to keep the others open."""

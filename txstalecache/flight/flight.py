@@ -321,6 +321,12 @@ class Flight(ABC):
         """Whether an answer is on its way to those who may have it."""
         return self.state is State.STREAMING or self.state is State.UNSHAREABLE
 
+    @property
+    def delivers(self) -> bool:
+        """Whether somebody, here or in another process, or the store is to have what comes."""
+        stores = self._storing and self._arrival is not None and self._arrival.own
+        return self._streaming and (stores or bool(self.body.readers))
+
     def _room_for(self, length: int) -> bool:
         """Whether ``length`` more bytes may be kept until they are stored."""
         registry = self._registry

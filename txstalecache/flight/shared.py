@@ -16,13 +16,12 @@ from twisted.internet.defer import Deferred
 
 from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.boarding import Boarding
-from txstalecache.flight.body import Reader
 from txstalecache.flight.clocks import Late
 from txstalecache.flight.discard import Discard
 from txstalecache.flight.flight import Flight
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.plan import Plan, Sharing
-from txstalecache.flight.relayed import Relayed
+from txstalecache.flight.relayed import Passage, Relayed
 from txstalecache.flight.settling import settled_for
 from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
@@ -391,8 +390,8 @@ class SharedFlight(Flight):
         told = Told(head, arrival.chosen, arrival.request_time, arrival.response_time, late)
         self._transmission = transmission = send(self.plan.key, told)
         if not transmission.over:
-            reader = Reader(self.body, transmission)
-            transmission.attach(reader, patient=self._storing)
+            reader = Passage(self.body, transmission)
+            transmission.attach(reader, kept=self._storing, min_rate=self._registry.limits.min_rate)
             reader.start()
 
     def _store_whole(self, arrival: Arrival) -> bool:

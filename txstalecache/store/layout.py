@@ -14,6 +14,7 @@ All keys of one resource carry its digest in braces, so that a cluster keeps the
 ``{prefix}v1:{<digest>}:w:<token>``       somebody waits for what the holder of the lease fetches (string)
 ``{prefix}v1:{<digest>}:h:<token>``       the head of what the holder relays to them (string)
 ``{prefix}v1:{<digest>}:s:<token>``       its body as it comes (stream)
+``{prefix}v1:{<digest>}:r:<token>``       how far those are who read it (hash: who -> number of the record)
 ``{prefix}v1:purges``                     purges (sorted set: name of the purge -> microseconds), see ``purgelog``
 ``{prefix}v1:probe``                      never written; read to learn whether Redis answers reads
 ========================================  ========================================================================

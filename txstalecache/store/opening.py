@@ -98,7 +98,7 @@ class StoreService(Service):
         remote = Remote(client, self._layout, purge_log)
         client.preparation = purge_log.everything, purge_log.learn_everything
         self.store = TieredStore(self.memory, self.clock, remote, purges)
-        relays = Relays(self._reactor, client, self._layout, client.wheel, self.changes)
+        self._relays = relays = Relays(self._reactor, client, self._layout, client.wheel, self.changes)
         self.leases = self._leases = RedisLeases(
             client, self._layout, client.wheel, self.clock.ticks, local, self.changes, relays
         )
@@ -118,7 +118,7 @@ class StoreService(Service):
             return
         digest, letter, rest = read
         match letter:
-            case "b":
+            case "b" | "r":
                 pass
             case "w":
                 self._leases.watched(rest)
@@ -236,7 +236,8 @@ class StoreService(Service):
     async def _stop(self) -> None:
         if self._client is not None:
             # A slow line may take longer than is waited for.
-            await self.store.flush().addTimeout(self.FAREWELL, self._reactor, lambda result, seconds: None)
+            both = DeferredList([self._relays.flush(), self.store.flush()], consumeErrors=True)
+            await both.addTimeout(self.FAREWELL, self._reactor, lambda result, seconds: None)
             # What was waited for may end as a connection is lost, and ClientService cannot be stopped from there.
             await deferLater(self._reactor, 0, lambda: None)
         if self._tracking is not None:
