@@ -84,6 +84,8 @@ class CacheResource(Resource):
     """
 
     isLeaf = True
+    #: ``CacheSite`` is not to read bodies before.
+    streams = True
 
     _hook_failures = Logger()
 
