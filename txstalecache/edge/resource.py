@@ -24,10 +24,9 @@ from typing import Any, Final, assert_never
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.web.http import Request
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 
 from txstalecache.config.routes import Networks, Route, Routes, within
 from txstalecache.edge import outdated, planning, respond
@@ -58,7 +57,7 @@ from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
-from txstalecache.origin import HttpOrigin
+from txstalecache.origin import HttpOrigin, LocalOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import Hardness, Scope, StoreService, open_store
 from txstalecache.store.interfaces import Found, IStore
@@ -126,6 +125,9 @@ class CacheResource(Resource):
 
     def render(self, request: Request) -> int:
         """Any method; the answer comes later."""
+        for origin in (self.registry.origin, *self.origins.values()):
+            if isinstance(origin, LocalOrigin):
+                origin.stands(request.prepath or ())
         self.serve(TwistedExchange(request, self._clock))
         return NOT_DONE_YET
 
