@@ -41,6 +41,8 @@ class _Site(Site):
 
     def getResourceFor(self, request: Any) -> IResource:
         request.site, request.sitepath = self, []
+        # The cache's clock says when the answer was made, unless the resource does.
+        request.responseHeaders.removeHeader(b"Date")
         _addressed(request)
         depth = self._depth(request.postpath)
         request.prepath, request.postpath = request.postpath[:depth], request.postpath[depth:]
