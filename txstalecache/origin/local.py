@@ -95,6 +95,8 @@ class LocalOrigin(PooledOrigin):
     """
 
     def __init__(self, reactor: Any, resource: IResource, *, max_connections: int = 256, queue: int = 10_000) -> None:
+        if not IResource.providedBy(resource):
+            raise TypeError(f"resource: expected an IResource, not {type(resource).__name__}")
         # The factory is never started: all that would do is write an access log beside ours.
         site = _Site(resource, reactor)
         self.stands = site.stands
