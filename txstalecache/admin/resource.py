@@ -75,6 +75,8 @@ class AdminResource(Resource):
     """``gate`` says who may come in; ``ready``: whether the proxy is, and why not."""
 
     isLeaf = True
+    #: Who may not come in sends no body first.
+    streams = True
     _log = Logger()
 
     def __init__(

@@ -441,6 +441,10 @@ class CacheChannel(HTTPChannel):
         self._wire.write(canned(rejected.status, rejected.why))
         self._give_up()
 
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """What Twisted's requests do with a form that is none."""
+        self._reject(Rejected(400, "malformed form"))
+
     def _give_up(self) -> None:
         """Nothing more is said. What still comes is dropped for a while: closing over it would turn into a RST, and
         that may destroy the answer before the client has read it (RFC 9112 §9.6)."""

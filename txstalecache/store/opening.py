@@ -15,11 +15,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import RequestHead
 from txstalecache.observe.histogram import Histogram
 from txstalecache.store.address import Address, parse
 from txstalecache.store.changes import Changes
 from txstalecache.store.clock import FleetClock, uptime
-from txstalecache.store.interfaces import ILeases
+from txstalecache.store.interfaces import Found, ILeases
 from txstalecache.store.layout import Layout
 from txstalecache.store.lease import LocalLeases, RedisLeases
 from txstalecache.store.memory import MemoryTier
@@ -86,6 +88,9 @@ class StoreService(Service):
             self._address.endpoint(reactor, 1.0)  # what is wrong with it is to be said now
         if self._server is not None or self._address is not None:
             self._attach(local)
+        self._peek = self.store.peek
+        if redis != "memory":
+            self.store.peek = self._peek_unstarted
 
     def _attach(self, local: LocalLeases) -> None:
         # Late: they import txredisapi, and that the reactor.
@@ -192,8 +197,15 @@ class StoreService(Service):
 
     # -- coming and going -------------------------------------------------------------------------------------------
 
+    def _peek_unstarted(self, key: Key, request: RequestHead) -> Found | None:
+        """Stands in for the store's ``peek`` until somebody has started it, or has been told to."""
+        self.store.peek = self._peek
+        self.log.warn("the store is used and was not started: until startService() there is no Redis, but memory only")
+        return self._peek(key, request)
+
     def startService(self) -> None:
         super().startService()
+        self.store.peek = self._peek
         (self.log.warn if self._trouble else self.log.info)("store: {what}", what=self.describe())
         if self._server is not None:
             maybeDeferred(self._server.start).addCallback(self._connect).addErrback(self._broken)
