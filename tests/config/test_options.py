@@ -110,6 +110,27 @@ def test_the_file_is_found_again_from_the_directory_that_twistd_goes_to(tmp_path
         assert "2 routes" in proxy.wait_for("configuration (not )?reloaded: .*")[0]
 
 
+@pytest.mark.parametrize("way", ["twistd", "twist", "run", "check", "workers"])
+def test_hooks_are_found_beside_the_file_from_wherever_it_is_read(way: str, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "site" / "hooks_of_this_site.py").write_text("def storable(request, response): return False\n")
+    (tmp_path / "site" / "site.toml").write_text(
+        f"[proxy]\nworkers = {2 if way == 'workers' else 1}\n"
+        f"[redis]\nurl = '{'embedded' if way == 'workers' else 'memory'}'\n"
+        "[upstream.w]\nservers = 'http://127.0.0.1:9'\n[defaults.hooks]\nstorable = 'hooks_of_this_site.storable'\n"
+    )
+    own = str(Path(PROXY["twistd"][0]).with_name("txstalecache"))
+    if way == "check":
+        done = finished([own, "check", "../site/site.toml"], tmp_path / "elsewhere")
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    twistd = [PROXY["twistd"][0], "--nodaemon", "--pidfile=", "--rundir", "elsewhere", "txstalecache"]
+    command = {"twist": PROXY["twist"], "run": [own, "run"]}.get(way, twistd)
+    with Proxy(tmp_path, "--config", "site/site.toml", command=command) as proxy:
+        proxy.wait_for("worker 2: .*listens on " if way == "workers" else "listens on ")
+
+
 def test_a_daemon_that_cannot_listen_says_so_to_its_starter_and_leaves_no_pid_file(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

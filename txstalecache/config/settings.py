@@ -242,7 +242,7 @@ def _read(texts: Mapping[str, str | None], problems: list[str]) -> dict[str, Any
 def _configuration(path: str, text: str | None, problems: Sequence[str] = ()) -> Configuration:
     """What the file at ``path`` says, or ``text`` in its place. SettingsError: what is wrong, behind ``problems``."""
     try:
-        return Configuration.load(path) if text is None else Configuration.parse(text)
+        return Configuration.load(path) if text is None else Configuration.parse(text, path)
     except ConfigError as error:
         raise SettingsError([*problems, *(f"{path}: {problem}" for problem in error.problems)]) from None
 

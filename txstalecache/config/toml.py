@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -99,11 +102,11 @@ class Configuration:
             raise ConfigError([error.strerror or str(error)]) from None
         except UnicodeDecodeError:
             raise ConfigError(["expected UTF-8"]) from None
-        return cls.parse(text)
+        return cls.parse(text, path)
 
     @classmethod
-    def parse(cls, text: str) -> Configuration:
-        """What ``text``, TOML, says. ConfigError with every problem at once."""
+    def parse(cls, text: str, path: str | None = None) -> Configuration:
+        """What ``text``, TOML, says; hooks may be in modules beside ``path``. ConfigError with all problems at once."""
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
@@ -114,7 +117,8 @@ class Configuration:
                 problems.append(f"{spelled(name)}: {unknown(name, list(_TABLES))}")
         said = {table.title: read_table(table, document.get(table.title, {}), table.title, problems) for table in _ONCE}
         upstreams = _upstreams(document.get("upstream", {}), problems)
-        routes = _routes(document, [upstream.name for upstream in upstreams], problems)
+        with _modules_beside(path):
+            routes = _routes(document, [upstream.name for upstream in upstreams], problems)
         if problems:
             raise ConfigError(problems)
         return cls(said, upstreams, routes, text, document)
@@ -259,6 +263,20 @@ def _route(name: str, said: Mapping[str, Any], place: str, upstreams: list[str],
         ),
         Hooks(**loaded) if loaded else None,
     )
+
+
+@contextmanager
+def _modules_beside(path: str | None) -> Iterator[None]:
+    """Python modules in the directory of ``path`` can be imported."""
+    if path is None:
+        yield
+        return
+    directory = os.path.dirname(os.path.abspath(path))
+    sys.path.insert(0, directory)
+    try:
+        yield
+    finally:
+        sys.path.remove(directory)
 
 
 def _load(dotted: str) -> Any:
