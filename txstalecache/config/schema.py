@@ -271,14 +271,14 @@ ADMIN = Table(
 
 #: As the fields of ``edge.limits.EdgeLimits``; ``max_upload`` and ``hosts`` are settings of the proxy.
 OF_CLIENTS = (
-    Item("head", read.size, "16K", "A request head with its request line; beyond: 431."),
+    Item("head", read.positive_size, "16K", "A request head with its request line; beyond: 431."),
     Item("fields", read.count(1, 10_000), 100, "Field lines of a request head; beyond: 431."),
-    Item("target", read.size, "8K", "A request target; beyond: 414."),
+    Item("target", read.positive_size, "8K", "A request target; beyond: 414."),
     Item("methods", _verbs, None, "Other methods get 501; CONNECT and TRACE 405 in any case.", "any"),
     Item("head_deadline", read.positive, "10s", "From the first byte of a head to its last; beyond: 408."),
     Item("idle", read.positive, "15s", "How long a connection may stand without a request."),
     Item("body_deadline", read.positive, "30s", "For a body, and a second for every ``body_rate`` bytes; beyond: 408."),
-    Item("body_rate", read.size, "1K", "The bytes a second that a body has to come with in the long run."),
+    Item("body_rate", read.positive_size, "1K", "The bytes a second that a body has to come with in the long run."),
     Item("request", read.positive, "60s", "From a complete request to the first byte of its answer; beyond: 504."),
     Item("stall", read.positive, "30s", "How long a client may take nothing of an answer; beyond: cut."),
     Item("pipeline", read.size, "16K", "Further requests that are read while one is answered."),
@@ -300,7 +300,7 @@ OF_FLIGHTS = (
     Item("waiters", read.count(1, 10_000_000), 50_000, "Requests that wait for any; beyond: 503."),
     Item("flights", read.count(1, 10_000_000), 50_000, "Fetches in the air; beyond: stale where it may be, else 503."),
     Item("bytes_in_flight", read.size, "256M", "Bodies held while they are fetched; beyond, new ones are not stored."),
-    Item("window", read.size, "1M", "How far the slowest reader of a body that is not held may lag."),
+    Item("window", read.positive_size, "1M", "How far the slowest reader of a body that is not held may lag."),
     Item("min_rate", read.size, "64K", "A reader that holds others back and takes less than this a second is dropped."),
     Item("late_passes", read.count(0, 10_000), 4, '``late = "pass"``: how many of one key may go at a time.'),
     Item("error_marker", read.seconds, "1s", "How long a failure answers those who come next."),
