@@ -215,6 +215,8 @@ def _routes(document: Mapping[str, Any], upstreams: list[str], problems: list[st
     if not isinstance(defaults, Mapping):
         problems.append("defaults: expected a table")
         defaults = {}
+    if "match" in defaults:
+        problems.append("defaults.match: belongs into each [[route]]; the defaults are for whatever no route is for")
     of_defaults: list[str] = []
     last = _route("default", defaults, "defaults", upstreams, of_defaults)
     problems += of_defaults
@@ -222,13 +224,22 @@ def _routes(document: Mapping[str, Any], upstreams: list[str], problems: list[st
         problems.append("route: expected tables, each headed [[route]]")
         said = []
     found = []
+    all_taken = ""
     for number, one in enumerate(said, 1):
         place = f"route[{number}]"
         if not isinstance(one, Mapping):
             problems.append(f"{place}: expected a table")
             continue
         mine: list[str] = []
-        found.append(_route(place, _inherited(defaults, one), place, upstreams, mine))
+        route = _route(place, _inherited(defaults, one), place, upstreams, mine)
+        found.append(route)
+        if all_taken:
+            mine.append(f"{place}: nothing comes to it: {all_taken}, without match, takes all there is")
+        elif route.match == _ANY and not mine:
+            all_taken = place
+        # The methods of the defaults are for all routes, whichever those are for.
+        if "methods" in one and route.match.methods and route.match.methods.isdisjoint(route.rules.methods):
+            mine.append(f"{place}.methods: none of match.methods is among them")
         # What the defaults say wrong is said once, there.
         heard = {problem.removeprefix("defaults") for problem in of_defaults}
         problems += [problem for problem in mine if problem.removeprefix(place) not in heard]
@@ -238,10 +249,22 @@ def _routes(document: Mapping[str, Any], upstreams: list[str], problems: list[st
 def _route(name: str, said: Mapping[str, Any], place: str, upstreams: list[str], problems: list[str]) -> Route:
     values = read_table(ROUTE, said, place, problems, others=("match", "hooks"))
     match = read_table(MATCH, said.get("match", {}), f"{place}.match", problems)
+    conditions = Match(
+        tuple(sorted(name.decode("ascii") for name in match["host"] or ())),
+        match["path"],
+        match["prefix"],
+        match["glob"],
+        match["regex"],
+        match["methods"] or frozenset(),
+    )
     hooks = read_table(HOOKS, said.get("hooks", {}), f"{place}.hooks", problems)
     upstream = values["upstream"]
     if upstream is not None and upstream not in upstreams:
         problems.append(f"{place}.upstream: {unknown(upstream, upstreams)}")
+    if match["path"] is not None and not conditions.takes(match["path"]):
+        problems.append(f"{place}.match: nothing meets it: not even path meets the others, and every condition counts")
+    if 0 < values["max_object"] < values["min_size"]:
+        problems.append(f"{place}.min_size: more than max_object: nothing would be stored")
     if (values["bypass"] or values["refresh"]) and not values["trusted"]:
         problems.append(f"{place}.trusted: required with bypass and refresh, or anybody could flood the origin")
     loaded = {}
@@ -253,14 +276,7 @@ def _route(name: str, said: Mapping[str, Any], place: str, upstreams: list[str],
                 problems.append(f"{place}.hooks.{hook}: {error}")
     return make_route(
         {**values, "name": values["name"] or name},
-        Match(
-            tuple(sorted(name.decode("ascii") for name in match["host"] or ())),
-            match["path"],
-            match["prefix"],
-            match["glob"],
-            match["regex"],
-            match["methods"] or frozenset(),
-        ),
+        conditions,
         Hooks(**loaded) if loaded else None,
     )
 
