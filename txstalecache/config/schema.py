@@ -243,7 +243,7 @@ REDIS = Table(
             _redis,
             "embedded",
             "``embedded`` (a private server), ``memory`` (no Redis), ``redis://``, ``rediss://``, ``unix://``, "
-            "``redis+sentinel://HOST:PORT,HOST:PORT/MASTER``.",
+            "``redis+sentinel://HOST:PORT,HOST:PORT/MASTER``, ``rediss+sentinel://``; see :doc:`fleet`.",
         ),
         Item(
             "prefix", _prefix, "txsc:", "What every name in Redis begins with; proxies with one prefix share a cache."
