@@ -65,6 +65,16 @@ BAD = [
     (["--listen", "tcp:no-number"], "--listen: expected a port"),
     (["--listen", "unix:/x.sock:nonsense=1"], "--listen unix:/x.sock:nonsense=1: "),
     (["--listen", "ssl:0:privateKey=/missing.pem"], "--listen ssl:0"),
+    (["--listen", "systemd:domain=INET:index=0"], "--listen systemd:domain=INET:index=0: no such socket was passed"),
+    (
+        ["--listen", "systemd:domain=INET:name=web"],
+        "--listen systemd:domain=INET:name=web: no such socket was passed",
+    ),
+    (
+        ["--listen", "unix:/missing/x.sock"],
+        "cannot listen on unix:/missing/x.sock: No such file or directory: /missing/x.sock",
+    ),
+    (["--config", ""], "--config: expected the name of a file"),
     (["--access-log", "/missing/directory/access.log"], "--access-log: No such file or directory"),
     (["--nonsense"], "option --nonsense not recognized"),
     (["stray"], "unexpected argument 'stray'"),
@@ -147,6 +157,8 @@ def test_a_daemon_that_cannot_listen_says_so_to_its_starter_and_leaves_no_pid_fi
     while (tmp_path / "pid").exists() and time.monotonic() < deadline:
         os.sched_yield()
     assert not (tmp_path / "pid").exists()
+    # Who asks why has nothing else to read, once the starter is gone.
+    assert f"cannot listen on tcp:{port}:interface=127.0.0.1: Address already in use" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("module", ["txstalecache", "txstalecache.tap", "txstalecache.config.settings"])
