@@ -388,7 +388,10 @@ class ProxyService(Service):
         self._routes.set(after.routes().routes)
         self._settings = after
         self._retire(gone)
-        self._log.info("configuration reloaded: {n} routes", n=len(self._routes.routes))
+        # The last one is for what no [[route]] is for.
+        self._log.info("configuration reloaded: {n} routes", n=len(after.of_file) - 1)
+        if after.waiting:
+            self._log.warn("not before a restart: {places}", places=", ".join(after.waiting))
         return True
 
     def _retire(self, origins: dict[str, IOrigin]) -> None:

@@ -117,7 +117,35 @@ def test_the_file_is_found_again_from_the_directory_that_twistd_goes_to(tmp_path
         assert ask(int(port))[0] == 502
         (tmp_path / "site.toml").write_text(text + "[[route]]\n")
         proxy.process.send_signal(signal.SIGHUP)
-        assert "2 routes" in proxy.wait_for("configuration (not )?reloaded: .*")[0]
+        assert "1 routes" in proxy.wait_for("configuration (not )?reloaded: .*")[0]
+
+
+def test_what_waits_for_a_restart_is_named_at_a_reload(tmp_path: Path) -> None:
+    def write(process: str, window: str) -> None:
+        (tmp_path / "site.toml").write_text(
+            f"[proxy]\n{process}\n[redis]\nurl = 'memory'\n[limits]\nwindow = '{window}'\n"
+            "[upstream.w]\nservers = 'http://127.0.0.1:9'\n"
+        )
+
+    write("memory = '1M'", "1M")
+    # --listen is beside it: what the file says of that counts for nothing, before and after a restart.
+    with Proxy(tmp_path, "--config", "site.toml") as proxy:
+        # Who answers has set up how it takes signals.
+        assert ask(int(proxy.wait_for(r"listens on http://127\.0\.0\.1:(\d+)")[1]))[0] == 502
+        for number, (process, window, waiting) in enumerate(
+            [
+                ("memory = '2M'\nlisten = 'tcp:81'", "2M", "proxy.memory, limits.window"),
+                ("memory = '2M'", "1024K", "proxy.memory"),
+            ],
+            1,
+        ):
+            write(process, window)
+            proxy.process.send_signal(signal.SIGHUP)
+            assert proxy.wait_for_all("not before a restart: (.*)", number)[-1][1].strip() == waiting
+        write("memory = '1024K'", "1M")
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_all("configuration reloaded: 0 routes", 3)
+        assert proxy.output.count("not before a restart") == 2
 
 
 @pytest.mark.parametrize("way", ["twistd", "twist", "run", "check", "workers"])
