@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.process import PROXY, Running
+from tests.support.tls import Authority
 
 both = pytest.mark.parametrize("runner", sorted(PROXY))
 
@@ -106,6 +107,17 @@ def test_it_says_what_it_does_and_where_entries_are_kept(tmp_path: Path) -> None
         assert ask(int(said[1]), "/")[0].startswith("HTTP/1.1 502")
         proxy.process.send_signal(signal.SIGTERM)
         assert proxy.end() == 0
+
+
+def test_it_says_how_it_is_to_be_asked(tmp_path: Path) -> None:
+    pem, _ = Authority(tmp_path).issue("localhost")
+    beside = ["--origin", "http://127.0.0.1:9", "--redis", "memory", "--listen"]
+    for listen, said in (
+        (f"ssl:0:interface=127.0.0.1:privateKey={pem}", r"listens on https://127\.0\.0\.1:\d+, in front of"),
+        ("haproxy:tcp:0:interface=127.0.0.1", r"listens on 127\.0\.0\.1:\d+ \(haproxy\), in front of"),
+    ):
+        with running("twistd", [*beside, listen], tmp_path) as proxy:
+            proxy.wait_for(said)
 
 
 def test_names_that_are_not_served_get_421(tmp_path: Path) -> None:

@@ -50,14 +50,23 @@ DRAIN = 30.0
 BACKLOG = 1024
 
 
+#: What is spoken at the kinds of endpoints that are known to be spoken to without more ado.
+_SCHEMES = {"tcp": "http", "tcp6": "http", "systemd": "http", "ssl": "https"}
+
+
 class CannotStart(SystemExit, Exception):
-    """The proxy cannot run: ends the process with one line on standard error and status 1, without a traceback.
+    """The proxy cannot run: ends the process with one line on standard error, and in the log of a daemon, and status 1,
+    without a traceback.
 
     An ``Exception`` as well, so that twistd removes its pid file and tells the process that waits for the daemon.
     """
 
+    _log = Logger()
+
     def __init__(self, problem: str) -> None:
         super().__init__(f"txstalecache: {problem}")
+        # No critical one: before there is a log, those go to standard error as well.
+        self._log.error("{problem}", problem=problem)
         # Not what the interpreter is to print: by now sys.stderr may be twistd's log.
         self.code = 1
         if sys.__stderr__ is not None:
@@ -71,7 +80,9 @@ def _endpoint(reactor: Any, listen: str, option: str = "--listen") -> IStreamSer
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, f"{listen}:backlog={BACKLOG}" if takes else listen)
     except Exception as error:  # each kind of endpoint has its own ways to say no
-        raise CannotStart(f"{option} {listen}: {_line(error)}") from None
+        missing = kind == "systemd" and isinstance(error, LookupError)
+        why = "no such socket was passed on to this process" if missing else _line(error)
+        raise CannotStart(f"{option} {listen}: {why}") from None
     return endpoint
 
 
@@ -80,18 +91,22 @@ def _line(error: BaseException) -> str:
     if isinstance(error, CannotListenError) and isinstance(error.socketError, OSError):
         error = error.socketError
     if isinstance(error, OSError) and error.strerror:
-        named = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{named}"
+        # Of two names the first is what the second was to lead to: the process' number, for the lock of a unix socket.
+        named = error.filename2 or error.filename
+        return f"{error.strerror}: {os.fsdecode(named)}" if named else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _where(address: IAddress) -> str:
-    """What a client on this host would be told to ask, as far as there is a URL for it."""
+def _where(address: IAddress, listen: str) -> str:
+    """What a client on this host would be told to ask at the endpoint ``listen``, as far as there is a URL for it."""
     if not isinstance(address, IPv4Address | IPv6Address):
         return str(address)
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
     host = everywhere.get(address.host, address.host)
-    return f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}"
+    at = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+    kind = listen.partition(":")[0]
+    scheme = _SCHEMES.get(kind)
+    return f"{at} ({kind})" if scheme is None else f"{scheme}://{at}"
 
 
 def _each(*listeners: Callable[[Record], None] | None) -> Callable[[Record], None] | None:
@@ -193,7 +208,7 @@ class ProxyService(Service):
         )
 
         def listening(port: IListeningPort) -> None:
-            where = _where(port.getHost())
+            where = _where(port.getHost(), str(self._fleet.admin))
             self._log.info("the admin interface listens on {where}", where=where)
             self._say(invitation(where, self._fleet.token))
 
@@ -302,7 +317,7 @@ class ProxyService(Service):
         if self._patient and not self._settled:
             # Before the reactor turns: who comes waits on the socket.
             port.stopReading()  # type: ignore[attr-defined]
-        where = _where(port.getHost())
+        where = _where(port.getHost(), self._settings.listen)
         self._log.info(
             "txstalecache {v} listens on {where}, in front of {origin}", v=__version__, where=where, origin=origin
         )
@@ -356,7 +371,10 @@ class ProxyService(Service):
         self._routes.set(after.routes().routes)
         self._settings = after
         self._retire(gone)
-        self._log.info("configuration reloaded: {n} routes", n=len(self._routes.routes))
+        # The last one is for what no [[route]] is for.
+        self._log.info("configuration reloaded: {n} routes", n=len(after.of_file) - 1)
+        if after.waiting:
+            self._log.warn("not before a restart: {places}", places=", ".join(after.waiting))
         return True
 
     def _retire(self, origins: dict[str, IOrigin]) -> None:

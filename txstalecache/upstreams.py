@@ -6,6 +6,7 @@ Must not know: routes, the file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 from txstalecache.config.schema import Policy
@@ -51,11 +52,11 @@ def open_upstream(reactor: Any, plan: UpstreamPlan) -> IOrigin:
         strip_prefix=(values["strip_prefix"] or "").encode("ascii"),
         add_prefix=(values["add_prefix"] or "").encode("ascii"),
     )
-    if len(plan.servers) == 1 and address == Address() and values["health_path"] is None:
-        return server(plan.servers[0][0])
+    # The only one there is is asked however it fails.
+    fail_timeout = inf if len(plan.servers) == 1 else values["fail_timeout"]
     # All are made before anything runs: a file that cannot be read leaves nothing behind.
     members = [
-        Member(url, server(url), Health(reactor, url, values["max_fails"], values["fail_timeout"]), weight)
+        Member(url, server(url), Health(reactor, url, values["max_fails"], fail_timeout), weight)
         for url, weight in plan.servers
     ]
     checks = [] if values["health_path"] is None else _checks(reactor, members, tls, address.host, values)

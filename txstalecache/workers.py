@@ -211,7 +211,8 @@ class WorkersService(ProxyService):
                 find_server()
             except NoServer as error:
                 raise CannotStart(f"several workers need a Redis to share, and there is {error}") from None
-        self._arguments = arguments
+        # The last one counts: a name as it was written would be looked up from where twistd has gone meanwhile.
+        self._arguments = arguments if settings.config is None else [*arguments, "--config", settings.config]
         self._workers: list[Worker] = []
         self._shares: Shares | None = None
 

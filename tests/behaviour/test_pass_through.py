@@ -16,6 +16,8 @@ from zope.interface import implementer
 from tests.support.client import connect, fetch, open_exchange
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import until
+from txstalecache.flight.limits import Limits
+from txstalecache.http.rules import Rules
 
 MIB = 1024 * 1024
 
@@ -146,6 +148,13 @@ async def test_a_large_body_down_costs_little_memory(make_proxy: Any) -> None:
     assert (reply.length, reply.digest) == (SIZE * MIB, digest.hexdigest())
     assert peak - before < 64 * MIB
     await listening.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_least_window_that_may_be_set_lets_a_body_through(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.handler = Answer(200, [], b"x" * MIB)
+    proxy = await make_proxy(origin.url, limits=Limits(window=1), rules=Rules(max_object=0))
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"x" * MIB
 
 
 @pytest_twisted.ensureDeferred

@@ -65,6 +65,16 @@ BAD = [
     (["--listen", "tcp:no-number"], "--listen: expected a port"),
     (["--listen", "unix:/x.sock:nonsense=1"], "--listen unix:/x.sock:nonsense=1: "),
     (["--listen", "ssl:0:privateKey=/missing.pem"], "--listen ssl:0"),
+    (["--listen", "systemd:domain=INET:index=0"], "--listen systemd:domain=INET:index=0: no such socket was passed"),
+    (
+        ["--listen", "systemd:domain=INET:name=web"],
+        "--listen systemd:domain=INET:name=web: no such socket was passed",
+    ),
+    (
+        ["--listen", "unix:/missing/x.sock"],
+        "cannot listen on unix:/missing/x.sock: No such file or directory: /missing/x.sock",
+    ),
+    (["--config", ""], "--config: expected the name of a file"),
     (["--access-log", "/missing/directory/access.log"], "--access-log: No such file or directory"),
     (["--nonsense"], "option --nonsense not recognized"),
     (["stray"], "unexpected argument 'stray'"),
@@ -107,7 +117,56 @@ def test_the_file_is_found_again_from_the_directory_that_twistd_goes_to(tmp_path
         assert ask(int(port))[0] == 502
         (tmp_path / "site.toml").write_text(text + "[[route]]\n")
         proxy.process.send_signal(signal.SIGHUP)
-        assert "2 routes" in proxy.wait_for("configuration (not )?reloaded: .*")[0]
+        assert "1 routes" in proxy.wait_for("configuration (not )?reloaded: .*")[0]
+
+
+def test_what_waits_for_a_restart_is_named_at_a_reload(tmp_path: Path) -> None:
+    def write(process: str, window: str) -> None:
+        (tmp_path / "site.toml").write_text(
+            f"[proxy]\n{process}\n[redis]\nurl = 'memory'\n[limits]\nwindow = '{window}'\n"
+            "[upstream.w]\nservers = 'http://127.0.0.1:9'\n"
+        )
+
+    write("memory = '1M'", "1M")
+    # --listen is beside it: what the file says of that counts for nothing, before and after a restart.
+    with Proxy(tmp_path, "--config", "site.toml") as proxy:
+        # Who answers has set up how it takes signals.
+        assert ask(int(proxy.wait_for(r"listens on http://127\.0\.0\.1:(\d+)")[1]))[0] == 502
+        for number, (process, window, waiting) in enumerate(
+            [
+                ("memory = '2M'\nlisten = 'tcp:81'", "2M", "proxy.memory, limits.window"),
+                ("memory = '2M'", "1024K", "proxy.memory"),
+            ],
+            1,
+        ):
+            write(process, window)
+            proxy.process.send_signal(signal.SIGHUP)
+            assert proxy.wait_for_all("not before a restart: (.*)", number)[-1][1].strip() == waiting
+        write("memory = '1024K'", "1M")
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for_all("configuration reloaded: 0 routes", 3)
+        assert proxy.output.count("not before a restart") == 2
+
+
+@pytest.mark.parametrize("way", ["twistd", "twist", "run", "check", "workers"])
+def test_hooks_are_found_beside_the_file_from_wherever_it_is_read(way: str, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "site" / "hooks_of_this_site.py").write_text("def storable(request, response): return False\n")
+    (tmp_path / "site" / "site.toml").write_text(
+        f"[proxy]\nworkers = {2 if way == 'workers' else 1}\n"
+        f"[redis]\nurl = '{'embedded' if way == 'workers' else 'memory'}'\n"
+        "[upstream.w]\nservers = 'http://127.0.0.1:9'\n[defaults.hooks]\nstorable = 'hooks_of_this_site.storable'\n"
+    )
+    own = str(Path(PROXY["twistd"][0]).with_name("txstalecache"))
+    if way == "check":
+        done = finished([own, "check", "../site/site.toml"], tmp_path / "elsewhere")
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    twistd = [PROXY["twistd"][0], "--nodaemon", "--pidfile=", "--rundir", "elsewhere", "txstalecache"]
+    command = {"twist": PROXY["twist"], "run": [own, "run"]}.get(way, twistd)
+    with Proxy(tmp_path, "--config", "site/site.toml", command=command) as proxy:
+        proxy.wait_for("worker 2: .*listens on " if way == "workers" else "listens on ")
 
 
 def test_a_daemon_that_cannot_listen_says_so_to_its_starter_and_leaves_no_pid_file(tmp_path: Path) -> None:
@@ -126,6 +185,8 @@ def test_a_daemon_that_cannot_listen_says_so_to_its_starter_and_leaves_no_pid_fi
     while (tmp_path / "pid").exists() and time.monotonic() < deadline:
         os.sched_yield()
     assert not (tmp_path / "pid").exists()
+    # Who asks why has nothing else to read, once the starter is gone.
+    assert f"cannot listen on tcp:{port}:interface=127.0.0.1: Address already in use" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("module", ["txstalecache", "txstalecache.tap", "txstalecache.config.settings"])

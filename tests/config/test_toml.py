@@ -31,7 +31,7 @@ def problems(text: str) -> list[str]:
 def test_every_problem_is_told_at_once_with_its_place_and_a_suggestion() -> None:
     found = problems(
         "[proxi]\n[proxy]\nmemori = 3\nworkers = 0\n[limits]\nhead = '-1'\nstal = 1\n[redis]\nwhen_down = 'x'\n"
-        "[admin]\nlisten = 'tcp'\n[upstream.www]\nservers = ['x']\n[[route]]\n[[route]]\n"
+        "[admin]\nlisten = 'tcp'\n[upstream.www]\nservers = ['x']\n[[route]]\nmatch.path = '/'\n[[route]]\n"
         "stale = '10x'\nsttale = 4\nmethods = ['FOO']\nupstream = 'ww'\nrefresh = 'X-A'\n"
         "match = { regex = '(' }\nhooks = { key = 'no.such' }\nstatuses = { 99 = 1 }\n"
     )
@@ -110,6 +110,67 @@ def test_a_problem_of_any_kind_hides_no_other(text: str, says: str) -> None:
     assert all(len(problem) < 300 for problem in rest)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[route]]\nmatch = { path = '/a', prefix = '/b' }\n", "route[1].match: nothing meets it"),
+        ("[[route]]\nmatch = { path = '/a', glob = '/b*' }\n", "route[1].match: nothing meets it"),
+        ("[[route]]\n[[route]]\nmatch.path = '/a'\n", "route[2]: nothing comes to it: route[1], without match"),
+        ("[[route]]\nmin_size = '2K'\nmax_object = '1K'\n", "route[1].min_size: more than max_object"),
+        ("[defaults]\nmin_size = '9M'\n[[route]]\n", "defaults.min_size: more than max_object"),
+        ("[[route]]\nmethods = 'GET,HEAD'\nmatch.methods = ['POST']\n", "route[1].methods: none of match.methods"),
+        ("[defaults]\nmatch.prefix = '/a'\n", "defaults.match: belongs into each [[route]]"),
+    ],
+)
+def test_a_route_that_could_do_nothing_is_refused(text: str, says: str) -> None:
+    (problem,) = problems(UPSTREAM + text)
+    assert problem.startswith(says)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[route]]\nmatch = { path = '/a/b', prefix = '/a', glob = '*b', regex = '/b$' }\n",
+        "[[route]]\nmatch.path = '/a'\n[[route]]\n",
+        "[defaults]\nmin_size = '1K'\n[[route]]\nmax_object = 0\n",
+        "[defaults]\nmethods = 'GET,HEAD'\n[[route]]\nmatch.methods = ['POST']\nupstream = 'www'\n",
+    ],
+)
+def test_a_route_that_does_little_is_not(text: str) -> None:
+    Configuration.parse(UPSTREAM + text)
+
+
+@pytest.mark.parametrize(
+    ("servers", "says"),
+    [
+        ("['http://a', { weight = 2 }]", "server 2: expected a table with url, and perhaps weight, got"),
+        ("['http://a', { url = 'http://b', weight = 0 }]", "server 2: weight: expected a whole number from 1 to 1000"),
+        ("['http://a', 'http://b', 3]", "server 3: expected a text, got 3"),
+        ("{ url = 'http://b', weight = 0 }", "weight: expected a whole number from 1 to 1000"),
+    ],
+)
+def test_which_server_is_wrong_and_in_what_is_told(servers: str, says: str) -> None:
+    (problem,) = problems(f"[upstream.x]\nservers = {servers}\n")
+    assert problem.startswith(f"upstream.x.servers: {says}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:p@ss/hunter2:rd@host",
+        "redis://:p@ss?hunter2=1@host",
+        "redis://:p@ss#hunter2@host",
+        "redis+sentinel://:p@ss/hunter2@host/main",
+        "redis+sentinel://:p@ss/hunter2@host",
+        "redis+sentinel://:p@ss?hunter2=rd@host:1/main",
+    ],
+)
+def test_nothing_of_a_password_is_told_where_it_makes_no_url(url: str) -> None:
+    (problem,) = problems(f"{UPSTREAM}[redis]\nurl = '{url}'\n")
+    assert "hunter2" not in problem
+    assert "%2F" in problem
+
+
 def test_an_integer_of_more_digits_than_can_be_read_is_told_with_its_line() -> None:
     found = problems(UPSTREAM + "[[route]]\nttl = " + "1" * 5000 + "\n")
     assert found == ["not TOML: an integer of more than 4300 digits (at line 4)"]
@@ -185,6 +246,10 @@ def test_the_first_match_wins_and_defaults_are_inherited() -> None:
         ("[upstream.a]\nservers = 'http://h'\nadd_prefix = '/é'", "upstream.a.add_prefix"),
         ("[upstream.a]\nservers = 'http://h'\nstrip_prefix = '/日本'", "upstream.a.strip_prefix"),
         ("[upstream.a]\nservers = 'http://h'\nhealth_path = '/a b'", "upstream.a.health_path"),
+        ("[limits]\nwindow = 0", "limits.window"),
+        ("[limits]\nbody_rate = '0K'", "limits.body_rate"),
+        ("[limits]\nhead = 0", "limits.head"),
+        ("[limits]\ntarget = 0", "limits.target"),
         ("[[route]]\nmatch.path = '/a b'", "route[1].match.path"),
         ("[[route]]\nmatch.prefix = '/日本'", "route[1].match.prefix"),
         ("[[route]]\nmatch.host = 'p.example:8080'", "route[1].match.host"),
@@ -367,6 +432,10 @@ def test_the_file_says_what_options_say_and_options_come_first(tmp_path: Path) -
         ("[admin]\nlisten = 'tcp:0'", "admin.listen: needs admin.token_file"),
         ("[admin]\ntoken_file = 'x'", "admin.token_file: is for admin.listen"),
         ("[redis]\nurl = 'memory'\n[proxy]\nmemory = 0", "proxy.memory: without a Redis"),
+        (
+            "[proxy]\nlisten = 'tcp:80'\n[admin]\nlisten = 'tcp:80'\ntoken_file = '/x'",
+            "admin.listen: is the public endpoint too (proxy.listen)",
+        ),
     ],
 )
 def test_settings_that_contradict_one_another_are_told_by_their_places(

@@ -11,6 +11,7 @@ import pytest
 from OpenSSL import SSL
 from twisted.internet.endpoints import SSL4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
+from twisted.internet.task import deferLater
 
 from tests.support.async_test import async_test
 from tests.support.client import fetch
@@ -188,8 +189,8 @@ async def test_beyond_its_connections_requests_wait_in_a_bounded_queue_and_then_
     )
     waiting = [fetch(proxy.port, "GET", f"/{number}") for number in range(3)]
     await origin.at_gate("go", 2)
-    members: Any = proxy.service._origins["www"]
-    await until(lambda: members.waiting == 1)
+    group: Any = proxy.service._origins["www"]
+    await until(lambda: group.members[0].origin.waiting == 1)
     refused = await fetch(proxy.port, "GET", "/4")
     assert (refused.status, origin.hits()) == (503, 2)
     assert refused.field("retry-after") is not None
@@ -262,6 +263,34 @@ async def test_a_server_that_answers_5xx_again_and_again_is_left_alone_and_then_
     for number in range(4):
         await fetch(proxy.port, "POST", f"/again{number}", body=b"x")
     assert bad.hits() == 4
+
+
+@async_test
+async def test_the_only_server_is_told_as_unhealthy_while_it_fails_and_is_asked_all_the_same(
+    origin: ScriptedOrigin, configured: Run
+) -> None:
+    from twisted.internet import reactor
+
+    origin.handler = Answer(200, [], b"good")
+    proxy = await configured(f'[upstream.www]\nservers = "{origin.url}"\nmax_fails = 2\nfail_timeout = "1ms"\n')
+
+    async def post(number: int) -> int:
+        return (await fetch(proxy.port, "POST", f"/{number}", body=b"x")).status
+
+    async def healthy() -> bool:
+        told = await proxy.service.ask("metrics")
+        return bool(told[0]["upstreams"][0]["servers"][0]["healthy"])
+
+    assert (await post(0), await healthy()) == (200, True)
+    origin.handler = Answer(503, [], b"bad")
+    assert (await post(1), await healthy()) == (503, True)
+    # However long ago it failed: nothing else says that it is well again.
+    assert (await post(2), await healthy()) == (503, False)
+    await deferLater(reactor, 0.05)
+    assert not await healthy()
+    origin.handler = Answer(200, [], b"good")
+    assert (await post(3), await healthy()) == (200, True)
+    assert origin.hits() == 4
 
 
 @async_test

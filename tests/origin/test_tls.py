@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_twisted
@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet.defer import gatherResults
+from twisted.internet.endpoints import SSL4ServerEndpoint
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.origin.conftest import MakeHttpOrigin
 from tests.support.async_test import async_test
@@ -115,6 +118,43 @@ async def test_an_expired_certificate_gets_no_request(http_origin: MakeHttpOrigi
     secure = ScriptedOrigin(Answer())
     await secure.start_tls(*pem)
     await refused(http_origin(secure.url, tls=TLS(ca_file=str(pem[0]))), secure)
+    await secure.close()
+
+
+@async_test
+async def test_why_a_server_is_not_trusted_is_said_once_until_it_is_or_it_is_for_another_reason(
+    http_origin: MakeHttpOrigin, tmp_path: Path
+) -> None:
+    from twisted.internet import reactor
+
+    good, bad = certificate(tmp_path, "good", "localhost"), certificate(tmp_path, "bad", "localhost")
+    other = certificate(tmp_path, "other", "other.example")
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(good[0].read_bytes() + other[0].read_bytes())
+    secure = ScriptedOrigin(Answer(200, (), b"secret"))
+    await secure.start_tls(*good)
+    port = secure.port
+    ours = http_origin(secure.url, tls=TLS(ca_file=str(trusted)), idle=0.0)
+
+    async def ask(pem: tuple[Path, Path]) -> list[str]:
+        """What is said while two requests are made to a server with this certificate."""
+        await secure.stop_listening()
+        context = DefaultOpenSSLContextFactory(str(pem[1]), str(pem[0]))
+        await secure.start(SSL4ServerEndpoint(cast(Any, reactor), port, context, interface="127.0.0.1"))
+        with capturedLogs() as events:
+            for _ in range(2):
+                try:
+                    await fetch_from(ours)
+                except OriginError:
+                    pass
+        return [str(formatEvent(event)) for event in events if "TLS" in str(event["log_format"])]
+
+    unknown = [f"no TLS with localhost:{port}: certificate verify failed"]
+    assert await ask(bad) == unknown
+    assert await ask(other) == [f"no TLS with localhost:{port}: the certificate is for another name"]
+    assert await ask(other) == []
+    assert await ask(good) == []
+    assert await ask(bad) == unknown
     await secure.close()
 
 

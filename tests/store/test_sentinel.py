@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
@@ -94,3 +95,30 @@ async def test_sentinels_that_are_silent_or_do_not_know_are_passed_over(make_sto
     for port in ports:
         await port.stopListening()
     assert parse("redis+sentinel://a/m").sentinels == (("a", 26379),)
+
+
+@pytest.mark.parametrize("case", ["name", "password", "wrong", "redis", "nobody"])
+@async_test
+async def test_why_no_sentinel_knows_the_master_is_told(case: str, tmp_path: Path, make_store: MakeStore) -> None:
+    with ExitStack() as stack, capturedLogs() as events:
+        fleet = Sentinels(redis_binaries()[max(redis_binaries())], tmp_path, stack, "s3cret")
+        await until(fleet.knows_the_replica, 20)
+        redis = int(fleet.servers[0].command("CONFIG", "GET", "port", auth=("s3cret",))[1])
+        port = {"redis": redis, "nobody": 1}.get(case, fleet.sentinels[0])
+        asked = {"name": "other?sentinel_password=s3cret-s", "wrong": "main?sentinel_password=hunter2"}.get(
+            case, "main"
+        )
+        backend = await make_store(f"redis+sentinel://:s3cret@127.0.0.1:{port}/{asked}", ready=False)
+        await until(lambda: backend._client._said is False)
+        await backend.stopService()
+        said = "\n".join(str(formatEvent(event)) for event in events)
+    why = {
+        "name": "knows no master of this name",
+        "password": "says NOAUTH Authentication required.",
+        "wrong": "says WRONGPASS invalid username-password pair or user is disabled.",
+        "redis": "says NOAUTH Authentication required.",
+        "nobody": "cannot be asked: Connection was refused by other side: 111: Connection refused.",
+    }[case]
+    assert f"no Sentinel knows where the master is, 127.0.0.1:{port} {why}" in said
+    assert "s3cret" not in said and "hunter2" not in said
+    assert "Starting factory" not in said

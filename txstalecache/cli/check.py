@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import Any
 
@@ -25,8 +24,6 @@ def _run(arguments: argparse.Namespace) -> int:
     from txstalecache.config.settings import Settings, SettingsError
     from txstalecache.config.toml import Configuration
 
-    # Hooks may live beside where the proxy is started, as twistd has it.
-    sys.path.insert(0, os.getcwd())
     try:
         # As a start without options beside it has it.
         text = Settings.parse({}, config=arguments.file).text
@@ -34,5 +31,5 @@ def _run(arguments: argparse.Namespace) -> int:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return Exit.USAGE
-    print(Configuration.parse(text).effective(), end="")
+    print(Configuration.parse(text, arguments.file).effective(), end="")
     return Exit.OK

@@ -6,8 +6,6 @@ FILE is a TOML file, as for --config; ``txstalecache run --help`` tells the opti
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from typing import Any
 
 __all__ = ["add"]
@@ -34,8 +32,6 @@ def _run(arguments: argparse.Namespace) -> int:
     options = arguments.options
     if options and not options[0].startswith("-"):
         options = ["--config", *options]
-    # Hooks may live beside where the proxy is started, as twistd has it.
-    sys.path.insert(0, os.getcwd())
     # Its log as lines also where nobody sits in front of it; twist would write JSON then.
     Twist.main(["twist", "--log-format=text", "txstalecache", *options])
     return 0

@@ -6,6 +6,7 @@ Must not know: option parsers, files of settings, the reactor, how any of it is 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,6 +55,8 @@ class Fleet:
         for name in ("admin-token-file", "admin-hosts"):
             if admin is None and said[name] is not None:
                 problems.append(f"{called(name)}: is for {called('admin')}, which is not given")
+        if admin is not None and admin == said["listen"] and not re.match(r"\w+:(port=)?0(:|\Z)", admin):
+            problems.append(f"{called('admin')}: is the public endpoint too ({called('listen')})")
         if admin is not None and said["admin-token-file"] is None and VARIABLE not in os.environ:
             needed = f"{called('admin-token-file')} (or ${VARIABLE})"
             problems.append(f"{called('admin')}: needs {needed}, whoever reaches it must know the token")

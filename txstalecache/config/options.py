@@ -164,6 +164,8 @@ class Options(usage.Options):
         # Late: --help has no use for it.
         from txstalecache.config.settings import DEFAULTS, Settings, SettingsError
 
+        if self["config"] == "":
+            self._refuse(["--config: expected the name of a file"])
         try:
             given = {name: self[name] for name in DEFAULTS}
             # twistd goes to its --rundir after this, and the file is read again there.

@@ -33,6 +33,7 @@ __all__ = [
     "networks",
     "pattern",
     "positive",
+    "positive_size",
     "pseudonym",
     "seconds",
     "shown",
@@ -87,6 +88,14 @@ def size(value: object) -> int:
         return parse_bytes(_number(value))
     except ValueError as error:
         raise _said(error, value) from None
+
+
+def positive_size(value: object) -> int:
+    """As ``size``, and not 0."""
+    found = size(value)
+    if found == 0:
+        raise ValueError(f"expected more than 0 bytes, got {shown(value)}")
+    return found
 
 
 def _said(error: ValueError, value: object) -> ValueError:

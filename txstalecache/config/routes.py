@@ -78,7 +78,10 @@ class Match:
             host = re.sub(r":[0-9]*\Z", "", head.authority.decode("latin-1")).lower()
             if not any(pattern.match(host) for pattern in self._hosts):
                 return False
-        path = _path_of(head)
+        return self.takes(_path_of(head))
+
+    def takes(self, path: str) -> bool:
+        """Whether ``path`` meets the conditions for it."""
         return (
             (self.path is None or path == self.path)
             and (self.prefix is None or path.startswith(self.prefix))

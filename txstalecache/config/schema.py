@@ -171,18 +171,28 @@ def _hook(value: object) -> str:
 
 def _servers(value: object) -> tuple[tuple[str, int], ...]:
     """URLs, or tables with ``url`` and ``weight``."""
-    found = []
-    for one in value if isinstance(value, list) else [value]:
-        weight = 1
-        if isinstance(one, Mapping):
-            if set(one) - {"url", "weight"}:
-                raise ValueError(f"expected a table with url and weight, got {read.shown(dict(one))}")
-            weight = read.count(1, 1000)(one.get("weight", 1))
-            one = one.get("url")
-        found.append((read.upstream_url(one), weight))
-    if not found:
+    values = value if isinstance(value, list) else [value]
+    if not values:
         raise ValueError("expected at least one server")
+    found = []
+    for number, one in enumerate(values, 1):
+        try:
+            found.append(_server(one))
+        except ValueError as error:
+            raise ValueError(f"server {number}: {error}" if len(values) > 1 else str(error)) from None
     return tuple(found)
+
+
+def _server(value: object) -> tuple[str, int]:
+    if not isinstance(value, Mapping):
+        return read.upstream_url(value), 1
+    if "url" not in value or set(value) - {"url", "weight"}:
+        raise ValueError(f"expected a table with url, and perhaps weight, got {read.shown(dict(value))}")
+    try:
+        weight = read.count(1, 1000)(value.get("weight", 1))
+    except ValueError as error:
+        raise ValueError(f"weight: {error}") from None
+    return read.upstream_url(value["url"]), weight
 
 
 _MATCHES = "any"
@@ -233,7 +243,7 @@ REDIS = Table(
             _redis,
             "embedded",
             "``embedded`` (a private server), ``memory`` (no Redis), ``redis://``, ``rediss://``, ``unix://``, "
-            "``redis+sentinel://HOST:PORT,HOST:PORT/MASTER``.",
+            "``redis+sentinel://HOST:PORT,HOST:PORT/MASTER``, ``rediss+sentinel://``; see :doc:`fleet`.",
         ),
         Item(
             "prefix", _prefix, "txsc:", "What every name in Redis begins with; proxies with one prefix share a cache."
@@ -271,14 +281,14 @@ ADMIN = Table(
 
 #: As the fields of ``edge.limits.EdgeLimits``; ``max_upload`` and ``hosts`` are settings of the proxy.
 OF_CLIENTS = (
-    Item("head", read.size, "16K", "A request head with its request line; beyond: 431."),
+    Item("head", read.positive_size, "16K", "A request head with its request line; beyond: 431."),
     Item("fields", read.count(1, 10_000), 100, "Field lines of a request head; beyond: 431."),
-    Item("target", read.size, "8K", "A request target; beyond: 414."),
+    Item("target", read.positive_size, "8K", "A request target; beyond: 414."),
     Item("methods", _verbs, None, "Other methods get 501; CONNECT and TRACE 405 in any case.", "any"),
     Item("head_deadline", read.positive, "10s", "From the first byte of a head to its last; beyond: 408."),
     Item("idle", read.positive, "15s", "How long a connection may stand without a request."),
     Item("body_deadline", read.positive, "30s", "For a body, and a second for every ``body_rate`` bytes; beyond: 408."),
-    Item("body_rate", read.size, "1K", "The bytes a second that a body has to come with in the long run."),
+    Item("body_rate", read.positive_size, "1K", "The bytes a second that a body has to come with in the long run."),
     Item("request", read.positive, "60s", "From a complete request to the first byte of its answer; beyond: 504."),
     Item("stall", read.positive, "30s", "How long a client may take nothing of an answer; beyond: cut."),
     Item("pipeline", read.size, "16K", "Further requests that are read while one is answered."),
@@ -300,7 +310,7 @@ OF_FLIGHTS = (
     Item("waiters", read.count(1, 10_000_000), 50_000, "Requests that wait for any; beyond: 503."),
     Item("flights", read.count(1, 10_000_000), 50_000, "Fetches in the air; beyond: stale where it may be, else 503."),
     Item("bytes_in_flight", read.size, "256M", "Bodies held while they are fetched; beyond, new ones are not stored."),
-    Item("window", read.size, "1M", "How far the slowest reader of a body that is not held may lag."),
+    Item("window", read.positive_size, "1M", "How far the slowest reader of a body that is not held may lag."),
     Item("min_rate", read.size, "64K", "A reader that holds others back and takes less than this a second is dropped."),
     Item("late_passes", read.count(0, 10_000), 4, '``late = "pass"``: how many of one key may go at a time.'),
     Item("error_marker", read.seconds, "1s", "How long a failure answers those who come next."),
@@ -340,7 +350,13 @@ UPSTREAM = Table(
         Item("server_name", read.text, None, "The name to verify and to send as SNI.", "the URL's host"),
         Item("client_certificate", read.text, None, "PEM of a certificate and its key, to show.", "none"),
         Item("host", read.authority, None, "The ``Host`` to send.", "the client's"),
-        Item("strip_prefix", _path, None, "Taken off the path.", "nothing"),
+        Item(
+            "strip_prefix",
+            _path,
+            None,
+            "Taken off the path, whole segments only: ``/b`` off ``/b`` and ``/b/x``, nothing off ``/bx``.",
+            "nothing",
+        ),
         Item("add_prefix", _path, None, "Put before the path.", "nothing"),
     ),
 )
@@ -351,7 +367,7 @@ MATCH = Table(
     (
         Item("host", read.host_names, None, "Names; ``*.example.com`` for those below.", _MATCHES),
         Item("path", _path, None, "This path and no other.", _MATCHES),
-        Item("prefix", _path, None, "Paths that begin so.", _MATCHES),
+        Item("prefix", _path, None, "Paths that begin so: ``/b`` is for ``/bx`` too, ``/b/`` is not.", _MATCHES),
         Item("glob", read.text, None, "``*`` and ``?`` stand for any characters.", _MATCHES),
         Item("regex", read.pattern, None, "Found anywhere in the path; ``^`` and ``$`` anchor it.", _MATCHES),
         Item("methods", _verbs, None, "The methods it is for.", _MATCHES),
@@ -379,7 +395,7 @@ ROUTE = Table(
         Item("key", _key, DEFAULT_TEMPLATE.text, "What identifies an answer; see *Keys*."),
         Item("ttl", read.seconds, None, "Answers that may be shared are fresh for exactly this long.", _ORIGIN),
         Item("default_ttl", read.seconds, None, "As ``ttl``, where the origin gives no lifetime.", "none"),
-        Item("max_ttl", read.seconds, None, "Longer lifetimes are cut to this.", "none"),
+        Item("max_ttl", read.seconds, None, "Longer lifetimes, be they ``ttl``, are cut to this.", "none"),
         Item("stale", read.seconds, None, "For this long past it, sent at once while one request refreshes.", _ORIGIN),
         Item("stale_if_error", read.seconds, None, "For this long past it, stands in for a failing origin.", _ORIGIN),
         Item("grace", read.seconds, "5m", "How long what has no stale window is kept to be validated."),

@@ -133,6 +133,10 @@ class Settings:
     text: str = ""
     """What the file says."""
     of_file: tuple[Route, ...] = ()
+    held: Mapping[str, Any] = field(default_factory=dict)
+    """What the file said at the start that holds until a restart, by its place; without what options said beside it."""
+    waiting: tuple[str, ...] = ()
+    """The places of those that the file says otherwise by now."""
 
     @classmethod
     def parse(
@@ -186,9 +190,13 @@ class Settings:
             fleet=fleet,
             **{name.replace("-", "_"): value for name, value in values.items() if name not in _IN_FLEET},
         )
-        return settings if file is None else settings._with_file(str(config), file)
+        if file is None:
+            return settings
+        over = {place_of(name) for name in told}
+        held = {place: value for place, value in _of_process(file).items() if place not in over}
+        return settings._with_file(str(config), file, held)
 
-    def _with_file(self, path: str, file: Configuration) -> Settings:
+    def _with_file(self, path: str, file: Configuration, held: Mapping[str, Any]) -> Settings:
         return replace(
             self,
             trusted_proxies=file.said["proxy"]["trusted_proxies"] or (),
@@ -199,6 +207,7 @@ class Settings:
             config=path,
             text=file.text,
             of_file=file.routes,
+            held=held,
         )
 
     def reread(self, text: str | None = None) -> Settings:
@@ -207,7 +216,9 @@ class Settings:
         assert self.config is not None
         now = _configuration(self.config, text)
         origin = now.upstreams[0].servers[0][0]
-        return replace(self, upstreams=now.upstreams, of_file=now.routes, origin=origin, text=now.text)
+        said = _of_process(now)
+        waiting = tuple(place for place, value in self.held.items() if said[place] != value)
+        return replace(self, upstreams=now.upstreams, of_file=now.routes, origin=origin, text=now.text, waiting=waiting)
 
     def route(self) -> Route:
         """The one route that the options amount to."""
@@ -245,9 +256,14 @@ def _read(texts: Mapping[str, str | None], problems: list[str]) -> dict[str, Any
 def _configuration(path: str, text: str | None, problems: Sequence[str] = ()) -> Configuration:
     """What the file at ``path`` says, or ``text`` in its place. SettingsError: what is wrong, behind ``problems``."""
     try:
-        return Configuration.load(path) if text is None else Configuration.parse(text)
+        return Configuration.load(path) if text is None else Configuration.parse(text, path)
     except ConfigError as error:
         raise SettingsError([*problems, *(f"{path}: {problem}" for problem in error.problems)]) from None
+
+
+def _of_process(file: Configuration) -> dict[str, Any]:
+    """What ``file`` says of the process, by its place."""
+    return {f"{table}.{name}": value for table, said in file.said.items() for name, value in said.items()}
 
 
 def _limits(items: Sequence[Item], said: Mapping[str, Any]) -> dict[str, Any]:

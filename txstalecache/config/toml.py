@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -84,11 +87,11 @@ class Configuration:
             raise ConfigError([error.strerror or str(error)]) from None
         except UnicodeDecodeError:
             raise ConfigError(["expected UTF-8"]) from None
-        return cls.parse(text)
+        return cls.parse(text, path)
 
     @classmethod
-    def parse(cls, text: str) -> Configuration:
-        """What ``text``, TOML, says. ConfigError with every problem at once."""
+    def parse(cls, text: str, path: str | None = None) -> Configuration:
+        """What ``text``, TOML, says; hooks may be in modules beside ``path``. ConfigError with all problems at once."""
         try:
             document = tomllib.loads(text)
         except (ValueError, RecursionError) as error:
@@ -99,7 +102,8 @@ class Configuration:
                 problems.append(f"{spelled(name)}: {unknown(name, list(_TABLES))}")
         said = {table.title: read_table(table, document.get(table.title, {}), table.title, problems) for table in _ONCE}
         upstreams = _upstreams(document.get("upstream", {}), problems)
-        routes = _routes(document, [upstream.name for upstream in upstreams], problems)
+        with _modules_beside(path):
+            routes = _routes(document, [upstream.name for upstream in upstreams], problems)
         if problems:
             raise ConfigError(problems)
         return cls(said, upstreams, routes, text, document)
@@ -196,6 +200,8 @@ def _routes(document: Mapping[str, Any], upstreams: list[str], problems: list[st
     if not isinstance(defaults, Mapping):
         problems.append("defaults: expected a table")
         defaults = {}
+    if "match" in defaults:
+        problems.append("defaults.match: belongs into each [[route]]; the defaults are for whatever no route is for")
     of_defaults: list[str] = []
     last = _route("default", defaults, "defaults", upstreams, of_defaults)
     problems += of_defaults
@@ -203,13 +209,22 @@ def _routes(document: Mapping[str, Any], upstreams: list[str], problems: list[st
         problems.append("route: expected tables, each headed [[route]]")
         said = []
     found = []
+    all_taken = ""
     for number, one in enumerate(said, 1):
         place = f"route[{number}]"
         if not isinstance(one, Mapping):
             problems.append(f"{place}: expected a table")
             continue
         mine: list[str] = []
-        found.append(_route(place, _inherited(defaults, one), place, upstreams, mine))
+        route = _route(place, _inherited(defaults, one), place, upstreams, mine)
+        found.append(route)
+        if all_taken:
+            mine.append(f"{place}: nothing comes to it: {all_taken}, without match, takes all there is")
+        elif route.match == _ANY and not mine:
+            all_taken = place
+        # The methods of the defaults are for all routes, whichever those are for.
+        if "methods" in one and route.match.methods and route.match.methods.isdisjoint(route.rules.methods):
+            mine.append(f"{place}.methods: none of match.methods is among them")
         # What the defaults say wrong is said once, there.
         heard = {problem.removeprefix("defaults") for problem in of_defaults}
         problems += [problem for problem in mine if problem.removeprefix(place) not in heard]
@@ -219,10 +234,22 @@ def _routes(document: Mapping[str, Any], upstreams: list[str], problems: list[st
 def _route(name: str, said: Mapping[str, Any], place: str, upstreams: list[str], problems: list[str]) -> Route:
     values = read_table(ROUTE, said, place, problems, others=("match", "hooks"))
     match = read_table(MATCH, said.get("match", {}), f"{place}.match", problems)
+    conditions = Match(
+        tuple(sorted(name.decode("ascii") for name in match["host"] or ())),
+        match["path"],
+        match["prefix"],
+        match["glob"],
+        match["regex"],
+        match["methods"] or frozenset(),
+    )
     hooks = read_table(HOOKS, said.get("hooks", {}), f"{place}.hooks", problems)
     upstream = values["upstream"]
     if upstream is not None and upstream not in upstreams:
         problems.append(f"{place}.upstream: {unknown(upstream, upstreams)}")
+    if match["path"] is not None and not conditions.takes(match["path"]):
+        problems.append(f"{place}.match: nothing meets it: not even path meets the others, and every condition counts")
+    if 0 < values["max_object"] < values["min_size"]:
+        problems.append(f"{place}.min_size: more than max_object: nothing would be stored")
     if (values["bypass"] or values["refresh"]) and not values["trusted"]:
         problems.append(f"{place}.trusted: required with bypass and refresh, or anybody could flood the origin")
     loaded = {}
@@ -234,16 +261,23 @@ def _route(name: str, said: Mapping[str, Any], place: str, upstreams: list[str],
                 problems.append(f"{place}.hooks.{hook}: {error}")
     return make_route(
         {**values, "name": values["name"] or name},
-        Match(
-            tuple(sorted(name.decode("ascii") for name in match["host"] or ())),
-            match["path"],
-            match["prefix"],
-            match["glob"],
-            match["regex"],
-            match["methods"] or frozenset(),
-        ),
+        conditions,
         Hooks(**loaded) if loaded else None,
     )
+
+
+@contextmanager
+def _modules_beside(path: str | None) -> Iterator[None]:
+    """Python modules in the directory of ``path`` can be imported."""
+    if path is None:
+        yield
+        return
+    directory = os.path.dirname(os.path.abspath(path))
+    sys.path.insert(0, directory)
+    try:
+        yield
+    finally:
+        sys.path.remove(directory)
 
 
 def _load(dotted: str) -> Any:

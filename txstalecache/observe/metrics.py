@@ -170,7 +170,7 @@ _GAUGES: Final[Sequence[tuple[str, str, tuple[str, ...], Any]]] = (
     ("redis_breaker_open", "Whether Redis is only tried once a second.", (), _figure("redis_breaker_open")),
     ("redis_tracking", "Whether Redis tells of what others change.", (), _figure("redis_tracking")),
     ("redis_waiting_bytes", "Bytes on their way to Redis.", (), _figure("redis_waiting_bytes")),
-    ("upstream_healthy", "Whether the server is asked.", ("upstream", "server"), _servers("healthy")),
+    ("upstream_healthy", "Whether the server is well.", ("upstream", "server"), _servers("healthy")),
     ("upstream_connections", "Connections to the server.", ("upstream", "server"), _servers("open")),
     ("upstream_queued", "Requests that wait for a connection.", ("upstream", "server"), _servers("waiting")),
 )

@@ -78,7 +78,7 @@ class OriginGroup:
     """An IOrigin over ``members``, which it owns. An idempotent request without body that got no answer from one is
     sent to one other, if there is one, unless ``retry`` is False; nothing else is ever sent twice. No answer, and an
     answer with one of ``fail_statuses``, counts against its member. When no member is well, all are tried: better a
-    chance than none. ``closing`` are called when the group is closed."""
+    chance than none, and what answers then is well again. ``closing`` are called when the group is closed."""
 
     def __init__(
         self,
@@ -104,19 +104,21 @@ class OriginGroup:
         """See ``IOrigin``."""
         if not self._plain:
             request = replace(request, head=self._address(request.head))
-        return Deferred.fromCoroutine(self._fetch(request))
+        alone = len(self.members) == 1
+        return Deferred.fromCoroutine(self._ask(self.members[0], request) if alone else self._ask_one(request))
 
-    async def _fetch(self, request: OriginRequest) -> IOriginResponse:
+    async def _ask_one(self, request: OriginRequest) -> IOriginResponse:
         first = self._next(request, ())
         try:
             return await self._ask(first, request)
         except OriginError as error:
             repeatable = request.head.method in IDEMPOTENT and request.body is None
-            if not (self._retry and repeatable and error.fault in _ELSEWHERE and len(self.members) > 1):
+            if not (self._retry and repeatable and error.fault in _ELSEWHERE):
                 raise
         return await self._ask(self._next(request, (first,)), request)
 
     async def _ask(self, member: Member, request: OriginRequest) -> IOriginResponse:
+        well = member.health.well
         try:
             response: IOriginResponse = await member.origin.fetch(request)
         except OriginError as error:
@@ -125,8 +127,10 @@ class OriginGroup:
             raise
         if response.head.status in self._fail_statuses:
             member.health.failed()
-        else:
+        elif well:
             member.health.succeeded()
+        else:
+            member.health.recovered()
         return response
 
     def _next(self, request: OriginRequest, tried: Sequence[Member]) -> Member:

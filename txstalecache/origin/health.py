@@ -6,6 +6,7 @@ Must not know: which server is asked next.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -17,7 +18,8 @@ __all__ = ["Health", "HealthCheck"]
 
 
 class Health:
-    """What is known of one server. ``max_fails`` failures in a row: left alone for ``fail_timeout`` seconds."""
+    """What is known of one server. ``max_fails`` failures in a row: left alone for ``fail_timeout`` seconds, or, where
+    there is nobody else to ask (``inf``), not well until it answers."""
 
     _log = Logger()
 
@@ -39,12 +41,19 @@ class Health:
         """It gave an answer, and not one of those that count as failures."""
         self._fails = 0
 
+    def recovered(self) -> None:
+        """It gave one to a request that went to it although it was not well: there was nobody better to ask."""
+        if self._clock.seconds() < self._until:
+            self._log.warn("{name} answers again", name=self._name)
+        self._fails, self._until = 0, 0.0
+
     def failed(self) -> None:
         """It gave none, or one that counts as a failure."""
         self._fails += 1
         if self._fails >= self._max_fails:
             if self.well:
-                self._log.warn("{name} is left alone for {s} s", name=self._name, s=self._fail_timeout)
+                told = "asked all the same" if self._fail_timeout == inf else f"left alone for {self._fail_timeout:g} s"
+                self._log.warn("{name} has failed {n} times and is {told}", name=self._name, n=self._fails, told=told)
             self._until = self._clock.seconds() + self._fail_timeout
 
     def checked(self, good: bool) -> None:

@@ -53,6 +53,7 @@ class PooledOrigin:
         self._pool = Pool(
             reactor,
             endpoint,
+            authority.decode("ascii"),
             secure=secure,
             max_connections=max_connections,
             queue=queue,

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from OpenSSL.SSL import Error as SSLError
+from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import TCPTimedOutError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txstalecache.origin.connection import Connection
@@ -48,12 +50,16 @@ class _Attempt(Factory):
 
 class Pool:
     """At most ``max_connections`` connections through ``endpoint``; ``queue`` exchanges may wait ``queue_wait`` seconds
-    for one. The connection used last is used next, so that those not needed reach their ``idle`` limit and close."""
+    for one. The connection used last is used next, so that those not needed reach their ``idle`` limit and close. Why
+    there is no TLS with ``server`` is said in the log, once until there is or it is for another reason."""
+
+    _log = Logger()
 
     def __init__(
         self,
         clock: IReactorTime,
         endpoint: IStreamClientEndpoint,
+        server: str,
         *,
         secure: bool,
         max_connections: int,
@@ -63,6 +69,9 @@ class Pool:
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
+        self._server = server
+        self._insecure = ""
+        """Why there is no TLS, as was said."""
         self._secure = secure
         self._max = max_connections
         self._queue_limit = queue
@@ -206,6 +215,7 @@ class Pool:
     def opened(self, connection: Connection) -> None:
         """``connection`` can carry exchanges."""
         self._connections.add(connection)
+        self._insecure = ""
         attempt = self.attempts.pop(connection)
         exchange = attempt.settle()
         if exchange is None:
@@ -227,6 +237,7 @@ class Pool:
             self._idle.remove(connection)
         attempt = self.attempts.pop(connection, None)
         if attempt is not None:
+            self._say_insecure(reason)
             wanted = attempt.settle()
             if wanted is not None:
                 wanted.fail(_unreachable(reason))
@@ -242,6 +253,12 @@ class Pool:
             if not connections and not done.called:
                 done.callback(None)
         self._serve_queue()
+
+    def _say_insecure(self, reason: Failure) -> None:
+        why = _insecure(reason)
+        if why and why != self._insecure:
+            self._insecure = why
+            self._log.error("no TLS with {server}: {why}", server=self._server, why=why)
 
     def close(self) -> Deferred[None]:
         """Close idle connections now, the others after the exchange they carry; fires when the idle ones are gone."""
@@ -260,6 +277,18 @@ class Pool:
             self._closing.remove(entry)
 
         return done.addBoth(over)
+
+
+def _insecure(reason: Failure) -> str:
+    """What is wrong with the server's TLS; nothing where that is not what has ended the connection."""
+    match reason.value:
+        case VerificationError():
+            return "the certificate is for another name"
+        case SSLError() as error:
+            # OpenSSL's queue: of each the library, the function and the reason.
+            return ", ".join(one[-1] for one in error.args[0]) if error.args else "TLS failed"
+        case _:
+            return ""
 
 
 def _text(reason: Failure) -> str:

@@ -19,6 +19,8 @@ from txstalecache.store.sentinel import SentinelEndpoint
 
 __all__ = ["Address", "parse"]
 
+#: What is found where a password has ended early may be its rest, and is not shown.
+_ESCAPED = "in a password write / ? # @ : % as %2F %3F %23 %40 %3A %25"
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
@@ -96,11 +98,10 @@ def parse(url: str) -> Address:
     password = unquote(split.password) if split.password is not None else None
     if username is not None and password is None:
         raise ValueError("a Redis URL with a user needs a password: redis://user:password@host")
-    unknown = sorted(set(options) - {"db", "ca"})
-    if unknown:
-        raise ValueError(f"unknown option in the Redis URL: {unknown[0]!r} (known: db, ca)")
+    if set(options) - {"db", "ca"}:
+        raise ValueError(f"unknown option in the Redis URL (known: db, ca); {_ESCAPED}")
     if split.fragment:
-        raise ValueError("a Redis URL has no fragment: write # in a password as %23")
+        raise ValueError(f"a Redis URL has no fragment; {_ESCAPED}")
     wanted = options.get("db", "")
     if scheme == "unix":
         path = unquote(split.path)
@@ -139,16 +140,15 @@ def _sentinel(url: str, scheme: str) -> Address:
         raise ValueError(f"a Redis URL with a user needs a password: {scheme}://user:password@host")
     options = dict(parse_qsl(split.query, keep_blank_values=True))
     known = ("sentinel_user", "sentinel_password", "ca")
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise ValueError(f"unknown option in the Redis URL: {unknown[0]!r} (known: {', '.join(known)})")
+    if set(options) - set(known):
+        raise ValueError(f"unknown option in the Redis URL (known: {', '.join(known)}); {_ESCAPED}")
     if options.get("ca") and scheme != "rediss+sentinel":
         raise ValueError("?ca= is for rediss+sentinel:// only")
     auth = tuple(options[name] for name in known[:2] if name in options)
     if "sentinel_user" in options and "sentinel_password" not in options:
         raise ValueError("?sentinel_user= needs ?sentinel_password=")
     if split.fragment:
-        raise ValueError("a Redis URL has no fragment: write # in a password as %23")
+        raise ValueError(f"a Redis URL has no fragment; {_ESCAPED}")
     sentinels = []
     for one in hosts.split(","):
         try:
@@ -160,8 +160,8 @@ def _sentinel(url: str, scheme: str) -> Address:
             raise ValueError(f"a {scheme}:// URL lists its Sentinels: {scheme}://host1:26379,host2/master")
         sentinels.append((host, port))
     master, _, db = split.path.strip("/").partition("/")
-    if not master:
-        raise ValueError(f"a {scheme}:// URL names the master: {scheme}://host:26379/master")
+    if not master or "@" in master:
+        raise ValueError(f"a {scheme}:// URL names the master: {scheme}://host:26379/master; {_ESCAPED}")
     number = _db(db)
     return Address(
         shown=f"{scheme}://{hosts}/{master}" + (f"/{number}" if number else ""),
@@ -180,5 +180,5 @@ def _db(text: str) -> int:
     if not text:
         return 0
     if not text.isascii() or not text.isdigit() or len(text) > 5:
-        raise ValueError(f"the Redis database must be a number, not {text!r}")
+        raise ValueError(f"the Redis database must be a number; {_ESCAPED}")
     return int(text)

@@ -17,16 +17,16 @@ __all__ = ["NoMaster", "SentinelEndpoint"]
 
 
 class NoMaster(Exception):
-    """No Sentinel that could be asked knows the master."""
+    """A Sentinel does not say where the master is, or none of them does."""
 
 
 class _Question(Protocol):
-    """One question to one Sentinel; ``answer`` fires with where the master is, or None when it does not say."""
+    """One question to one Sentinel; ``answer`` fires with where the master is, or NoMaster when it does not say."""
 
     def __init__(self, words: bytes) -> None:
         self._words = words
         self._heard = b""
-        self.answer: Deferred[tuple[str, int] | None] = Deferred(lambda _: self._hang_up())
+        self.answer: Deferred[tuple[str, int]] = Deferred(lambda _: self._hang_up())
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -40,22 +40,48 @@ class _Question(Protocol):
         if lines[0] == b"*2" and len(lines) > 5:
             host, port = lines[2], lines[4]
             good = port.isdigit() and len(port) <= 5
-            self._say((host.decode("ascii", "replace"), int(port)) if good else None)
+            self._say((host.decode("ascii", "replace"), int(port)) if good else _no_answer(lines[0]))
         elif (lines[0] and len(lines) > 1 and lines[0] != b"*2") or len(heard) > 4096:
-            self._say(None)
+            self._say(_no_answer(lines[0]))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._say(None)
+        self._say(NoMaster("hangs up"))
 
-    def _say(self, where: tuple[str, int] | None) -> None:
+    def _say(self, where: tuple[str, int] | NoMaster) -> None:
         if not self.answer.called:
             self._hang_up()
-            self.answer.callback(where)
+            if isinstance(where, NoMaster):
+                self.answer.errback(where)
+            else:
+                self.answer.callback(where)
 
     def _hang_up(self) -> None:
         transport = self.transport
         if transport is not None:
             transport.abortConnection()  # type: ignore[attr-defined]
+
+
+def _no_answer(line: bytes) -> NoMaster:
+    """What a reply that begins with ``line`` says instead."""
+    if line == b"*-1":
+        return NoMaster("knows no master of this name")
+    if not line.startswith(b"-"):
+        return NoMaster("does not answer as a Sentinel")
+    # Behind the comma is what it was told, a password perhaps.
+    said = line[1:].partition(b",")[0].decode("ascii", "replace")
+    return NoMaster(f"says {said[:100] if said.isprintable() else 'no'}")
+
+
+class _Questions(Factory):
+    """Makes one."""
+
+    noisy = False
+
+    def __init__(self, question: _Question) -> None:
+        self._question = question
+
+    def buildProtocol(self, addr: object) -> _Question:
+        return self._question
 
 
 @implementer(IStreamClientEndpoint)
@@ -86,25 +112,32 @@ class SentinelEndpoint:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        why = ""
         for sentinel in list(self._sentinels):
-            where = await self._ask(sentinel)
-            if where is None:
+            try:
+                where = await self._ask(sentinel)
+            except CancelledError:
+                raise
+            except Exception as error:
+                why = f"{sentinel[0]}:{sentinel[1]} {_line(error)}"
                 # Asked last from now on.
                 self._sentinels.remove(sentinel)
                 self._sentinels.append(sentinel)
                 continue
             return await self._way(*where).connect(factory)
-        raise NoMaster("no Sentinel knows where the master is")
+        raise NoMaster(f"no Sentinel knows where the master is, {why}")
 
-    async def _ask(self, sentinel: tuple[str, int]) -> tuple[str, int] | None:
+    async def _ask(self, sentinel: tuple[str, int]) -> tuple[str, int]:
         question = _Question(self._words)
-        try:
-            await self._way(*sentinel).connect(Factory.forProtocol(lambda: question))
-            return await question.answer.addTimeout(self._timeout, self._reactor, lambda result, seconds: None)
-        except CancelledError:
-            raise
-        except Exception:
-            return None
+        await self._way(*sentinel).connect(_Questions(question))
+        late = Failure(NoMaster("does not answer in time"))
+        return await question.answer.addTimeout(self._timeout, self._reactor, lambda result, seconds: late)
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, NoMaster):
+        return str(error)
+    return f"cannot be asked: {' '.join(str(error).split())}"
 
 
 def _packed(words: Sequence[str]) -> bytes:
