@@ -192,7 +192,7 @@ class Settings:
         )
         if file is None:
             return settings
-        over = {place_of(name) for name in told}
+        over = {PLACES.get(name) for name in told}
         held = {place: value for place, value in _of_process(file).items() if place not in over}
         return settings._with_file(str(config), file, held)
 
