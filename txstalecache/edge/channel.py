@@ -30,7 +30,7 @@ from txstalecache.edge.framing import Chunked, Counted, framing
 from txstalecache.edge.heads import ReceivedRequest, Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.outlet import Outlet
-from txstalecache.edge.refused import canned, refused
+from txstalecache.edge.refused import Refused, canned, glimpsed, refused
 from txstalecache.edge.reply import options
 from txstalecache.edge.twistedweb import CacheRequest
 from txstalecache.edge.upload import StreamedUpload
@@ -231,7 +231,7 @@ class CacheChannel(HTTPChannel):
     def _answer_for_itself(self, exchange: Exchange) -> None:
         """It was asked about the server as such, whatever that serves (RFC 9110 §9.3.7). Twisted would say its
         version."""
-        self._log_refusal(Rejected(200, "options"))
+        self._log_refusal(Rejected(200, "options"), self.asked, 0)
         exchange.answer(options())
 
     def _begin(self, received: ReceivedRequest) -> None:
@@ -425,20 +425,22 @@ class CacheChannel(HTTPChannel):
 
     def _reject(self, rejected: Rejected) -> None:
         """Tell the client, as far as it can still be told, and have done with it."""
-        self._log_refusal(rejected)
-        if self.requests:
-            request: Served = self.requests.pop()
-            started = request.startedWriting
-            self.phase = Phase.CLOSED  # whatever the request still says is not heard
-            request.connectionLost(Failure(ConnectionAborted()))
-            if started:
-                self.cut()
-                return
-        elif self.phase is Phase.DRAIN:
+        if self.phase is Phase.DRAIN:
             # Its request has been answered.
             self._give_up()
             return
-        self._wire.write(canned(rejected.status, rejected.why))
+        asked = self.asked or glimpsed(self._received, self._scheme)
+        if self.requests:
+            request: Served = self.requests.pop()
+            self.phase = Phase.CLOSED  # whatever the request still says is not heard
+            if request.startedWriting:
+                request.connectionLost(Failure(ConnectionAborted()))
+                self.cut()
+                return
+            request.connectionLost(Failure(Refused()))
+        answer = canned(rejected.status, rejected.why, asked.head.method if asked else b"-")
+        self._log_refusal(rejected, asked, len(answer.partition(b"\r\n\r\n")[2]))
+        self._wire.write(answer)
         self._give_up()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -465,10 +467,10 @@ class CacheChannel(HTTPChannel):
         if self._body_length > self._limits.linger_bytes:
             self._close()
 
-    def _log_refusal(self, rejected: Rejected) -> None:
+    def _log_refusal(self, rejected: Rejected, asked: ReceivedRequest | None, sent: int) -> None:
         if self._refused is not None:
             duration = self._clock.seconds() - self._began if self._began else 0.0
-            self._refused(refused(rejected, self.asked, self.client, duration))
+            self._refused(refused(rejected, asked, self.client, duration, sent))
 
     # -- deadlines -----------------------------------------------------------------------------------------------
 

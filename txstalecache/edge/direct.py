@@ -52,7 +52,7 @@ class DirectExchange(Exchange):
     def connectionLost(self, reason: Failure) -> None:
         """The channel's connection is gone."""
         # First who answers learns that nobody listens any more; then the origin, that the body stays a part.
-        self._left()
+        self._left(reason)
         if self.upload is not None and not self.upload.ended:
             self.upload.fail(ConnectionAborted())
 

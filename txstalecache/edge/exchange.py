@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 
 from txstalecache.config.routes import Route
+from txstalecache.edge.refused import Refused
 from txstalecache.edge.reply import WHOLE, Reply, refusal
 from txstalecache.edge.serving import Serving
 from txstalecache.flight.body import Body, Reader, Segment
@@ -36,8 +37,9 @@ def _nothing() -> None: ...
 class Exchange(ABC):
     """A client waiting for one answer (``flight.body.Consumer``).
 
-    ``done`` is called once, when the answer is complete or the client has gone; whoever serves sets it. The exchange
-    owns the coroutine given to ``run`` and cancels it when the client leaves.
+    ``done`` is called once, when the answer is complete or the client has gone, unless the request was ``Refused``, which
+    is logged elsewhere; whoever serves sets it. The exchange owns the coroutine given to ``run`` and cancels it when the
+    client leaves.
     """
 
     _log = Logger()
@@ -182,10 +184,12 @@ class Exchange(ABC):
         self._end()
         self._over()
 
-    def _left(self) -> None:
-        """The client's connection is gone."""
+    def _left(self, reason: Failure) -> None:
+        """The client's connection is gone, or is going."""
         if not self.open:
             return
+        if reason.check(Refused):
+            self.done = _nothing
         self.open = False
         reader, self._reader = self._reader, None
         if reader is not None:

@@ -118,7 +118,7 @@ class TwistedExchange(Exchange):
         self.method, self.target, self.version = request.method, request.uri, request.clientproto
         self.scheme = b"https" if request.isSecure() else b"http"
         self.client = getattr(request.client, "host", None)
-        request.notifyFinish().addErrback(lambda _: self._left())
+        request.notifyFinish().addErrback(self._left)
 
     # -- the request ---------------------------------------------------------------------------------------------
 
