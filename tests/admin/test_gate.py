@@ -38,6 +38,9 @@ def test_a_name_that_was_made_to_point_here_is_turned_away(admin: Admin) -> None
         for path in ("/v1/status", "/healthz", "/", "/openapi.json"):
             assert admin.get(path, Host=host)[0] == 421, (host, path)
     port = admin.proxy.admin
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+        assert client.recv(1024).startswith(b"HTTP/1.1 421 Misdirected Request\r\n")
     for host in ("localhost", f"localhost:{port}", "127.0.0.1", f"127.0.0.1:{port}", "[::1]", "a.localhost"):
         assert admin.get("/v1/status", Host=host)[0] == 200, host
 

@@ -89,7 +89,7 @@ def pages() -> Iterator[tuple[str, list[str]]]:
                 "/two.xml": urlset("http://localhost/c", "http://elsewhere.example/d"),
                 "/none.xml": b"<html/>",
             }.get(self.path, b"page")
-            self.send_response(200)
+            self.send_response(404 if self.path == "/lost.xml" else 200)
             self.send_header("Cache-Control", "max-age=60")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -123,6 +123,10 @@ def test_a_sitemap_is_warmed_through_the_proxy(pages: tuple[str, list[str]], tmp
         said = admin.post("/v1/warm", {"sitemap": "http://localhost/none.xml"})[1]
         job = admin.until(f"/v1/warm/{said['job']}", lambda said: said["state"] != "running")
         assert (job["state"], job["errors"][0]["problem"]) == ("failed", "no sitemap: it lists no URL")
+        # Whatever host is named: not that one is asked.
+        said = admin.post("/v1/warm", {"sitemap": "http://elsewhere.example/lost.xml"})[1]
+        job = admin.until(f"/v1/warm/{said['job']}", lambda said: said["state"] != "running")
+        assert job["errors"][0]["problem"] == "no sitemap: the proxy's origin answers 404"
         assert proxy.end() == 0
     finally:
         proxy.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -112,6 +113,18 @@ def test_a_template_knows_what_it_keys_on(text: str, fields_: set[bytes], cookie
     assert set(template.fields) == fields_
     assert set(template.cookies) == cookies
     assert template.needs_body is body
+
+
+def test_what_a_template_may_have_is_told_whole_and_each_of_it_works() -> None:
+    with pytest.raises(KeyTemplateError) as caught:
+        KeyTemplate.parse("$path|$nope")
+    _, _, told = str(caught.value).partition("is none of the parts of a request: ")
+    names = re.split(r"[,;] (?:or as nginx has it )?", told)
+    assert {"path", "uri", "args", "query:sorted", "query:without:NAMES", "header:NAME", "http_NAME"} <= set(
+        names
+    )
+    for name in names:
+        KeyTemplate.parse(f"${{{name}}}")
 
 
 @pytest.mark.parametrize(

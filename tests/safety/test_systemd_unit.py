@@ -33,8 +33,9 @@ def test_the_command_is_one_the_proxy_understands() -> None:
     said = directives()
     environment = dict(line.split("=", 1) for line in said["Environment"])
     command = re.sub(r"\$\{(\w+)\}", lambda found: environment[found[1]], said["ExecStart"][0])
-    program, plugin, *arguments = shlex.split(command)
-    assert (Path(program).name, plugin) == ("twist", "txstalecache")
+    # As lines, like those of the access log that go to the journal with them: twist would write JSON.
+    program, as_lines, plugin, *arguments = shlex.split(command)
+    assert (Path(program).name, as_lines, plugin) == ("twist", "--log-format=text", "txstalecache")
     options = Options()
     options.parseOptions(arguments)
     assert options.settings.listen == "tcp:80"

@@ -116,7 +116,7 @@ class WarmJob:
             if isinstance(result, Failure):
                 raise BadSitemap(result.getErrorMessage())
             if result.status != 200:
-                raise BadSitemap(f"status {result.status}" if result.status else result.why)
+                raise BadSitemap(f"the proxy's origin answers {result.status}" if result.status else result.why)
             found = read(result.body, url)
         except BadSitemap as error:
             self._problem(url, f"no sitemap: {error}")

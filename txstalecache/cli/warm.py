@@ -1,5 +1,6 @@
 """``txstalecache warm FILE|SITEMAP``: let the proxy fetch what clients will ask for, and see it through.
 
+Whatever host a URL names, the proxy asks its own origin, as for a request with that name; so it does for the sitemap.
 Ctrl-C cancels the job, unless ``--detach`` has left it to itself.
 """
 

@@ -195,7 +195,9 @@ _PATH = frozenset({"path", "uri"})
 _QUERY = frozenset({"query", "args", "query_string"})
 _REFERENCE = re.compile(r"\$(?:\{(?P<braced>[^{}]*)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|(?P<stray>))")
 _KNOWN = (
-    "method, scheme, host, path, query, header:NAME, cookie:NAME, body, http_NAME, cookie_NAME, arg_NAME, request_uri"
+    "method, scheme, host, path, query, query:sorted, query:only:NAMES, query:without:NAMES, arg:NAME, header:NAME, "
+    "cookie:NAME, body, request_uri; or as nginx has it request_method, uri, args, query_string, is_args, arg_NAME, "
+    "http_NAME, cookie_NAME"
 )
 
 
