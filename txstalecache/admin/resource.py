@@ -26,7 +26,7 @@ from txstalecache.admin.inquiry import Inquiry, Silent
 from txstalecache.admin.openapi import DOCUMENT
 from txstalecache.admin.orders import BadOrder, Mode, Order, Question, WarmOrder, reading, url_said
 from txstalecache.admin.warm import Jobs
-from txstalecache.edge.reasons import reason
+from txstalecache.edge.phrases import phrase
 from txstalecache.observe.metrics import CONTENT_TYPE
 from txstalecache.observe.top import RANKINGS, TopKeys
 from txstalecache.store.purges import Hardness, Scope
@@ -332,7 +332,7 @@ def _answer(request: Request, status: int, said: Mapping[str, object] | Page, fi
         kind, body, more = said.kind, said.body, said.fields
     else:
         kind, body, more = "application/json", json.dumps(said, default=str).encode("ascii") + b"\n", {}
-    request.setResponseCode(status, reason(status))
+    request.setResponseCode(status, phrase(status))
     for name, value in {
         "Content-Type": kind,
         "Cache-Control": "no-store",

@@ -37,9 +37,9 @@ def _nothing() -> None: ...
 class Exchange(ABC):
     """A client waiting for one answer (``flight.body.Consumer``).
 
-    ``done`` is called once, when the answer is complete or the client has gone, unless the request was ``Refused``, which
-    is logged elsewhere; whoever serves sets it. The exchange owns the coroutine given to ``run`` and cancels it when the
-    client leaves.
+    ``done`` is called once, when the answer is complete or the client has gone, unless the request was ``Refused``,
+    which is logged elsewhere; whoever serves sets it. The exchange owns the coroutine given to ``run`` and cancels it
+    when the client leaves.
     """
 
     _log = Logger()

@@ -69,8 +69,8 @@ def canned(status: int, why: str, method: bytes = b"-", *, retry_after: int | No
 def refused(
     rejected: Rejected, asked: ReceivedRequest | None, client: str | None, duration: float, sent: int
 ) -> Record:
-    """What is logged of what was ``asked`` (None: it was not understood) by ``client`` (None: it has no address); ``sent``
-    are bytes of body."""
+    """What is logged of what was ``asked`` (None: it was not understood) by ``client`` (None: it has no address);
+    ``sent`` are bytes of body."""
     return Record(
         time=time(),
         client=client or "-",
