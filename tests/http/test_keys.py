@@ -120,9 +120,7 @@ def test_what_a_template_may_have_is_told_whole_and_each_of_it_works() -> None:
         KeyTemplate.parse("$path|$nope")
     _, _, told = str(caught.value).partition("is none of the parts of a request: ")
     names = re.split(r"[,;] (?:or as nginx has it )?", told)
-    assert {"path", "uri", "args", "query:sorted", "query:without:NAMES", "header:NAME", "http_NAME"} <= set(
-        names
-    )
+    assert {"path", "uri", "args", "query:sorted", "query:without:NAMES", "header:NAME", "http_NAME"} <= set(names)
     for name in names:
         KeyTemplate.parse(f"${{{name}}}")
 
