@@ -123,8 +123,8 @@ def purged(one: Proxy, two: Proxy) -> list[float]:
     took = []
     for _ in range(PURGES):
         old = ask(two.port, "/purged")[2]
-        said = {"Authorization": f"Bearer {TOKEN}"}
-        assert ask(one.admin, "/purge", "POST", '{"scope": "url", "value": "/purged"}', **said)[0] == 200
+        said = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+        assert ask(one.admin, "/v1/purge", "POST", '{"scope": "url", "value": "/purged"}', **said)[0] == 200
         began = time.monotonic()
         while ask(two.port, "/purged")[2] == old:
             pass

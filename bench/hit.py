@@ -14,9 +14,10 @@ from typing import Any
 
 from policy import BROWSER
 from twisted.internet import reactor as installed
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.tcp import Server
 from twisted.internet.testing import StringTransport
+from zope.interface import implementer
 
 from txstalecache import CacheResource, CacheSite, open_store
 from txstalecache.edge.asked import HeadReader
@@ -29,6 +30,7 @@ from txstalecache.http.keys import DEFAULT_TEMPLATE
 from txstalecache.http.messages import Fields, ResponseHead
 from txstalecache.http.rules import Rules
 from txstalecache.http.verdict import Store
+from txstalecache.origin.interfaces import IOrigin
 
 reactor: Any = installed
 
@@ -36,16 +38,20 @@ BARE = b"GET /1024 HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
 FULL = b"GET /1024 HTTP/1.1\r\n" + b"".join(b"%b: %b\r\n" % pair for pair in BROWSER) + b"\r\n"
 
 
+@implementer(IOrigin)
 class Nowhere:
     """An origin that is not asked."""
 
     def fetch(self, request: object) -> Deferred[Any]:
         return Deferred()
 
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
 
 def main(calls: int = 5000) -> int:
     store = open_store(reactor, redis="memory")
-    site = CacheSite(CacheResource(Nowhere(), store), reactor)  # type: ignore[arg-type]
+    site = CacheSite(CacheResource(Nowhere(), store), reactor)
     reader = HeadReader(EdgeLimits(), b"http")
     head = reader.read(BARE)
     assert head is not None

@@ -5,7 +5,7 @@ Must not know: how the proxy is built.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -43,7 +43,6 @@ class Administration:
         ask: Ask,
         covers: str,
         ready: Callable[[], str],
-        status: Callable[[], Mapping[str, object]],
     ) -> None:
         self._reactor = reactor
         self._resource = resource
@@ -51,7 +50,7 @@ class Administration:
         inquiry = Inquiry(ask, covers, facts.identity())
         self._events = Events(inquiry, reactor)
         self._jobs = Jobs(reactor, resource.warm)
-        served = AdminResource(Gate(token, hosts), resource, inquiry, self._events, self._jobs, ready, status)
+        served = AdminResource(Gate(token, hosts), resource, inquiry, self._events, self._jobs, ready)
         # A URL of the length that clients may ask for, in a query, with every byte written as three.
         limits = EdgeLimits(head=64 * 1024, target=32 * 1024, body=2 * 1024 * 1024, connections=64)
         self._site = CacheSite(served, reactor, limits=limits)

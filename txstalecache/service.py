@@ -142,7 +142,6 @@ class ProxyService(Service):
         self._ticking.clock = reactor
         self._settled = self._leaving = False
         """Whether the store has answered, or has had time enough; whether the service is being stopped."""
-        self._started = 0.0
         self._port: IListeningPort | None = None
         self._demo_port: IListeningPort | None = None
         self._pending: Deferred[None] | None = None
@@ -160,7 +159,6 @@ class ProxyService(Service):
         """Start what is left to start. ``twist`` calls nothing before this."""
         self._listen()
         super().startService()
-        self._started = self._reactor.seconds()
         self._store.startService()
         self._ticking.start(1.0).addErrback(lambda failure: self._log.failure("counting failed", failure))
         self._store.ready().addCallback(self._answered)
@@ -207,7 +205,6 @@ class ProxyService(Service):
             ask=self.ask,
             covers=self._covers,
             ready=self.unready,
-            status=self.status,
         )
 
         def listening(port: IListeningPort) -> None:
@@ -241,20 +238,6 @@ class ProxyService(Service):
         if self._port is None:
             return "not listening yet"
         return "" if self._settled else "the store has not answered yet"
-
-    def status(self) -> dict[str, object]:
-        """What the admin interface tells: where entries are kept, what is in the air, since when."""
-        registry = self._resource.registry
-        return {
-            "version": __version__,
-            "pid": os.getpid(),
-            "uptime": round(self._reactor.seconds() - self._started, 3),
-            "flights": len(registry.flights),
-            "waiting": registry.waiting,
-            "store": self._store.describe(),
-            "degraded": self._store.degraded,
-            "figures": self._store.figures(),
-        }
 
     def _demo(self) -> str:
         """Start the demo's origin; its URL."""
@@ -434,7 +417,13 @@ class ProxyService(Service):
 
     async def _drain(self) -> None:
         """Returns when the requests in progress have their answers, or have had time enough."""
-        await self._site.drain().addTimeout(DRAIN, self._reactor, lambda late, seconds: None)
+        drained = Deferred.fromCoroutine(self._drained())
+        await drained.addTimeout(DRAIN, self._reactor, lambda late, seconds: None)
+
+    async def _drained(self) -> None:
+        await self._site.drain()
+        # What is read in other processes, or is to be stored, needs no connection here.
+        await self._resource.registry.landed()
 
     async def _closing(self, name: str, close: Callable[[], Any]) -> None:
         """Close one part; that it fails is no reason to keep the others open."""

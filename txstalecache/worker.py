@@ -94,14 +94,13 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     told = json.loads(os.environ.pop(TOLD))
     from twisted.internet import reactor as installed
-    from twisted.internet.error import ReactorNotRunning
     from twisted.internet.stdio import StandardIO
     from twisted.logger import globalLogBeginner, textFileLogObserver
 
     from txstalecache.config.fleet import Fleet
     from txstalecache.config.options import Options
+    from txstalecache.process import collect_rarely, count_uptime, leave, leave_in_order
     from txstalecache.service import ProxyService
-    from txstalecache.tap import collect_rarely, count_uptime, leave_in_order
 
     class WorkerService(ProxyService):
         """Takes no request before its Redis can be asked, or has had time to appear: what waits on the socket is
@@ -129,12 +128,6 @@ def main(arguments: list[str]) -> None:
 
     service = WorkerService(reactor, settings, listening=Inherited(reactor, SOCKET, opened))
 
-    def leave() -> None:
-        try:
-            reactor.stop()
-        except ReactorNotRunning:
-            pass
-
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     leave_in_order(reactor)
     service.privilegedStartService()
@@ -143,7 +136,7 @@ def main(arguments: list[str]) -> None:
         **service.answers(),
         "reload": lambda text: {"reloaded": service.reload(text)},
     }
-    StandardIO(Answerer(answers, leave), stdout=ANSWERS, reactor=reactor)  # type: ignore[call-arg]
+    StandardIO(Answerer(answers, lambda: leave(reactor)), stdout=ANSWERS, reactor=reactor)  # type: ignore[call-arg]
     reactor.run()
 
 

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from txstalecache.config.settings import Settings
 from txstalecache.intercom import Asker, Unanswered
 from txstalecache.nameless import nameless
+from txstalecache.pause import Pause
 from txstalecache.service import DRAIN, CannotStart, ProxyService
 from txstalecache.store.redisserver import NoServer, find_server
 from txstalecache.turns import Shares
@@ -38,11 +39,11 @@ NOWHERE = "unix:///nonexistent/redis.sock"
 
 
 class Worker(ProcessProtocol):
-    """One place among the workers: a process, started again when it ends. Pauses double from 0.1 to 10 s; a process
-    that lived for 10 s is no reason for one."""
+    """One place among the workers: a process, started again when it ends, after a pause."""
 
     log = Logger()
-    FIRST, LONGEST, SOUND = 0.1, 10.0, 10.0
+    #: Seconds after which the end of a process is no sign of one that cannot live.
+    SOUND = 10.0
 
     def __init__(
         self,
@@ -62,8 +63,7 @@ class Worker(ProcessProtocol):
         self._redis = redis
         self._text = text
         """What the configuration file says, as far as it is in force; nothing without one."""
-        self._pause = 0.0
-        self._born = 0.0
+        self._pause = Pause(reactor, self.SOUND)
         self._timer: IDelayedCall | None = None
         self._process: Any = None
         self._stopped: Deferred[None] | None = None
@@ -78,7 +78,7 @@ class Worker(ProcessProtocol):
     def start(self) -> None:
         """Start the process; where the system has none to give now, it is tried again."""
         self._timer = None
-        self._born = self._reactor.seconds()
+        self._pause.begin()
         try:
             self._process = self._spawn()
         except OSError as error:
@@ -117,15 +117,11 @@ class Worker(ProcessProtocol):
 
     def _again(self, what: str) -> None:
         """Start another, after a pause."""
-        lived = self._reactor.seconds() - self._born
-        self._pause = self.FIRST if lived > self.SOUND else min(self.LONGEST, max(self.FIRST, self._pause * 2))
+        pause = self._pause.end()
         self.log.error(
-            "worker {number} {what}; starting another in {pause:.1f} s",
-            number=self.number,
-            what=what,
-            pause=self._pause,
+            "worker {number} {what}; starting another in {pause:.1f} s", number=self.number, what=what, pause=pause
         )
-        self._timer = self._reactor.callLater(self._pause, self.start)
+        self._timer = self._reactor.callLater(pause, self.start)
 
     def stop(self) -> Deferred[None]:
         """Let it drain; fires when it is gone, at the latest when it had to be killed."""
@@ -265,7 +261,3 @@ class WorkersService(ProxyService):
         """As of the service of one process; and a worker has to run."""
         why = super().unready()
         return why or ("" if any(worker.pid is not None for worker in self._workers) else "no worker runs")
-
-    def status(self) -> dict[str, object]:
-        """With the processes of the workers."""
-        return {**super().status(), "workers": [worker.pid for worker in self._workers]}

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, Phase, settings
 from schemathesis import Case
 from schemathesis.checks import (
     content_type_conformance,
-    not_a_server_error,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -21,9 +20,9 @@ from txstalecache.admin.openapi import DOCUMENT
 
 schema = schemathesis.openapi.from_dict(dict(DOCUMENT))
 
+# Of server errors, 503 is described and 500 is not: too many jobs under way is an answer, a crash is none.
 CHECKS = [
     content_type_conformance,
-    not_a_server_error,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -63,12 +62,11 @@ def test_every_path_and_method_of_the_interface_is_described(admin: Admin) -> No
     from txstalecache.admin.resource import AdminResource
 
     parts: Any = object()
-    served = AdminResource(parts, parts, parts, parts, parts, parts, parts)
+    served = AdminResource(parts, parts, parts, parts, parts, parts)
     described = {path: {name for name in item if name != "parameters"} for path, item in DOCUMENT["paths"].items()}
     there = {
         path.decode(): {method.decode().lower() for method in handlers}
         for path, handlers in {**served._open, **served._known}.items()
-        if path not in (b"/status", b"/purge")  # the first version's
     }
     there["/v1/warm/{id}"] = {method.decode().lower() for method in served._job}
     assert there == described

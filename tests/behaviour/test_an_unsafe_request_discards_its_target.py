@@ -10,7 +10,11 @@ import pytest
 from tests.support.async_test import async_test
 from tests.support.client import Reply, fetch
 from tests.support.configured import Configured
-from tests.support.origin import Answer, ScriptedOrigin
+from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin
+from tests.support.proxy import until
+from tests.support.redis import RedisServer
+
+CACHEABLE = ("Cache-Control", "max-age=60")
 
 Run = Callable[[str], Awaitable[Configured]]
 
@@ -109,3 +113,29 @@ async def test_a_post_of_a_cached_kind_that_passes_leaves_the_others(origin: Scr
     for body in (b"a", b"x" * 100_000):
         await fetch(proxy.port, "POST", "/q", body=body)
     assert (await fetch(proxy.port, "POST", "/q", body=b"a")).field("x-cache") == b"HIT"
+
+
+@async_test
+async def test_who_asks_after_it_gets_nothing_that_another_process_asked_for_before_it(
+    origin: ScriptedOrigin, make_proxy: Any, redis_server: RedisServer
+) -> None:
+    written = []
+
+    def answer(request: Request) -> Any:
+        if request.method == b"PUT":
+            written.append(request.target)
+            return Answer(204)
+        old = [] if written else [Gate("old")]
+        return [*old, Head(200, [CACHEABLE, ("Content-Length", "1")]), Chunk(b"2" if written else b"1")]
+
+    origin.handler = answer
+    here, there = [await make_proxy(origin.url, redis=redis_server.url) for _ in range(2)]
+    before = fetch(here.port, "GET", "/q")
+    await origin.arrived(1)
+    assert (await fetch(there.port, "PUT", "/q", body=b"x")).status == 204
+    (flight,) = here.resource.registry.flights
+    await until(lambda: flight.outdated)
+    assert [(await fetch(proxy.port, "GET", "/q")).body for proxy in (here, there)] == [b"2", b"2"]
+    origin.release("old")
+    assert (await before).body == b"1"
+    assert [(await fetch(proxy.port, "GET", "/q")).body for proxy in (here, there)] == [b"2", b"2"]

@@ -232,7 +232,7 @@ async def test_s8_the_back_off_holds_when_what_is_known_of_the_error_is_forgotte
     await fetch(proxy.port, "GET", "/x")
     await fetch(proxy.port, "GET", "/x")
     for shelf in proxy.backend.store.memory:
-        shelf.private = None
+        shelf.advice = None
     reply = await fetch(proxy.port, "GET", "/x")
     assert (reply.status, reply.body, origin.hits("/x")) == (200, b"old", 2)
 

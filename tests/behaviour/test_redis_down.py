@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import pytest_twisted
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import implementer
@@ -11,6 +12,7 @@ from zope.interface import implementer
 from tests.support.client import fetch
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import later, settled, until
+from txstalecache import CacheResource, CacheSite, open_store
 
 CACHEABLE = [("Cache-Control", "max-age=60")]
 
@@ -77,3 +79,40 @@ async def test_lost_later_it_costs_hits_and_no_answer(
             reply = await fetch(proxy.port, "GET", f"/{number % 7}")
             assert (reply.status, reply.body) == (200, b"/%d" % (number % 7))
     assert len(lines.about("not available")) == 1
+
+
+@pytest.mark.parametrize("redis", ["redis://127.0.0.1:1", "embedded"])
+@pytest_twisted.ensureDeferred
+async def test_a_store_that_nobody_has_started_says_so_once_and_is_silent_when_it_is_started(
+    redis: str, origin: ScriptedOrigin
+) -> None:
+    from twisted.internet import reactor
+
+    anything: Any = reactor
+    origin.handler = lambda request: Answer(200, CACHEABLE, request.target)
+    store = open_store(anything, redis=redis)
+    cache = CacheResource(origin.url, store)
+    listening = anything.listenTCP(0, CacheSite(cache, anything), interface="127.0.0.1")
+    port = listening.getHost().port
+    with Lines() as lines:
+        for path in ("/a", "/b", "/a"):
+            assert (await fetch(port, "GET", path)).status == 200
+        assert len(lines.about("startService")) == 1
+        store.startService()
+        assert (await fetch(port, "GET", "/c")).status == 200
+        await store.stopService()
+        assert (await fetch(port, "GET", "/d")).status == 200
+        assert len(lines.about("startService")) == 1
+    await listening.stopListening()
+    await cache.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_store_in_memory_needs_no_start(origin: ScriptedOrigin) -> None:
+    origin.handler = lambda request: Answer(200, CACHEABLE, request.target)
+    with Lines() as lines:
+        cache = CacheResource(origin.url)
+        await cache.refresh(b"http://a/")
+        await until(lambda: origin.hits("/") == 1)
+    assert not lines.about("startService")
+    await cache.close()

@@ -7,22 +7,21 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from txstalecache.config.document import replaced
+from txstalecache.config.document import SOURCE, document
 from txstalecache.config.schema import OF_CLIENTS, OF_FLIGHTS, TABLES
 from txstalecache.config.settings import DEFAULTS, SAME, Settings
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.flight.limits import Limits
+from txstalecache.generated import replaced
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_page_is_what_the_definitions_make() -> None:
     text = (ROOT / "docs/configuration.rst").read_text()
-    assert replaced(text) == text, "run python -m txstalecache.config.document docs/configuration.rst"
-    with pytest.raises(ValueError, match="marks"):
-        replaced("")
+    assert replaced(text, SOURCE, document()) == text, (
+        "run python -m txstalecache.config.document docs/configuration.rst"
+    )
 
 
 def test_every_default_can_be_read_and_every_setting_is_explained() -> None:

@@ -30,6 +30,7 @@ class Held(Resource):
     """Answers when the test says so."""
 
     isLeaf = True
+    streams = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.observe.accesslog import Record, json_line
 from txstalecache.origin.interfaces import Fault, IOrigin, IOriginResponse, OriginError, OriginRequest
-from txstalecache.store import open_store
+from txstalecache.store import lease, open_store
 
 #: Sequences of requests; about 35 requests each.
 SHORT, LONG = 50, 650
@@ -261,6 +261,12 @@ def canonical(said: bytes) -> bytes:
 def undated(log: list[Record]) -> list[str]:
     """The lines of ``log`` without the host's time, which what is refused at the door is dated by."""
     return [json_line(replace(record, time=0.0) if record.verdict == "refuse" else record) for record in log]
+
+
+@pytest.fixture(autouse=True)
+def _all_back_off_alike(monkeypatch: Any) -> None:
+    """Each site of a trio has leases of its own: after a failure they leave the origin alone for the same time."""
+    monkeypatch.setattr(lease, "_jitter", lambda: 1.1)
 
 
 class Trio:

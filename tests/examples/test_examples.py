@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -218,3 +219,10 @@ def test_sighup_reloads_without_dropping_a_connection_and_a_bad_file_changes_not
         one.process.send_signal(signal.SIGHUP)
         one.wait_for("configuration reloaded")
         assert get() == ("two", "HIT")
+
+
+def test_the_test_of_a_page_passes_by_its_own_clock(tmp_path: Path) -> None:
+    """What a resource answers is dated by the clock that its cache has."""
+    command = [sys.executable, "-m", "twisted.trial", str(EXAMPLES / "in_a_test.py")]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr

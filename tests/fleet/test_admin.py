@@ -27,7 +27,8 @@ def token_file(tmp_path: Path) -> str:
 
 
 def order(proxy: Proxy, token: str = TOKEN, **said: Any) -> tuple[int, dict[str, Any]]:
-    status, _, body = ask(proxy.admin, "/purge", "POST", json.dumps(said), Authorization=f"Bearer {token}")
+    fields = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    status, _, body = ask(proxy.admin, "/v1/purge", "POST", json.dumps(said), **fields)
     return status, json.loads(body)
 
 
@@ -40,8 +41,8 @@ def start(run_proxy: RunProxy, origin: Origin, redis: str, token_file: str) -> P
 
 
 def figures(proxy: Proxy) -> dict[str, float]:
-    said: dict[str, Any] = json.loads(ask(proxy.admin, "/status", Authorization=f"Bearer {TOKEN}")[2])
-    return said["figures"]  # type: ignore[no-any-return]
+    said: dict[str, Any] = json.loads(ask(proxy.admin, "/v1/status", Authorization=f"Bearer {TOKEN}")[2])
+    return said["store"]["figures"]  # type: ignore[no-any-return]
 
 
 def changes(port: int, old: str, path: str = "/x", **fields: str) -> None:
@@ -169,20 +170,20 @@ def test_without_the_token_there_is_nothing(run_proxy: RunProxy, threaded_origin
     one = start(run_proxy, threaded_origin, "embedded", token_file)
     strangers: list[dict[str, str]] = [{}, {"Authorization": "Bearer wrong-token-of-length"}, {"Authorization": TOKEN}]
     for fields in strangers:
-        for method, path in (("POST", "/purge"), ("GET", "/status"), ("PURGE", "/x"), ("GET", "/nothing")):
+        for method, path in (("POST", "/v1/purge"), ("GET", "/v1/status"), ("PURGE", "/x"), ("GET", "/nothing")):
             status, got, _ = ask(one.admin, path, method, **fields)
             assert (status, got["www-authenticate"]) == (401, "Bearer")
-    known = {"Authorization": f"Bearer {TOKEN}"}
-    status, _, body = ask(one.admin, "/status", **known)
+    known, of_json = {"Authorization": f"Bearer {TOKEN}"}, {"Content-Type": "application/json"}
+    status, _, body = ask(one.admin, "/v1/status", **known)
     assert status == 200
-    assert json.loads(body)["pid"] == one.process.pid
+    assert json.loads(body)["process"]["pid"] == one.process.pid
     for bad in ("", "[]", "{", '{"scope": "url"}', '{"scope": "all", "mode": "x"}', '{"scope": "all", "x": 1}'):
-        assert ask(one.admin, "/purge", "POST", bad, **known)[0] == 400
-    assert ask(one.admin, "/purge", "POST", "x" * 70000, **known)[0] == 413
-    assert ask(one.admin, "/purge", **known)[0] == 405
+        assert ask(one.admin, "/v1/purge", "POST", bad, **known, **of_json)[0] == 400
+    assert ask(one.admin, "/v1/purge", "POST", "x" * 70000, **known, **of_json)[0] == 413
+    assert ask(one.admin, "/v1/purge", **known)[0] == 405
     assert ask(one.admin, "/nothing", **known)[0] == 404
     # The public port knows nothing of it: a PURGE there is the origin's business.
-    assert ask(one.port, "/status", **known)[2].strip().isdigit()
+    assert ask(one.port, "/v1/status", **known)[2].strip().isdigit()
     old = ask(one.port)[2]
     assert ask(one.admin, "/x", "PURGE", **known)[0] == 200
     assert ask(one.port)[2] != old

@@ -44,7 +44,7 @@ async def test_every_worker_is_asked_and_one_that_cannot_answer_is_named() -> No
     try:
         told = await until(lambda told: len(told) == 2 and all(not one.get("problem") for one in told), service)
         assert [one["worker"] for one in told] == [1, 2]
-        assert [one["pid"] for one in told] == service.status()["workers"]
+        assert [one["pid"] for one in told] == [one["process"]["pid"] for one in told]
         assert all(one["flights"] == 0 for one in told)
         stopped = told[0]["pid"]
         os.kill(stopped, signal.SIGSTOP)
@@ -106,6 +106,6 @@ async def test_without_a_place_for_the_redis_no_worker_keeps_what_nobody_could_p
         told = await until(lambda told: len(told) == 2 and all(not one.get("problem") for one in told), service)
         # As with one that is away: what memory holds is good for a second, and no purge is said to be known everywhere.
         assert all(one["store"]["degraded"] and one["store"]["redis"] == 0 for one in told)
-        assert service.status()["degraded"]
+        assert service.answers()["status"]()["store"]["degraded"]
     finally:
         await service.stopService()

@@ -384,7 +384,7 @@ def test_neither_a_reload_nor_a_new_worker_needs_the_token(
         proxy.process.send_signal(signal.SIGHUP)
         for number in (1, 2):
             proxy.wait_for(rf"worker {number}: .*configuration reloaded")
-    assert ask(proxy.admin, "/status", Authorization="Bearer a-token-of-some-length")[0] == 200
+    assert ask(proxy.admin, "/v1/status", Authorization="Bearer a-token-of-some-length")[0] == 200
     assert proxy.end() == 0
 
 

@@ -25,7 +25,7 @@ from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Rules
-from txstalecache.origin.interfaces import Fault, Framing
+from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginRequest
 from txstalecache.store.clock import FleetClock
 from txstalecache.store.interfaces import Purpose
 from txstalecache.store.lease import LocalLeases
@@ -741,6 +741,53 @@ def test_what_is_too_long_to_be_stored_takes_the_entry_away_unread() -> None:
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_turns_out_not_to_be_stored_takes_the_entry_away_all_the_same(waits: bool) -> None:
+    for rules, framing, body in (
+        (Rules(), Framing.CLOSE, b"body"),
+        (Rules(max_object=3), Framing.DELIMITED, b"body"),
+        (Rules(min_size=5), Framing.DELIMITED, b"body"),
+    ):
+        tower = Tower()
+        plan = tower.plan(entry=tower.entry(), rules=rules)
+        seat = Seat(tower.registry.join(plan)[0]) if waits else None
+        if not waits:
+            tower.registry.refresh(plan)
+        response = tower.origin.answer(0, 200, CACHEABLE, framing=framing)
+        response.send(body)
+        response.end(framing)
+        assert tower.stored is None, (rules, framing)
+        assert seat is None or (seat.data == body and seat.ended == "delivered")
+        assert tower.at_rest()
+
+
+def test_what_the_holder_of_a_lost_lease_brings_takes_nothing_away() -> None:
+    tower = Tower()
+    entry = tower.entry()
+    tower.registry.refresh(tower.plan(entry=entry))
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    flight: Any = next(iter(tower.registry.flights))
+    flight.lease.lost = True
+    finish(response)
+    assert tower.stored is entry
+    assert tower.at_rest()
+
+
+def test_what_ends_with_its_connection_is_not_said_to_be_stored_and_is_shared_meanwhile() -> None:
+    tower = Tower()
+    seat = tower.join()
+    response = tower.origin.answer(0, 200, CACHEABLE, framing=Framing.CLOSE)
+    response.send(b"bo")
+    late = tower.join()
+    response.send(b"dy")
+    response.end(Framing.CLOSE)
+    assert [(one.landing.stored, one.landing.why, one.data) for one in (seat, late)] == [
+        (False, "close-delimited", b"body")
+    ] * 2
+    assert len(tower.origin.requests) == 1 and tower.stored is None
+    assert tower.at_rest()
+
+
 def test_an_answer_that_took_long_takes_nothing_newer_away() -> None:
     tower = Tower()
     tower.join(entry=tower.entry())
@@ -750,6 +797,38 @@ def test_an_answer_that_took_long_takes_nothing_newer_away() -> None:
     finish(tower.origin.answer(1, 200, CACHEABLE), b"newer")
     finish(response)
     assert tower.stored is not None and tower.stored.body == (b"newer",)
+    assert tower.at_rest()
+
+
+# -- an origin that answers at once ------------------------------------------------------------------------------------
+
+
+class AtOnce(HeldOrigin):
+    """Its heads are there before anybody can wait for them; its bodies are not."""
+
+    def fetch(self, request: OriginRequest) -> Deferred[IOriginResponse]:
+        waiting = super().fetch(request)
+        self.response = self.answer(len(self.requests) - 1, 200, [(b"Cache-Control", b"max-age=0")])
+        return waiting
+
+
+@pytest.mark.parametrize("sharing", [Sharing.SHARED, Sharing.SOLO])
+def test_who_is_answered_before_he_can_wait_gets_all_of_it(sharing: Sharing) -> None:
+    tower = Tower()
+    origin = AtOnce()
+    plan = tower.plan(sharing=sharing, origin=origin)
+    seat = Seat(tower.registry.solo(plan) if sharing is Sharing.SOLO else tower.registry.join(plan)[0])
+    finish(origin.response)
+    assert (seat.data, seat.ended) == (b"body", "delivered")
+    assert tower.at_rest()
+
+
+def test_who_has_left_before_he_could_wait_is_not_fetched_for_any_longer() -> None:
+    tower = Tower()
+    origin = AtOnce()
+    tower.registry.solo(tower.plan(sharing=Sharing.SOLO, origin=origin))
+    tower.clock.advance(2)
+    assert origin.response.aborted
     assert tower.at_rest()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor as installed
+from twisted.internet.defer import Deferred
 
 from tests.flight.test_flight import CACHEABLE, PRIVATE, Seat
 from tests.store.conftest import MakeStore
@@ -13,6 +14,7 @@ from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
 from tests.support.held_origin import HeldOrigin, HeldResponse
 from tests.support.redis import RedisServer
+from txstalecache.flight.clocks import Clocks
 from txstalecache.flight.landing import Alone, Attached, Regroup, Settled
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.registry import Registry
@@ -27,6 +29,8 @@ KEY = Key((b"k",))
 RELAYED = "hs"
 #: Fresh by heuristics only.
 MODIFIED = [(b"Last-Modified", b"Mon, 01 Jan 2024 00:00:00 GMT")]
+#: Shared, and not stored.
+FOR_THOSE_WHO_WAIT = [(b"Cache-Control", b"public, max-age=0")]
 
 
 class Process:
@@ -38,15 +42,67 @@ class Process:
         self.origin = HeldOrigin()
         self.registry = Registry(installed, self.origin, backend.store, backend.leases)
 
-    def join(self, *fields: tuple[bytes, bytes], method: bytes = b"GET", **more: Any) -> Seat:
+    def join(self, *fields: tuple[bytes, bytes], method: bytes = b"GET", **more: Any) -> Any:
         head = RequestHead(method, b"/x", Fields(((b"Host", b"h"), *fields)), b"http", b"h")
         fetch = RequestHead(method, b"/x", shared(head, frozenset(more.get("names", ())), Fields()), b"http", b"h")
+        seat = more.pop("seat", Seat)
         plan = Plan(key=KEY, request=head, fetch=fetch, rules=more.pop("rules", Rules()), **more)
-        return Seat(self.registry.join(plan)[0])
+        return seat(self.registry.join(plan)[0])
 
     @property
     def asked(self) -> int:
         return len(self.origin.requests)
+
+
+class Counting(Seat):
+    """Takes as much as comes, and keeps none of it."""
+
+    taken = 0
+
+    def write(self, data: bytes) -> None:
+        self.taken += len(data)
+
+
+class Steady(Counting):
+    """Takes ``rate`` bytes a second."""
+
+    rate = 6_000_000
+    left = False
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.reader is not None:
+            self.reader.pauseProducing()
+            if self.rate:
+                installed.callLater(len(data) / self.rate, self._go_on)
+
+    def _go_on(self) -> None:
+        if self.reader is not None and not self.ended and not self.left:
+            self.reader.resumeProducing()
+
+    def leave(self) -> None:
+        self.left = True
+        super().leave()
+
+
+class Stuck(Steady):
+    """Takes the first piece, and no more."""
+
+    rate = 0
+
+
+async def pour(response: HeldResponse, mebibytes: int, redis: RedisServer | None = None) -> int:
+    """Send so much, as fast as it is taken, and the end; the most bytes that lay in ``redis`` of it at one time."""
+    most = 0
+    for number in range(16 * mebibytes):
+        await until(lambda: not response.paused, 40)
+        response.send(bytes(65536))
+        if number % 16 == 0:
+            await pause(0)
+            if redis is not None:
+                most = max([most, *(redis.command("MEMORY", "USAGE", name) or 0 for name in names(redis, "s"))])
+    response.end()
+    return most
 
 
 @pytest.fixture
@@ -62,11 +118,13 @@ def names(redis: RedisServer, letters: str) -> list[bytes]:
     return [name for name in found if name.split(b"}:")[1][:1].decode() in letters]
 
 
-async def watched(here: Process, there: Process, redis: RedisServer, *fields: tuple[bytes, bytes]) -> tuple[Seat, Seat]:
+async def watched(
+    here: Process, there: Process, redis: RedisServer, *fields: tuple[bytes, bytes], **more: Any
+) -> tuple[Any, Any]:
     """A client in each process, the one ``there`` waiting for what the one ``here`` fetches."""
-    first = here.join()
+    first = here.join(**more)
     await until(lambda: here.asked == 1)
-    second = there.join(*fields)
+    second = there.join(*fields, **more)
     await until(lambda: names(redis, "w"))
     return first, second
 
@@ -269,13 +327,13 @@ async def test_for_those_who_wait_only_is_not_for_those_who_come_later(
     response.send(b"now")
     await until(lambda: second.data == b"now")
     late = elsewhere.join()
-    await pause(0.2)  # it looks, and does not take it
-    assert late.landing is None
+    await until(lambda: elsewhere.asked == 1)  # and does not wait until the others have all of it
+    elsewhere.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: late.ended == "delivered")
+    assert not second.ended
     response.end()
     await until(lambda: second.ended == "delivered")
     assert there.asked == 0
-    await until(lambda: elsewhere.asked == 1)
-    elsewhere.origin.answer(0, 200, CACHEABLE).end()
     await over(here, there, elsewhere)
 
 
@@ -387,12 +445,183 @@ async def test_a_large_body_of_unknown_length_passes_by(shared_redis: RedisServe
     known = here.join(rules=rules, names=(b"x",))
     await until(lambda: here.asked == 2)
     assert isinstance(here.origin.answer(1, 200, CACHEABLE, length=300_000), HeldResponse)
-    waits = there.join(rules=rules, names=(b"x",))
-    await pause(0.2)
-    assert waits.landing is None and known.landing is not None  # each fetches that on its own
+    there.join(rules=rules, names=(b"x",))
+    await until(lambda: there.asked == 1)  # each fetches that on its own
+    assert known.landing is not None and not known.ended
     here.registry.close()
-    await until(lambda: there.asked == 1)
     there.registry.close()
+
+
+@pytest.mark.parametrize("where", ["in the same process", "in another"])
+@pytest.mark.parametrize("rules", [Rules(), Rules(max_object=3)], ids=["is not stored", "turns out too long"])
+@async_test
+async def test_nobody_waits_until_somebody_else_has_read_what_is_not_kept(
+    shared_redis: RedisServer, processes: Any, where: str, rules: Rules
+) -> None:
+    here, there = await processes(shared_redis)
+    first = here.join(rules=rules)
+    await until(lambda: here.asked == 1)
+    fields = CACHEABLE if rules.max_object == 3 else [(b"Cache-Control", b"public, max-age=0")]
+    response = here.origin.answer(0, 200, fields)
+    response.send(b"some")
+    await until(lambda: first.data == b"some")
+    process = here if where == "in the same process" else there
+    asked = process.asked
+    late = process.join(rules=rules)
+    await until(lambda: process.asked == asked + 1)
+    process.origin.answer(asked, 200, fields).end()
+    await until(lambda: late.ended == "delivered")
+    assert not first.ended
+    response.end()
+    await over(here, there)
+
+
+@async_test
+async def test_who_has_asked_without_the_lease_waits_for_it_no_longer(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    here.join()
+    await until(lambda: here.asked == 1)
+    seats = [there.join(clocks=Clocks(leader_age=0.1)) for _ in range(2)]
+    await until(lambda: there.asked == 1)
+    response = there.origin.answer(0, 200, CACHEABLE)
+    response.send(b"some")
+    await until(lambda: seats[0].data == b"some")
+    await pause(0.8)  # longer than it takes until leases are looked at again
+    response.send(b" more")
+    response.end()
+    await until(lambda: all(seat.ended for seat in seats))
+    assert [(seat.ended, seat.data) for seat in seats] == [("delivered", b"some more")] * 2
+    here.registry.close()
+
+
+@async_test
+async def test_one_error_is_the_whole_fleets(shared_redis: RedisServer, processes: Any) -> None:
+    here, *others = await processes(shared_redis, 3)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    seats = [other.join() for other in others]
+    await until(lambda: names(shared_redis, "w"))
+    await pause(0.1)
+    here.origin.answer(0, 503).end()
+    await until(lambda: first.ended and all(seat.landing is not None for seat in seats))
+    assert [(seat.landing.status, seat.landing.why) for seat in seats] == [(503, "error-marker")] * 2
+    assert sum(other.asked for other in others) == 0
+    await over(here, *others)
+
+
+@async_test
+async def test_an_error_that_somebody_elsewhere_may_have_provoked_is_tried_once_more(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, *others = await processes(shared_redis, 3)
+    strange = here.join((b"Accept", b"strange"))
+    await until(lambda: here.asked == 1)
+    seats = [other.join((b"Accept", accept)) for other, accept in zip(others, (b"one", b"two"), strict=True)]
+    await until(lambda: names(shared_redis, "w"))
+    await pause(0.1)
+    here.origin.answer(0, 500).end()
+    await until(lambda: strange.ended and sum(other.asked for other in others) == 1)
+    (asking,) = (other for other in others if other.asked)
+    asking.origin.answer(0, 503).end()
+    await until(lambda: all(seat.landing is not None for seat in seats))
+    assert sum(other.asked for other in others) == 1, "at most two for a burst"
+    await over(here, *others)
+
+
+@pytest.mark.parametrize("fields", [FOR_THOSE_WHO_WAIT, CACHEABLE])
+@async_test
+async def test_a_long_body_takes_as_much_of_redis_as_its_slowest_reader_is_behind(
+    shared_redis: RedisServer, processes: Any, fields: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    rules = Rules(max_object=200_000)
+    first, second = await watched(here, there, shared_redis, seat=Counting, rules=rules)
+    assert await pour(here.origin.answer(0, 200, fields), 32, shared_redis) < 12 << 20
+    await until(lambda: second.ended)
+    assert (first.ended, first.taken) == (second.ended, second.taken) == ("delivered", 32 << 20)
+    await over(here, there)
+    assert there.asked == 0
+
+
+@pytest.mark.parametrize("fields", [FOR_THOSE_WHO_WAIT, CACHEABLE])
+@async_test
+async def test_who_reads_along_elsewhere_is_waited_for_as_if_he_were_here(
+    one_redis_server: RedisServer, processes: Any, fields: Any
+) -> None:
+    here, there = await processes(one_redis_server)
+    rules = Rules(max_object=200_000)
+    first = here.join(seat=Counting, rules=rules)
+    await until(lambda: here.asked == 1)
+    second = there.join(seat=Steady, rules=rules)
+    await until(lambda: names(one_redis_server, "w"))
+    assert await pour(here.origin.answer(0, 200, fields), 24, one_redis_server) < 12 << 20
+    await until(lambda: second.ended)
+    assert (first.ended, first.taken) == (second.ended, second.taken) == ("delivered", 24 << 20)
+    await over(here, there)
+
+
+@pytest.mark.parametrize("others", ["quick", "none"])
+@async_test
+async def test_who_takes_next_to_nothing_elsewhere_is_left_behind_and_nobody_else(
+    one_redis_server: RedisServer, processes: Any, others: str
+) -> None:
+    here, there, elsewhere = await processes(one_redis_server, 3)
+    first, second = await watched(here, there, one_redis_server, seat=Counting)
+    if others == "none":
+        second.leave()
+        await over(there)
+    stuck = elsewhere.join(seat=Stuck)
+    await pause(0.2)
+    await pour(here.origin.answer(0, 200, FOR_THOSE_WHO_WAIT), 24)
+    await until(lambda: first.ended)
+    assert (first.ended, first.taken) == ("delivered", 24 << 20)
+    if others == "quick":
+        await until(lambda: second.ended)
+        assert (second.ended, second.taken) == ("delivered", 24 << 20)
+    stuck.rate = 1 << 30
+    stuck._go_on()
+    await until(lambda: stuck.ended)
+    assert stuck.ended == "cut"
+    await over(here, there, elsewhere)
+
+
+@async_test
+async def test_a_fetch_that_is_held_up_elsewhere_ends_when_the_last_one_there_leaves(
+    one_redis_server: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(one_redis_server)
+    first, second = await watched(here, there, one_redis_server, seat=Stuck)
+    response = here.origin.answer(0, 200, FOR_THOSE_WHO_WAIT)
+    pouring = Deferred.fromCoroutine(pour(response, 24))
+    await until(lambda: second.taken)
+    first.leave()
+    await until(lambda: response.paused and len(names(one_redis_server, "h")) == 0)
+    await pause(1.0)
+    assert response.paused and not response.aborted
+    second.leave()
+    await until(lambda: response.aborted)
+    pouring.addErrback(lambda _: None).cancel()
+    await over(here, there)
+    assert not names(one_redis_server, "hsr")
+
+
+@async_test
+async def test_what_has_ended_stays_while_it_is_read(one_redis_server: RedisServer, processes: Any) -> None:
+    here, there = await processes(one_redis_server)
+    first, second = await watched(here, there, one_redis_server, seat=Steady)
+    first.rate, second.rate = 1 << 30, 500_000
+    await pour(here.origin.answer(0, 200, FOR_THOSE_WHO_WAIT), 3)
+    await over(here)
+    (stream,) = names(one_redis_server, "s")
+    await until(lambda: one_redis_server.command("PTTL", stream) > 25_000)  # all of it is there
+    one_redis_server.command("PEXPIRE", stream, 20_000)
+    await until(lambda: one_redis_server.command("PTTL", stream) > 25_000)
+    second.rate = 1 << 30
+    await until(lambda: second.ended)
+    assert (second.ended, second.taken) == ("delivered", 3 << 20)
+    await over(there)
 
 
 @async_test
@@ -413,20 +642,50 @@ async def test_a_client_that_leaves_ends_the_reading_and_not_the_fetch(
     await over(here)
 
 
+@pytest.mark.parametrize("fault", ["silent for 0.6 s", "silent for 2 s", "connections lost"])
+@pytest.mark.parametrize("ends", ["meanwhile", "afterwards"])
 @async_test
-async def test_a_redis_that_is_silent_for_a_moment_cuts_nobody(one_redis_server: RedisServer, processes: Any) -> None:
+async def test_a_redis_that_is_well_again_soon_cuts_nobody(
+    one_redis_server: RedisServer, processes: Any, fault: str, ends: str
+) -> None:
     here, there = await processes(one_redis_server)
     _, second = await watched(here, there, one_redis_server)
-    response = here.origin.answer(0, 200, CACHEABLE, length=9)
+    response = here.origin.answer(0, 200, CACHEABLE, length=14)
     response.send(b"some")
     await until(lambda: second.data == b"some")
-    one_redis_server.pause()
-    response.send(b" more")
-    await pause(0.6)
+    if fault == "connections lost":
+        assert one_redis_server.command("CLIENT", "KILL", "TYPE", "normal") >= 2
+    else:
+        one_redis_server.pause()
+    for _ in range(2):
+        response.send(b" more")
+        await pause(1.0 if "2 s" in fault else 0.3)
+    if ends == "meanwhile":
+        response.end()
     one_redis_server.resume()
-    response.end()
+    if ends == "afterwards":
+        response.end()
     await until(lambda: second.ended)
-    assert (second.ended, second.data) == ("delivered", b"some more")
+    assert (second.ended, second.data) == ("delivered", b"some more more")
+    await over(here, there)
+    assert there.asked == 0
+
+
+@async_test
+async def test_a_redis_that_falls_silent_holds_up_nobody_here(one_redis_server: RedisServer, processes: Any) -> None:
+    here, there = await processes(one_redis_server)
+    first, second = await watched(here, there, one_redis_server, seat=Counting)
+    response = here.origin.answer(0, 200, FOR_THOSE_WHO_WAIT)
+    response.send(bytes(2 << 20))
+    await until(lambda: second.taken == 2 << 20)
+    one_redis_server.pause()
+    began = installed.seconds()
+    await pour(response, 32)
+    assert (first.ended, first.taken) == ("delivered", 34 << 20)
+    assert installed.seconds() - began < 2.0
+    one_redis_server.resume()
+    await until(lambda: second.ended)
+    assert second.ended == "cut"
     await over(here, there)
 
 

@@ -119,6 +119,7 @@ class Taker(Resource):
     """Takes each request with its body, then answers."""
 
     isLeaf = True
+    streams = True
 
     def __init__(self) -> None:
         super().__init__()

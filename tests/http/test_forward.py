@@ -76,6 +76,14 @@ def test_our_own_conditions_are_added_and_the_clients_are_not() -> None:
     assert sent.get_all(b"if-none-match") == [b'"ours"']
 
 
+def test_what_describes_a_body_stays_where_there_is_none_if_answers_are_chosen_by_it() -> None:
+    asked = request("Content-Type: a/b\nContent-Language: de")
+    assert [name for name, _ in forward.shared(asked, frozenset({b"content-type"}))] == [
+        b"Content-Type",
+        b"Via",
+    ]
+
+
 def test_a_post_keeps_what_describes_its_body() -> None:
     assert b"content-type" in forward.shared(request("Content-Type: a/b", "POST"), frozenset())
 

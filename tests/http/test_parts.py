@@ -200,6 +200,13 @@ def test_a_part_in_the_middle_joins_its_neighbours() -> None:
     assert (b"".join(kept.body), kept.fields.get(b"content-range")) == (TEN[:7], b"bytes 0-6/10")
 
 
+def test_what_is_put_together_has_no_digest_of_one_of_its_parts() -> None:
+    digest = "Content-Digest: sha-256=:x:\nRepr-Digest: sha-256=:y:"
+    kept = joined(joined(None, part(0, 5, extra=digest), MUCH), part(5, 10, extra=digest), MUCH)
+    assert kept is not None and kept.status == 200
+    assert b"content-digest" not in kept.fields and b"repr-digest" in kept.fields
+
+
 NOT_THE_SAME = [
     (STRONG, 'ETag: "2"'),
     ('ETag: W/"1"', 'ETag: W/"1"'),

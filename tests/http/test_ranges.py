@@ -134,6 +134,13 @@ def test_a_single_part_says_where_it_comes_from() -> None:
     assert dict(head) == {b"ETag": b'"a"', b"Content-Range": b"bytes 2-4/10", b"Content-Length": b"3"}
 
 
+@pytest.mark.parametrize("said", ["Content-Digest: sha-256=:x:", "Content-MD5: x"])
+def test_a_part_has_no_digest_of_the_whole_message(said: str) -> None:
+    whole = fields(f"Repr-Digest: sha-256=:x:\n{said}")
+    for head in (partial_head(whole, Part(2, 5), 10), multipart_head(whole, b"b", 99)):
+        assert said.partition(":")[0].lower().encode() not in head and b"repr-digest" in head
+
+
 def test_416_says_how_long_the_whole_is() -> None:
     head = unsatisfiable_head(fields("Content-Type: text/html\nDate: @0\nContent-Length: 10\nAge: 5"), 10)
     assert head.get(b"content-range") == b"bytes */10"

@@ -248,12 +248,12 @@ class Chaos:
         admin = self.fleet[int(dice * 2)].life.admin
         mode = "soft" if seconds < 0.4 else "hard"
         if dice < 0.1:
-            await self.purge(admin, "POST", "/purge", mode, b'{"scope": "all"}')
+            await self.purge(admin, "POST", "/v1/purge", mode, b'{"scope": "all"}')
         else:
             await self.purge(admin, "PURGE", f"/{int(dice * KEYS)}", mode)
 
     async def purge(self, admin: int, method: str, target: str, mode: str, order: bytes = b"") -> None:
-        fields = [("Authorization", f"Bearer {TOKEN}"), ("Purge-Mode", mode)]
+        fields = [("Authorization", f"Bearer {TOKEN}"), ("Purge-Mode", mode), ("Content-Type", "application/json")]
         reply = await fetch(admin, method, target, fields, order)
         if reply.status not in (200, 202):
             self.wrong.append(f"purge: {reply.status} {reply.body!r}")

@@ -90,3 +90,67 @@ async def test_whoever_is_being_served_gets_the_rest_and_nobody_else_gets_in(
     assert proxy.status == 0
     assert b"Traceback" not in proxy.errors, proxy.errors.decode()
     assert len(entries(one_redis_server)) >= 2 and not leases(one_redis_server)
+
+
+@async_test
+async def test_who_reads_along_in_another_process_gets_the_rest(
+    origin: ScriptedOrigin, watched: Any, one_redis_server: RedisServer
+) -> None:
+    """Its own client has left, or it never had one: what it fetches is read elsewhere all the same."""
+    origin.on(
+        "/x", [Head(200, [KEPT, ("Content-Length", "6")]), Gate("read along"), Chunk(b"mid"), Gate("go"), Chunk(b"dle")]
+    )
+    options = ("--origin", origin.url, "--redis", one_redis_server.url)
+    leaving, staying = watched(*options), watched(*options)
+    await leaving.ready()
+    await staying.ready()
+    first = open_exchange(leaving.port, "GET", "/x")
+    await origin.at_gate("read along")
+    second = open_exchange(staying.port, "GET", "/x")
+    await second.begun
+    origin.release("read along")
+    await second.received(3)
+    first.done.addErrback(lambda _: None)
+    first.abort()
+    await until_alone(leaving)
+    leaving.signal("TERM")
+    await later(0.5)
+    origin.release("go")
+    reply = await second.done
+    assert (reply.body, reply.truncated) == (b"middle", False)
+    await leaving.ended
+    assert leaving.status == 0
+    assert b"Traceback" not in leaving.errors, leaving.errors.decode()
+    assert origin.hits("/x") == 1 and not leases(one_redis_server)
+
+
+@async_test
+async def test_a_refresh_that_has_begun_to_come_is_stored_before_the_end(
+    origin: ScriptedOrigin, watched: Any, one_redis_server: RedisServer
+) -> None:
+    stale = ("Cache-Control", "max-age=1, stale-while-revalidate=60")
+    answers = iter(
+        [Answer(200, [stale], b"old"), [Head(200, [KEPT, ("Content-Length", "3")]), Gate("go"), Chunk(b"new")]]
+    )
+    origin.on("/x", lambda _: next(answers))
+    options = ("--origin", origin.url, "--redis", one_redis_server.url)
+    proxy: Watched = await watched(*options).ready()
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"old"
+    await later(2.1)
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"old"
+    await origin.at_gate("go")
+    await until_alone(proxy)
+    proxy.signal("TERM")
+    await later(0.5)
+    origin.release("go")
+    await proxy.ended
+    assert proxy.status == 0
+    successor: Watched = await watched(*options).ready()
+    reply = await fetch(successor.port, "GET", "/x")
+    assert (reply.body, reply.field("x-cache"), origin.hits("/x")) == (b"new", b"HIT", 2)
+
+
+async def until_alone(proxy: Watched) -> None:
+    """Returns once ``proxy`` has no client."""
+    while (await proxy.ask())["connections"]:
+        await later(0.01)

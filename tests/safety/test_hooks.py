@@ -44,7 +44,10 @@ HOOKS: dict[str, Hooks] = {
     "ttl is no number": Hooks(ttl=lambda request, response: "soon"),  # type: ignore[arg-type,return-value]
     "tags": Hooks(tags=raises),
     "tags are none": Hooks(tags=lambda request, response: 5),  # type: ignore[arg-type,return-value]
+    "tags are one text": Hooks(tags=lambda request, response: "blue"),  # type: ignore[arg-type,return-value]
+    "tags are one tag": Hooks(tags=lambda request, response: b"blue"),  # type: ignore[arg-type,return-value]
     "before_store": Hooks(before_store=raises),
+    "before_store gives no entry": Hooks(before_store=lambda request, entry: 42),  # type: ignore[arg-type,return-value]
     "another kind of exception": Hooks(storable=interrupts),
     "wants to leave, before": Hooks(key=leaves),
     "wants to leave": Hooks(storable=leaves),
@@ -72,6 +75,20 @@ async def test_a_hook_that_fails_leaves_everybody_answered_and_nothing_stored(
     await until(lambda: not leases(one_redis_server), 3)
     assert (await fetch(proxy.port, "GET", "/other")).body == b"fine"
     assert logged_failures.flush(Broken, RuntimeError, TypeError, ValueError, TimeoutError)
+
+
+@pytest.mark.parametrize("name", ["tags", "before_store"])
+@async_test
+async def test_a_hook_that_gives_something_else_is_told_apart_in_the_log(
+    name: str, origin: ScriptedOrigin, make_proxy: Any, logged_failures: Any
+) -> None:
+    wrong: Any = {name: lambda *_: "blue"}
+    origin.handler = Answer(200, [KEPT], b"fine")
+    proxy = await make_proxy(origin.url, hooks=Hooks(**wrong))
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"fine"
+    await until(lambda: not proxy.flights)
+    (told,) = logged_failures.flush(TypeError)
+    assert told.getErrorMessage().startswith(f"the {name} hook gave str")
 
 
 @pytest.mark.parametrize("fast_lane", [True, False], ids=["fast lane", "no fast lane"])

@@ -6,10 +6,10 @@ import pytest
 
 from tests.store.samples import entry, get, key
 from txstalecache.store.epochs import Epochs
-from txstalecache.store.purges import Hardness, Purges, Record, Scope
+from txstalecache.store.purges import Hardness, Purge, Purges, Scope
 
 
-def epochs(*records: Record) -> Epochs:
+def epochs(*records: Purge) -> Epochs:
     made = Epochs(Purges())
     made.purges.add(records)
     return made
@@ -27,7 +27,7 @@ def test_what_began_at_or_before_a_discard_is_outdated_and_nothing_is_left_of_it
 
 
 def test_the_later_of_a_discard_and_a_purge_counts() -> None:
-    made = epochs(Record(Scope.of_url(b"/a"), Hardness.HARD, 200.0))
+    made = epochs(Purge(Scope.of_url(b"/a"), Hardness.HARD, 200.0))
     made.discard(key(), 100.0)
     assert made.outdated(key(), 150.0) and not made.outdated(key(), 250.0)
     made.discard(key(), 300.0)
@@ -39,7 +39,7 @@ def test_the_later_of_a_discard_and_a_purge_counts() -> None:
 
 def test_purges_of_tags_and_variants_count_for_whom_they_cover() -> None:
     gzip = Scope.of_variant(b"/a", {b"Accept-Encoding": b"gzip"})
-    made = epochs(Record(Scope.of_tag(b"blue"), Hardness.HARD, 100.0), Record(gzip, Hardness.SOFT, 100.0))
+    made = epochs(Purge(Scope.of_tag(b"blue"), Hardness.HARD, 100.0), Purge(gzip, Hardness.SOFT, 100.0))
     assert made.outdated(key("/b"), 50.0, (b"blue",)) and not made.outdated(key("/b"), 50.0, (b"red",))
     assert made.epoch(key(), get(accept_encoding="gzip")) == 100.0
     assert made.epoch(key(), get(accept_encoding="br")) < 0

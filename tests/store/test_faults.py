@@ -25,7 +25,7 @@ from tests.support.redis import RedisServer
 from txstalecache.http.entry import Marker, MarkerKind
 from txstalecache.store import StoreService
 from txstalecache.store.interfaces import NOTHING, Found, Purpose
-from txstalecache.store.limits import Limits
+from txstalecache.store.limits import RedisLimits
 
 #: What a machine that is busy with other things may add, in seconds.
 SLACK = 2.0
@@ -280,7 +280,7 @@ async def test_what_is_on_its_way_when_the_server_dies_is_lost_and_nothing_else(
 @async_test
 async def test_what_may_wait_to_be_written_is_bounded(redis_server: RedisServer, make_store: MakeStore) -> None:
     backend = await make_store(redis_server.url)
-    backend._client.limits = Limits(waiting=2_000_000)
+    backend._client.limits = RedisLimits(waiting=2_000_000)
     redis_server.pause()
     for number in range(10):
         backend.store.put(key(f"/{number}"), entry(backend.store.now(), b"x" * 400_000), 15)

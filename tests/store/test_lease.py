@@ -298,3 +298,17 @@ async def test_the_holder_is_told_that_somebody_waits_elsewhere(
     held.release()
     other.release()
     assert not one.leases._held and not two.leases._held
+
+
+@async_test
+async def test_what_was_granted_unheard_is_not_locked_for_that(
+    one_redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    backend = await make_store(one_redis_server.url)
+    one_redis_server.pause()
+    alone = await backend.leases.acquire(NAME, Purpose.FETCH)
+    assert alone is not None  # nobody waits for a Redis that does not answer
+    one_redis_server.resume()
+    await until(lambda: one_redis_server.command("EXISTS", HELD))
+    await until(lambda: not backend.degraded)
+    assert await backend.leases.acquire(NAME, Purpose.FETCH) is not None

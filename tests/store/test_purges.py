@@ -8,17 +8,17 @@ import pytest
 
 from tests.store.samples import entry, get
 from txstalecache.http.keys import Key
-from txstalecache.store.purges import Hardness, Purges, Record, Scope
+from txstalecache.store.purges import Hardness, Purge, Purges, Scope
 
 HERE = Key((b"GET", b"example.org", b"/shop/a?x=1"), b"Example.org", b"/shop/a?x=1")
 
 
-def hard(scope: Scope, when: float) -> Record:
-    return Record(scope, Hardness.HARD, when)
+def hard(scope: Scope, when: float) -> Purge:
+    return Purge(scope, Hardness.HARD, when)
 
 
-def soft(scope: Scope, when: float) -> Record:
-    return Record(scope, Hardness.SOFT, when)
+def soft(scope: Scope, when: float) -> Purge:
+    return Purge(scope, Hardness.SOFT, when)
 
 
 COVERS = [
@@ -102,7 +102,7 @@ def test_the_newest_counts_in_whatever_order_they_come() -> None:
 def test_records_come_back_from_their_names() -> None:
     for scope in COVERS + LEAVES:
         for record in (hard(scope, 7.0), soft(scope, 7.0)):
-            assert Record.read(record.name(), 7.0) == record
+            assert Purge.read(record.name(), 7.0) == record
     assert len({hard(scope, 0).name() for scope in {*COVERS, *LEAVES}}) == len({*COVERS, *LEAVES})
 
 
@@ -125,9 +125,9 @@ def test_a_foreign_name_is_no_record() -> None:
         b"!v0:1:a./x",
         b"!v0:1:a9:b./x",
     ]:
-        assert Record.read(junk, 1.0) is None
+        assert Purge.read(junk, 1.0) is None
     for _ in range(2000):
-        Record.read(chance.randbytes(chance.randrange(20)), 1.0)
+        Purge.read(chance.randbytes(chance.randrange(20)), 1.0)
 
 
 def test_values_are_compared_as_variants_are_and_secrets_are_not_written() -> None:
@@ -177,27 +177,27 @@ def test_it_costs_the_same_however_much_was_purged() -> None:
 
 def test_a_purge_of_everything_makes_what_is_older_superfluous() -> None:
     purges = Purges()
-    purges.add([Record(Scope.of_url(b"/a"), Hardness.SOFT, 5.0), Record(Scope.of_prefix(b"/b"), Hardness.HARD, 15.0)])
-    everything = Record(Scope.everything(), Hardness.HARD, 10.0)
+    purges.add([Purge(Scope.of_url(b"/a"), Hardness.SOFT, 5.0), Purge(Scope.of_prefix(b"/b"), Hardness.HARD, 15.0)])
+    everything = Purge(Scope.everything(), Hardness.HARD, 10.0)
     purges.add([everything])
-    assert set(purges) == {everything, Record(Scope.of_prefix(b"/b"), Hardness.HARD, 15.0)}
+    assert set(purges) == {everything, Purge(Scope.of_prefix(b"/b"), Hardness.HARD, 15.0)}
     version = purges.version
-    purges.add([Record(Scope.of_url(b"/a"), Hardness.HARD, 9.0)])
+    purges.add([Purge(Scope.of_url(b"/a"), Hardness.HARD, 9.0)])
     assert (len(purges), purges.version) == (2, version)
     # A soft one leaves what is gone gone.
-    purges.add([Record(Scope.everything(), Hardness.SOFT, 20.0)])
+    purges.add([Purge(Scope.everything(), Hardness.SOFT, 20.0)])
     assert len(list(purges)) == 3
 
 
 def test_what_was_said_counts_from_when_it_is_settled() -> None:
     purges = Purges()
-    said = Record(Scope.of_url(b"/a"), Hardness.HARD, 3600.0)
+    said = Purge(Scope.of_url(b"/a"), Hardness.HARD, 3600.0)
     purges.add([said])
     purges.settle(said, 5.0)
-    assert list(purges) == [Record(said.scope, said.hardness, 5.0)]
-    later = Record(said.scope, said.hardness, 7.0)
+    assert list(purges) == [Purge(said.scope, said.hardness, 5.0)]
+    later = Purge(said.scope, said.hardness, 7.0)
     purges.add([later])
-    purges.settle(Record(said.scope, said.hardness, 6.0), 6.5)  # a later one was said meanwhile
+    purges.settle(Purge(said.scope, said.hardness, 6.0), 6.5)  # a later one was said meanwhile
     assert list(purges) == [later]
     purges.settle(later, 8.0)
-    assert list(purges) == [Record(said.scope, said.hardness, 8.0)]
+    assert list(purges) == [Purge(said.scope, said.hardness, 8.0)]

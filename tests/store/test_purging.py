@@ -18,7 +18,7 @@ from txstalecache.store import Hardness, Scope, StoreService
 from txstalecache.store.commands import Refused, Unavailable
 from txstalecache.store.layout import Layout
 from txstalecache.store.purgelog import AGAIN
-from txstalecache.store.purges import Record
+from txstalecache.store.purges import Purge
 
 PURGES = Layout("test:").purges
 BLUE = frozenset({b"blue"})
@@ -177,8 +177,8 @@ async def test_records_are_trimmed_and_merged_and_later_ones_are_later(
     shared_redis: RedisServer, make_store: MakeStore
 ) -> None:
     backend = await make_store(shared_redis.url)
-    old = Record(Scope.of_tag(b"old"), Hardness.HARD, 0).name()
-    ancient = Record(Scope.of_tag(b"ancient"), Hardness.HARD, 0).name()
+    old = Purge(Scope.of_tag(b"old"), Hardness.HARD, 0).name()
+    ancient = Purge(Scope.of_tag(b"ancient"), Hardness.HARD, 0).name()
     now = round(backend.store.now() * 1_000_000)
     shared_redis.command("ZADD", PURGES, now - 10_000_000, old, now - 400 * 86400 * 1_000_000, ancient)
     await backend.store.purge(Scope.of_tag(b"a"))
@@ -187,7 +187,7 @@ async def test_records_are_trimmed_and_merged_and_later_ones_are_later(
     # A clock set back does not hide a purge from those who have seen later ones.
     shared_redis.command("ZADD", PURGES, now + 60_000_000, old)
     await backend.store.purge(Scope.of_tag(b"b"))
-    latest = Record(Scope.of_tag(b"b"), Hardness.HARD, 0).name()
+    latest = Purge(Scope.of_tag(b"b"), Hardness.HARD, 0).name()
     assert int(float(shared_redis.command("ZSCORE", PURGES, latest))) > now + 60_000_000
 
 
@@ -197,12 +197,12 @@ async def test_a_server_that_is_new_to_us_is_asked_for_all(shared_redis: RedisSe
     await stored(backend)
     await stored(backend, "/b", frozenset({b"red"}))
     now = round(backend.store.now() * 1_000_000)
-    shared_redis.command("ZADD", PURGES, now + 9_000_000, Record(Scope.of_tag(b"red"), Hardness.HARD, 0).name())
+    shared_redis.command("ZADD", PURGES, now + 9_000_000, Purge(Scope.of_tag(b"red"), Hardness.HARD, 0).name())
     await until(lambda: len(backend.store.purges) == 1)
     # Another server took over, whose clock is behind.
     backend._tracking._changed = lambda name: None
     shared_redis.command("DEL", PURGES)
-    shared_redis.command("ZADD", PURGES, now, Record(Scope.of_tag(b"blue"), Hardness.HARD, 0).name())
+    shared_redis.command("ZADD", PURGES, now, Purge(Scope.of_tag(b"blue"), Hardness.HARD, 0).name())
     for wire in list(backend._client._writer.usable):
         wire.transport.abortConnection()
     await until(lambda: backend.degraded)
@@ -210,7 +210,7 @@ async def test_a_server_that_is_new_to_us_is_asked_for_all(shared_redis: RedisSe
     assert (await backend.store.lookup(key(), get())).entry is None
     # And has not heard of all that was purged: it has by now, with the times it had.
     await until(lambda: len(log(shared_redis)) == 2)
-    assert log(shared_redis)[Record(Scope.of_tag(b"red"), Hardness.HARD, 0).name()] == now + 9_000_000
+    assert log(shared_redis)[Purge(Scope.of_tag(b"red"), Hardness.HARD, 0).name()] == now + 9_000_000
 
 
 @async_test
@@ -253,7 +253,7 @@ async def test_what_is_no_record_hides_none_that_is_earlier(shared_redis: RedisS
     now = round(backend.store.now() * 1_000_000)
     shared_redis.command("ZADD", PURGES, now + 60_000_000, "rubbish")
     await heard(backend, shared_redis)
-    shared_redis.command("ZADD", PURGES, now, Record(Scope.of_url(b"/a"), Hardness.HARD, 0).name())
+    shared_redis.command("ZADD", PURGES, now, Purge(Scope.of_url(b"/a"), Hardness.HARD, 0).name())
     await until(lambda: backend.store.epoch(key()) > 0)
 
 
@@ -265,7 +265,7 @@ async def test_one_dated_by_a_clock_that_was_set_back_is_said_and_covers_what_is
     hour = one.store.now() + 3600
     one.store.put(key("/old"), entry(hour - 60), 600)  # by the same clock
     await one.store.flush()
-    shared_redis.command("ZADD", PURGES, round(hour * 1_000_000), Record(Scope.everything(), Hardness.HARD, 0).name())
+    shared_redis.command("ZADD", PURGES, round(hour * 1_000_000), Purge(Scope.everything(), Hardness.HARD, 0).name())
     two = await make_store(shared_redis.url)
     await until(lambda: one.store.epoch(key()) == two.store.epoch(key()) > hour - 1)
     for backend in (one, two):
@@ -281,7 +281,7 @@ async def test_one_dated_by_a_clock_that_was_set_back_holds_nothing_up_once_redi
 ) -> None:
     one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
     hour = one.store.now() + 3600
-    shared_redis.command("ZADD", PURGES, round(hour * 1_000_000), Record(Scope.everything(), Hardness.HARD, 0).name())
+    shared_redis.command("ZADD", PURGES, round(hour * 1_000_000), Purge(Scope.everything(), Hardness.HARD, 0).name())
     for backend in (one, two):
         await heard(backend, shared_redis)
         await backend.store.flush()
@@ -372,7 +372,7 @@ async def test_who_has_heard_of_a_later_one_learns_what_is_told_again_also_untol
 async def test_many_are_told_again_and_learned_page_by_page(redis_server: RedisServer, make_store: MakeStore) -> None:
     one, two = await make_store(redis_server.url), await make_store(redis_server.url)
     now = round(one.store.now() * 1_000_000) - 10_000_000
-    records = [Record(Scope.of_url(b"/%d" % number), Hardness.HARD, (now + number) / 1e6) for number in range(2500)]
+    records = [Purge(Scope.of_url(b"/%d" % number), Hardness.HARD, (now + number) / 1e6) for number in range(2500)]
     one.store.purges.add(records)
     redis_server.command("FLUSHALL")
     await until(lambda: len(two.store.purges) == 2500)

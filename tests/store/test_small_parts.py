@@ -1,4 +1,4 @@
-"""Addresses, names, the fleet's clock, the breaker and the deadlines."""
+"""Addresses, names, the fleet's clock, the breaker and the wheel."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.store.samples import key
 from txstalecache.store.address import parse
 from txstalecache.store.breaker import Breaker
 from txstalecache.store.clock import FleetClock
-from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.layout import Layout, variant_id
+from txstalecache.store.wheel import Wheel
 
 # -- addresses
 
@@ -214,15 +214,15 @@ def test_an_answer_in_between_starts_the_count_anew() -> None:
     assert not any(breaker.failed(4 + n / 10) for n in range(4))
 
 
-# -- the deadlines
+# -- the wheel
 
 
 def test_each_runs_out_once_in_its_time() -> None:
     clock = Clock()
-    deadlines, out = Deadlines(clock), list[str]()
-    deadlines.add(1.0, lambda: out.append("late"))
-    deadlines.add(0.25, lambda: out.append("early"))
-    deadlines.add(0.25, lambda: out.append("too"))
+    wheel, out = Wheel(clock), list[str]()
+    wheel.add(1.0, lambda: out.append("late"))
+    wheel.add(0.25, lambda: out.append("early"))
+    wheel.add(0.25, lambda: out.append("too"))
     clock.pump([0.01] * 24)
     assert out == []
     clock.pump([0.01] * 5)
@@ -234,46 +234,46 @@ def test_each_runs_out_once_in_its_time() -> None:
 
 def test_one_timer_however_many() -> None:
     clock = Clock()
-    deadlines = Deadlines(clock)
+    wheel = Wheel(clock)
     for number in range(1000):
-        deadlines.add(0.25 + number / 1000, lambda: None)
+        wheel.add(0.25 + number / 1000, lambda: None)
     assert len(clock.getDelayedCalls()) == 1
-    deadlines.stop()
+    wheel.stop()
     assert not clock.getDelayedCalls()
 
 
 def test_what_runs_out_may_add_another() -> None:
     clock, out = Clock(), list[float]()
-    deadlines = Deadlines(clock)
+    wheel = Wheel(clock)
 
     def again() -> None:
         out.append(clock.seconds())
         if len(out) < 3:
-            deadlines.add(0.1, again)
+            wheel.add(0.1, again)
 
-    deadlines.add(0.1, again)
+    wheel.add(0.1, again)
     clock.pump([0.01] * 60)
     assert len(out) == 3 and not clock.getDelayedCalls()
 
 
 def test_what_is_added_while_others_run_out_does_not_hold_up_those_that_are_next() -> None:
     clock, out = Clock(), list[str]()
-    deadlines = Deadlines(clock)
-    deadlines.add(0.1, lambda: deadlines.add(1.0, lambda: out.append("last")))
-    deadlines.add(0.2, lambda: out.append("next"))
+    wheel = Wheel(clock)
+    wheel.add(0.1, lambda: wheel.add(1.0, lambda: out.append("last")))
+    wheel.add(0.2, lambda: out.append("next"))
     clock.pump([0.01] * 25)
     assert out == ["next"]
-    deadlines.stop()
+    wheel.stop()
 
 
 def test_a_host_clock_set_back_makes_nothing_wait_for_as_long() -> None:
     clock, out = Clock(), list[str]()
     clock.advance(10_000)
-    deadlines = Deadlines(clock)
-    deadlines.add(0.25, lambda: out.append("out"))
+    wheel = Wheel(clock)
+    wheel.add(0.25, lambda: out.append("out"))
     (timer,) = clock.getDelayedCalls()
     clock.rightNow -= 3600  # the reactor's timers are kept in the same clock
     timer.reset(0)
     clock.advance(0)
     assert out == ["out"]
-    deadlines.stop()
+    wheel.stop()

@@ -82,15 +82,15 @@ def test_flushing_waits_for_what_was_begun_whatever_becomes_of_it_and_for_nothin
 def test_it_lies_over_what_redis_says() -> None:
     said = Shelf(key(), complete=True)
     said.add(variant(90.0))
-    said.private, said.cookie = PRIVATE, COOKIE
+    said.advice, said.cookie = PRIVATE, COOKIE
     pending = Pending(Shelf(key()))
     pending.shelf.add(variant(100.0))
     pending.overlay(said)
     assert [one.request_time for one in said.variants.values()] == [100.0]
-    assert said.private == PRIVATE and said.cookie == COOKIE
+    assert said.advice == PRIVATE and said.cookie == COOKIE
     pending.unmarked = True
     pending.overlay(said)
-    assert said.private is None and said.cookie == COOKIE
+    assert said.advice is None and said.cookie == COOKIE
 
 
 def test_a_discard_on_its_way_takes_away_what_redis_still_has() -> None:
@@ -101,4 +101,4 @@ def test_a_discard_on_its_way_takes_away_what_redis_still_has() -> None:
     pending.shelf.complete = True
     pending.shelf.mark(PRIVATE)
     pending.overlay(said)
-    assert not said.variants and said.private == PRIVATE
+    assert not said.variants and said.advice == PRIVATE

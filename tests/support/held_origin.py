@@ -38,6 +38,7 @@ class HeldResponse:
 
     head: ResponseHead
     length: int | None = None
+    framing: Framing = Framing.DELIMITED
     sink: Sink | None = None
     paused: bool = False
     aborted: bool = False
@@ -100,9 +101,14 @@ class HeldOrigin:
         return waiting  # type: ignore[return-value]
 
     def answer(
-        self, number: int, status: int = 200, fields: Sequence[tuple[bytes, bytes]] = (), length: int | None = None
+        self,
+        number: int,
+        status: int = 200,
+        fields: Sequence[tuple[bytes, bytes]] = (),
+        length: int | None = None,
+        framing: Framing = Framing.DELIMITED,
     ) -> HeldResponse:
-        response = HeldResponse(ResponseHead(status, Fields(fields)), length)
+        response = HeldResponse(ResponseHead(status, Fields(fields)), length, framing)
         self._waiting[number].callback(response)
         return response
 

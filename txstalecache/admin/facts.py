@@ -34,7 +34,7 @@ from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import StoreService
 from txstalecache.store.interfaces import Purpose
 from txstalecache.store.memory import Shelf
-from txstalecache.store.purges import Purges, Record
+from txstalecache.store.purges import Purge, Purges
 from txstalecache.store.stored import stored
 
 __all__ = ["Facts", "flight_told", "upstreams"]
@@ -207,27 +207,27 @@ class Facts:
     # -- what is known of a scope --------------------------------------------------------------------------------
 
     def known(self, scope: str, urls: bool = False) -> dict[str, Any]:
-        """How many answers in this process' memory a purge called ``scope`` (``Record.name``) would cover; with
+        """How many answers in this process' memory a purge called ``scope`` (``Purge.name``) would cover; with
         ``urls`` also which URLs they are for."""
         now = self._store.store.now()
-        record = Record.read(scope.encode("latin-1"), now)
-        if record is None:
+        purge = Purge.read(scope.encode("latin-1"), now)
+        if purge is None:
             raise ValueError("no scope")
         found: dict[str, None] = {}
         count = 0
-        for shelf, covered in self._covered(record, now):
+        for shelf, covered in self._covered(purge, now):
             count += covered
             if urls and len(found) < MOST_URLS:
                 found[_url_of(shelf.key)] = None
         return {"process": self.identity(), "count": count, "urls": list(found)}
 
-    def _covered(self, record: Record, now: float) -> Iterator[tuple[Shelf, int]]:
-        """The shelves with something that a purge would cover, and how much of that is on each."""
-        purge = Purges()
-        purge.add([record])
+    def _covered(self, purge: Purge, now: float) -> Iterator[tuple[Shelf, int]]:
+        """The shelves with something that ``purge`` would cover, and how much of that is on each."""
+        purges = Purges()
+        purges.add([purge])
         for shelf in self._store.memory:
             entries = [one.entry for one in shelf.variants.values() if one.entry is not None and one.until > now]
-            covered = sum(1 for entry in entries if purge.apply(shelf.key, entry) is None)
+            covered = sum(1 for entry in entries if purges.apply(shelf.key, entry) is None)
             if covered:
                 yield shelf, covered
 

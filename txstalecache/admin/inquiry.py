@@ -15,7 +15,7 @@ from txstalecache.observe.histogram import Histogram
 from txstalecache.observe.metrics import exposition
 from txstalecache.observe.tally import VERDICTS
 from txstalecache.observe.top import RANKINGS
-from txstalecache.store.purges import Hardness, Record, Scope
+from txstalecache.store.purges import Hardness, Purge, Scope
 
 __all__ = ["Ask", "Inquiry", "Silent"]
 
@@ -179,7 +179,7 @@ class Inquiry:
         return list(found)
 
     async def _known(self, scope: Scope, urls: bool) -> list[dict[str, Any]]:
-        name = Record(scope, Hardness.HARD, 0.0).name().decode("latin-1")
+        name = Purge(scope, Hardness.HARD, 0.0).name().decode("latin-1")
         return await self._asked("known", scope=name, urls=urls)
 
 

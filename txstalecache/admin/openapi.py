@@ -9,8 +9,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from txstalecache import __version__
+from txstalecache.admin.orders import LONGEST, METHOD, NAME, SCOPES, VALUE, Mode, Question, WarmOrder
+from txstalecache.admin.warm import Jobs
+from txstalecache.flight.state import State
+from txstalecache.http.vary import MOST_NAMES
 from txstalecache.observe.tally import VERDICTS
-from txstalecache.observe.top import RANKINGS
+from txstalecache.observe.top import RANKINGS, TopKeys
 
 __all__ = ["DOCUMENT"]
 
@@ -43,17 +47,17 @@ _NUMBER: Schema = {"type": "number"}
 _YES: Schema = {"type": "boolean"}
 _MAYBE_NUMBER: Schema = {"type": ["number", "null"]}
 _NUMBERS: Schema = {"type": "object", "additionalProperties": {"type": "number"}}
-_COVERS: Schema = {"enum": ["process", "workers", "fleet"], "description": "For whom the answer speaks."}
+_COVERS: Schema = {"enum": ["process", "workers"], "description": "For whom the answer speaks."}
 _PAIRS = _list({"type": "array", "items": {"type": ["string", "null"]}, "minItems": 2, "maxItems": 2})
 _URL: Schema = {
     "type": "string",
     "minLength": 1,
-    "maxLength": 8192,
+    "maxLength": LONGEST,
     "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#\s@\\]+([/?][!\"$-~]*)?$",
     "description": "A whole URL, as clients ask for it.",
     "examples": ["http://www.example.com/page"],
 }
-_FIELD_NAME: Schema = {"pattern": r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}$"}
+_FIELD_NAME: Schema = {"pattern": f"^{NAME.pattern}$"}
 
 _SPOKEN: Mapping[str, Schema] = {"covers": _COVERS, "process": _ref("Process")}
 
@@ -75,7 +79,7 @@ _FLIGHT: Mapping[str, Schema] = {
     "url": _TEXT,
     "method": _TEXT,
     "age": _NUMBER,
-    "state": {"enum": ["pending", "streaming", "done", "broken", "unshareable", "failed"]},
+    "state": {"enum": [state.value for state in State]},
     "waiters": {**_WHOLE, "description": "Requests that wait for its answer to begin."},
     "readers": {**_WHOLE, "description": "Requests that are sent its body as it comes."},
     "bytes": {**_WHOLE, "description": "Of body, so far."},
@@ -203,16 +207,17 @@ _SCHEMAS: Mapping[str, Schema] = {
     ),
     "Purge": _object(
         {
-            "scope": {"enum": ["url", "variant", "tag", "prefix", "host", "all"]},
-            "value": {**_TEXT, "minLength": 1, "maxLength": 8192},
+            "scope": {"enum": list(SCOPES)},
+            "value": {**_TEXT, "minLength": 1, "maxLength": LONGEST},
             "fields": {
                 "type": "object",
                 "minProperties": 1,
+                "maxProperties": MOST_NAMES,
                 "propertyNames": _FIELD_NAME,
                 "additionalProperties": {"type": ["string", "null"]},
                 "description": "For the scope variant: what requests say that it answers; null: they are without.",
             },
-            "mode": {"enum": ["hard", "soft", "refresh"], "default": "hard"},
+            "mode": {"enum": [mode.value for mode in Mode], "default": Mode.HARD.value},
             "dry": {**_YES, "default": False, "description": "Only count what it would cover."},
         },
         optional=("value", "fields", "mode", "dry"),
@@ -230,22 +235,32 @@ _SCHEMAS: Mapping[str, Schema] = {
     "Question": _object(
         {
             "url": _URL,
-            "method": {"type": "string", "pattern": r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}$", "default": "GET"},
+            "method": {"type": "string", "pattern": f"^{METHOD.pattern}$", "default": "GET"},
             "fields": {
                 "type": "object",
-                "maxProperties": 100,
+                "maxProperties": Question.MOST,
                 "propertyNames": _FIELD_NAME,
-                "additionalProperties": {"type": "string", "pattern": r"^[\t\x20-\x7e\x80-\xff]{0,8192}$"},
+                "additionalProperties": {"type": "string", "pattern": f"^{VALUE.pattern}$"},
             },
         },
         optional=("method", "fields"),
     ),
     "Warm": _object(
         {
-            "urls": {"type": "array", "items": _URL, "minItems": 1, "maxItems": 10_000},
+            "urls": {"type": "array", "items": _URL, "minItems": 1, "maxItems": WarmOrder.MOST},
             "sitemap": _URL,
-            "rate": {"type": "number", "minimum": 0.01, "maximum": 1000, "default": 20},
-            "concurrency": {"type": "integer", "minimum": 1, "maximum": 64, "default": 4},
+            "rate": {
+                "type": "number",
+                "minimum": WarmOrder.SLOWEST,
+                "maximum": WarmOrder.FASTEST,
+                "default": Jobs.RATE,
+            },
+            "concurrency": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": WarmOrder.WIDEST,
+                "default": Jobs.CONCURRENCY,
+            },
         },
         optional=("urls", "sitemap", "rate", "concurrency"),
         oneOf=[{"required": ["urls"]}, {"required": ["sitemap"]}],
@@ -362,7 +377,7 @@ DOCUMENT: Final[Mapping[str, Any]] = {
                 "503",
                 parameters=[
                     _query("by", {"enum": list(RANKINGS), "default": "hits"}),
-                    _query("limit", {"type": "integer", "minimum": 1, "maximum": 256, "default": 20}),
+                    _query("limit", {"type": "integer", "minimum": 1, "maximum": TopKeys.CAPACITY, "default": 20}),
                 ],
             )
         },

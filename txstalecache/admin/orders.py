@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from txstalecache.admin.warm import Jobs
 from txstalecache.edge.heads import Rejected, authority
 from txstalecache.http.fields import is_token
 from txstalecache.http.keys import DEFAULT_TEMPLATE, split_url
@@ -19,7 +20,27 @@ from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.vary import MOST_NAMES
 from txstalecache.store.purges import Hardness, Scope
 
-__all__ = ["BadOrder", "Mode", "Order", "Question", "WarmOrder", "reading", "url_said"]
+__all__ = [
+    "LONGEST",
+    "METHOD",
+    "NAME",
+    "SCOPES",
+    "VALUE",
+    "BadOrder",
+    "Mode",
+    "Order",
+    "Question",
+    "WarmOrder",
+    "reading",
+    "url_said",
+]
+
+#: Characters of a URL, or of anything else that is to be purged, and of the value of a field.
+LONGEST = 8192
+#: A method, the name of a field, and the value of one.
+METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
+NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
+VALUE = re.compile(rf"[\t\x20-\x7e\x80-\xff]{{0,{LONGEST}}}")
 
 
 class BadOrder(ValueError):
@@ -40,7 +61,7 @@ class Mode(Enum):
         return Hardness.HARD if self is Mode.HARD else Hardness.SOFT
 
 
-_SCOPES = ("url", "variant", "prefix", "host", "tag", "all")
+SCOPES = ("url", "variant", "prefix", "host", "tag", "all")
 _SAID = ("scope", "value", "fields", "mode", "dry")
 
 
@@ -69,8 +90,8 @@ def _object(body: bytes, *names: str) -> dict[str, Any]:
 
 def url_said(said: object, name: str = "url") -> str:
     """A whole URL, as a request for it would have it. BadOrder."""
-    if not isinstance(said, str) or not said or len(said) > 8192:
-        raise BadOrder(f"{name}: expected a URL of 1 to 8192 characters")
+    if not isinstance(said, str) or not said or len(said) > LONGEST:
+        raise BadOrder(f"{name}: expected a URL of 1 to {LONGEST} characters")
     try:
         scheme, authority, target = split_url(said.encode("ascii"))
         return (scheme + b"://" + authority + target).decode("ascii")
@@ -96,13 +117,13 @@ class Order:
         dry = said.get("dry", False)
         if not isinstance(dry, bool):
             raise BadOrder("dry: expected true or false")
-        return cls.of(said.get("scope"), said.get("value"), said.get("mode", "hard"), dry, said.get("fields"))
+        return cls.of(said.get("scope"), said.get("value"), said.get("mode", Mode.HARD.value), dry, said.get("fields"))
 
     @classmethod
     def of(cls, kind: object, value: object, mode: object, dry: bool = False, fields: object = None) -> Order:
         """From the words. BadOrder."""
-        if kind not in _SCOPES:
-            raise BadOrder(f"scope: expected one of {', '.join(_SCOPES)}")
+        if kind not in SCOPES:
+            raise BadOrder(f"scope: expected one of {', '.join(SCOPES)}")
         try:
             how = Mode(mode)
         except ValueError:
@@ -113,8 +134,8 @@ class Order:
             if value is not None:
                 raise BadOrder("value: all has none")
             return cls(Scope.everything(), how, dry=dry)
-        if not isinstance(value, str) or not value or len(value) > 8192:
-            raise BadOrder("value: expected a text of 1 to 8192 characters")
+        if not isinstance(value, str) or not value or len(value) > LONGEST:
+            raise BadOrder(f"value: expected a text of 1 to {LONGEST} characters")
         try:
             written = value.encode("ascii" if kind != "tag" else "utf-8")
         except UnicodeError:
@@ -150,7 +171,7 @@ def _fields(said: object) -> dict[bytes, bytes | None]:
         written = name.encode("utf-8", "replace")
         if not is_token(written) or not (value is None or isinstance(value, str)):
             raise BadOrder("fields: expected names of fields, and a text or null for each")
-        if value is not None and (len(value) > 8192 or not value.isascii() or not value.isprintable()):
+        if value is not None and (len(value) > LONGEST or not value.isascii() or not value.isprintable()):
             raise BadOrder("fields: expected values of printable ASCII")
         found[written.lower()] = None if value is None else value.strip().encode("ascii")
     return found
@@ -179,7 +200,7 @@ class WarmOrder:
     concurrency: int
 
     MOST = 10_000
-    FASTEST, WIDEST = 1000.0, 64
+    SLOWEST, FASTEST, WIDEST = 0.01, 1000.0, 64
 
     @classmethod
     def read(cls, body: bytes) -> WarmOrder:
@@ -187,9 +208,9 @@ class WarmOrder:
         said = _object(body, "urls", "sitemap", "rate", "concurrency")
         if ("urls" in said) == ("sitemap" in said):
             raise BadOrder("expected either urls or sitemap")
-        rate, concurrency = said.get("rate", 20), said.get("concurrency", 4)
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0.01 <= rate <= cls.FASTEST:
-            raise BadOrder(f"rate: expected a number from 0.01 to {cls.FASTEST:g}")
+        rate, concurrency = said.get("rate", Jobs.RATE), said.get("concurrency", Jobs.CONCURRENCY)
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not cls.SLOWEST <= rate <= cls.FASTEST:
+            raise BadOrder(f"rate: expected a number from {cls.SLOWEST:g} to {cls.FASTEST:g}")
         if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= cls.WIDEST:
             raise BadOrder(f"concurrency: expected a whole number from 1 to {cls.WIDEST}")
         if "sitemap" in said:
@@ -201,11 +222,6 @@ class WarmOrder:
         return cls(read, None, float(rate), concurrency)
 
 
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,8192}")
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """A request that is to be explained."""
@@ -214,18 +230,21 @@ class Question:
     method: str
     fields: list[list[str]]
 
+    #: Fields.
+    MOST = 100
+
     @classmethod
     def read(cls, body: bytes) -> Question:
         """From JSON: ``{"url": …, "method": …, "fields": {name: value}}``. BadOrder."""
         said = _object(body, "url", "method", "fields")
         method, fields = said.get("method", "GET"), said.get("fields", {})
-        if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        if not isinstance(method, str) or not METHOD.fullmatch(method):
             raise BadOrder("method: expected a token")
-        if not isinstance(fields, dict) or len(fields) > 100:
-            raise BadOrder("fields: expected an object of at most 100 names with their values")
+        if not isinstance(fields, dict) or len(fields) > cls.MOST:
+            raise BadOrder(f"fields: expected an object of at most {cls.MOST} names with their values")
         for name, value in fields.items():
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 raise BadOrder("fields: a name is a token")
-            if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            if not isinstance(value, str) or not VALUE.fullmatch(value):
                 raise BadOrder(f"fields: {name[:60]}: expected a text without control characters")
         return cls(url_said(said.get("url")), method, [[name, value] for name, value in fields.items()])

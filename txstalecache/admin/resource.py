@@ -28,7 +28,7 @@ from txstalecache.admin.orders import BadOrder, Mode, Order, Question, WarmOrder
 from txstalecache.admin.warm import Jobs
 from txstalecache.edge.reasons import reason
 from txstalecache.observe.metrics import CONTENT_TYPE
-from txstalecache.observe.top import RANKINGS
+from txstalecache.observe.top import RANKINGS, TopKeys
 from txstalecache.store.purges import Hardness, Scope
 
 __all__ = ["AdminResource", "IPurger"]
@@ -76,6 +76,8 @@ class AdminResource(Resource):
     """``gate`` says who may come in; ``ready``: whether the proxy is, and why not."""
 
     isLeaf = True
+    #: Who may not come in sends no body first.
+    streams = True
     _log = Logger()
 
     def __init__(
@@ -86,7 +88,6 @@ class AdminResource(Resource):
         events: Events,
         jobs: Jobs,
         ready: Callable[[], str],
-        status: Callable[[], Mapping[str, object]],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._gate = gate
@@ -95,7 +96,6 @@ class AdminResource(Resource):
         self._events = events
         self._jobs = jobs
         self._ready = ready
-        self._status = status
         # What needs no token says nothing about the site: a page, the description, whether it is alive.
         self._open: Mapping[bytes, Mapping[bytes, _Handler]] = {
             b"/healthz": {b"GET": self._health},
@@ -112,9 +112,6 @@ class AdminResource(Resource):
             b"/v1/purge": {b"POST": self._purge},
             b"/v1/warm": {b"GET": self._tell_jobs, b"POST": self._warm},
             b"/metrics": {b"GET": self._metrics},
-            # As the first version had them.
-            b"/status": {b"GET": self._tell_old_status},
-            b"/purge": {b"POST": self._purge},
         }
         self._job: Mapping[bytes, _Handler] = {b"GET": self._tell_job, b"DELETE": self._cancel_job}
 
@@ -166,7 +163,7 @@ class AdminResource(Resource):
         if handler is None:
             allowed = ", ".join(sorted(one.decode() for one in handlers))
             raise Refused(405, f"expected {allowed}", Allow=allowed)
-        if method == b"POST" and path.startswith(b"/v1/"):
+        if method == b"POST":
             _of_json(request)
         return handler(request)
 
@@ -189,9 +186,6 @@ class AdminResource(Resource):
 
     # -- asking --------------------------------------------------------------------------------------------------
 
-    async def _tell_old_status(self, request: Request) -> Told:
-        return 200, self._status()
-
     async def _tell_status(self, request: Request) -> Told:
         return 200, await self._inquiry.status()
 
@@ -213,8 +207,8 @@ class AdminResource(Resource):
         by, limit = said.get("by", "hits"), said.get("limit", "20")
         if by not in RANKINGS:
             raise BadOrder(f"by: expected one of {', '.join(RANKINGS)}")
-        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= 256):
-            raise BadOrder("limit: expected a number from 1 to 256")
+        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= TopKeys.CAPACITY):
+            raise BadOrder(f"limit: expected a number from 1 to {TopKeys.CAPACITY}")
         return 200, await self._inquiry.top(by, int(limit))
 
     async def _tell_events(self, request: Request) -> Told:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from txstalecache.cli.exits import BadUsage
 
-__all__ = ["ADMIN", "TOKEN", "Connection", "options"]
+__all__ = ["ADMIN", "TOKEN", "UNSAID", "Connection", "options"]
 
 #: Environment variables.
 ADMIN, TOKEN = "TXSTALECACHE_ADMIN", "TXSTALECACHE_ADMIN_TOKEN"
@@ -23,10 +23,14 @@ ADMIN, TOKEN = "TXSTALECACHE_ADMIN", "TXSTALECACHE_ADMIN_TOKEN"
 USUAL = "http://127.0.0.1:8081"
 #: Seconds for one answer.
 TIMEOUT = 10.0
+#: What the options of ``options`` are where they are not given.
+UNSAID = {"admin": None, "token_file": None, "timeout": TIMEOUT, "json": False}
 
 
 def options() -> argparse.ArgumentParser:
-    """The options of every command that asks a running proxy, taken before the subcommand as well as after it."""
+    """The options of every command that asks a running proxy, taken before the subcommand as well as after it: so they
+    have no defaults, by which the subcommand's would undo what was said before it. The whole parser has (``UNSAID``).
+    """
     import shtab
 
     parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -67,13 +71,13 @@ class Connection:
     @classmethod
     def of(cls, arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Connection:
         """From parsed options. BadUsage."""
-        admin = getattr(arguments, "admin", None) or environment.get(ADMIN) or USUAL
-        file = getattr(arguments, "token_file", None)
+        admin = arguments.admin or environment.get(ADMIN) or USUAL
+        file = arguments.token_file
         token = environment.get(TOKEN, "").strip() if file is None else _read(file)
         if not all(0x21 <= ord(one) <= 0x7E for one in token):
             raise BadUsage(f"the token of {file or '$' + TOKEN} has characters in it that no token has")
         url, path = _where(admin)
-        return cls(url, path, token, getattr(arguments, "timeout", TIMEOUT))
+        return cls(url, path, token, arguments.timeout)
 
     def __str__(self) -> str:
         return self.url if self.path is None else f"unix:{self.path}"

@@ -9,16 +9,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 from txstalecache.cli.connection import options
 from txstalecache.cli.exits import Exit
 from txstalecache.cli.main import parser
+from txstalecache.generated import rewrite
 
-__all__ = ["BEGIN", "END", "document", "replaced"]
+__all__ = ["SOURCE", "document"]
 
-BEGIN = ".. begin of what is made from txstalecache.cli; do not edit"
-END = ".. end of what is made"
+SOURCE = "txstalecache.cli"
 
 
 def document() -> str:
@@ -64,15 +63,5 @@ def _options(one: argparse.ArgumentParser, known: Collection[tuple[str, ...]] = 
         yield ""
 
 
-def replaced(text: str) -> str:
-    """``text`` with what is between the marks made anew. ValueError when it has no marks."""
-    before, begun, rest = text.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not begun or not ended:
-        raise ValueError("no marks to put the commands between")
-    return f"{before}{BEGIN}\n{document()}\n{END}{after}"
-
-
 if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    file.write_text(replaced(file.read_text()))
+    rewrite(sys.argv[1], SOURCE, document())

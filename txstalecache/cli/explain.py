@@ -55,7 +55,7 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
         "verdict",
         {"url": arguments.url, "method": arguments.method, "fields": joined(arguments.fields)},
     )
-    if getattr(arguments, "json", False):
+    if arguments.json:
         page.json(said)
         return Exit.OK
     page.facts([(name, said.get(name) or "–") for name in ("url", "route", "key")])

@@ -26,7 +26,7 @@ def add(subcommands: Any) -> None:
 
 async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -> int:
     said = await client.get("/v1/flights", "flights")
-    if getattr(arguments, "json", False):
+    if arguments.json:
         page.json(said)
     elif said["flights"]:
         page.table(COLUMNS, rows(said))

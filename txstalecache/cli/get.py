@@ -43,7 +43,7 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
         sys.stdout.flush()
         sys.stdout.buffer.write(base64.b64decode(variants[0][1].get("body") or ""))
         sys.stdout.buffer.flush()
-    elif getattr(arguments, "json", False):
+    elif arguments.json:
         page.json({**said, "variants": [variant for _, variant in variants]})
     else:
         for number, variant in variants:
@@ -57,8 +57,9 @@ def _show(page: Page, number: int, variant: Mapping[str, Any]) -> None:
     times = dict(variant.get("times") or {})
     # The proxy's, which may not be this host's.
     now = times.pop("now", time.time())
-    selector = variant.get("selector")
-    chosen = ", ".join(f"{name}: {value}" for name, value in _pairs(selector)) or "any request"
+    # Null: it answers those who come without the field.
+    said = (f"{name}: {'(absent)' if value is None else value}" for name, value in variant["selector"])
+    chosen = ", ".join(said) or "any request"
     page.facts(
         [
             ("variant", f"{number}, for {chosen}"),
@@ -71,12 +72,6 @@ def _show(page: Page, number: int, variant: Mapping[str, Any]) -> None:
     )
     page.line()
     page.table(("field", "value"), [tuple(pair) for pair in variant.get("fields") or ()])
-
-
-def _pairs(selector: Any) -> list[tuple[str, str]]:
-    if isinstance(selector, dict):
-        return [(str(name), str(value)) for name, value in selector.items()]
-    return [(str(pair[0]), str(pair[1])) for pair in selector or () if len(pair) == 2]
 
 
 def _time(name: str, value: Any, now: float) -> str:

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from txstalecache import __version__
 from txstalecache.cli import check, completion, explain, flights, get, purge, run, status, top, warm
-from txstalecache.cli.connection import options
+from txstalecache.cli.connection import UNSAID, options
 from txstalecache.cli.exits import CommandError, Exit
 
 __all__ = ["main", "parser"]
@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         description="A stale-while-revalidate caching HTTP reverse proxy: run it, ask it, steer it.",
         parents=[options()],
     )
+    made.set_defaults(**UNSAID)
     made.add_argument("--version", action="version", version=f"txstalecache {__version__}")
     subcommands = made.add_subparsers(metavar="SUBCOMMAND", required=True, dest="subcommand", parser_class=_Parser)
     for add in SUBCOMMANDS:

@@ -66,9 +66,9 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
             said["fields"] = {name: value or None for name, value in joined(arguments.fields).items()}
         answer = await client.post("/v1/purge", "purged", said)
         answers.append(answer)
-        if not getattr(arguments, "json", False):
+        if not arguments.json:
             page.line(f"{arguments.scope}{'' if value is None else ' ' + value}: {_outcome(answer, arguments)}")
-    if getattr(arguments, "json", False):
+    if arguments.json:
         page.json(answers[0] if len(answers) == 1 else answers)
     return Exit.OK
 

@@ -24,7 +24,7 @@ def add(subcommands: Any) -> None:
 
 async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -> int:
     said = await client.get("/v1/status", "version")
-    if getattr(arguments, "json", False):
+    if arguments.json:
         page.json(said)
         return Exit.OK
     page.facts(facts(said))
@@ -40,12 +40,11 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
 
 def facts(said: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The figures of a status, in the order of how often they are asked for."""
-    process, latency, memory = (_part(said, name) for name in ("process", "latency", "memory"))
+    process, latency, memory, store = (_part(said, name) for name in ("process", "latency", "memory", "store"))
     worker = process.get("worker")
     who = f"process {process.get('pid', '?')} on {process.get('host', '?')}" + (
         f", worker {worker}" if worker is not None else ""
     )
-    degraded = said.get("degraded", _part(said, "store").get("degraded"))
     return [
         ("version", f"{said.get('version', '?')}, up {span(said.get('uptime'))}"),
         ("tells of", {"process": who}.get(str(said.get("covers")), f"the {said.get('covers')}, asked of {who}")),
@@ -58,7 +57,7 @@ def facts(said: Mapping[str, Any]) -> list[tuple[str, str]]:
             "memory",
             f"{size(memory.get('bytes'))} of {size(memory.get('limit'))}, entries: {count(memory.get('entries'))}",
         ),
-        ("store", _store(said.get("store")) + (" (degraded)" if degraded else "")),
+        ("store", f"{store.get('describe', '?')}{' (degraded)' if store.get('degraded') else ''}"),
     ]
 
 
@@ -82,10 +81,6 @@ def upstreams(said: Mapping[str, Any]) -> list[tuple[str, ...]]:
         for upstream in said.get("upstreams") or ()
         for server in upstream.get("servers") or ()
     ]
-
-
-def _store(store: object) -> str:
-    return str(store.get("describe", "?")) if isinstance(store, dict) else str(store)
 
 
 def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -55,10 +55,9 @@ def _interval(text: str) -> float:
 
 async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -> int:
     said = await _look(arguments, client)
-    as_json = getattr(arguments, "json", False)
-    if not arguments.once and (as_json or page.terminal):
-        await (_lines if as_json else _live)(arguments, client, page, said)
-    elif as_json:
+    if not arguments.once and (arguments.json or page.terminal):
+        await (_lines if arguments.json else _live)(arguments, client, page, said)
+    elif arguments.json:
         page.json(said)
     else:
         page.facts(status.facts(said["status"]))

@@ -70,9 +70,8 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
     said |= {name: value for name in ("rate", "concurrency") if (value := getattr(arguments, name)) is not None}
     job = str((await client.post("/v1/warm", "job", said))["job"])
     path = f"/v1/warm/{job}"
-    as_json = getattr(arguments, "json", False)
     if arguments.detach:
-        if as_json:
+        if arguments.json:
             page.json({"job": job})
         else:
             page.line(job)
@@ -87,7 +86,7 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
         except CommandError as error:
             print(f"txstalecache warm: the job goes on: {error}", file=sys.stderr)
         return Exit.INTERRUPTED
-    if as_json:
+    if arguments.json:
         page.json({"job": job, **told})
     else:
         _conclude(page, told)
@@ -155,6 +154,5 @@ def _conclude(page: Page, told: dict[str, Any]) -> None:
     page.line(
         f"{told['state']}: {count(told.get('done'))} of {count(told.get('total'))}, {count(told.get('failed'))} failed"
     )
-    for error in told.get("errors") or ():
-        line = ": ".join(str(part) for part in error.values()) if isinstance(error, dict) else str(error)
-        print(f"txstalecache warm: {visible(line)}", file=sys.stderr)
+    for error in told["errors"]:
+        print(f"txstalecache warm: {visible(error['url'])}: {visible(error['problem'])}", file=sys.stderr)

@@ -7,14 +7,13 @@ Must not know: anything that is not in ``config.schema``.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from txstalecache.config.schema import TABLES, Item
+from txstalecache.generated import rewrite
 
-__all__ = ["BEGIN", "END", "document", "replaced"]
+__all__ = ["SOURCE", "document"]
 
-BEGIN = ".. begin of what is made from txstalecache.config.schema; do not edit"
-END = ".. end of what is made"
+SOURCE = "txstalecache.config.schema"
 
 
 def document() -> str:
@@ -36,15 +35,5 @@ def _default(item: Item) -> str:
     return f"``{str(item.default).lower() if isinstance(item.default, bool) else item.default}``"
 
 
-def replaced(text: str) -> str:
-    """``text`` with what is between the marks made anew. ValueError when it has no marks."""
-    before, begun, rest = text.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not begun or not ended:
-        raise ValueError("no marks to put the settings between")
-    return f"{before}{BEGIN}\n{document()}\n{END}{after}"
-
-
 if __name__ == "__main__":
-    file = Path(sys.argv[1])
-    file.write_text(replaced(file.read_text()))
+    rewrite(sys.argv[1], SOURCE, document())

@@ -1,7 +1,7 @@
 """Every setting there is: its name, how it is read, what holds without it, what it means. One definition each.
 
-The file's tables, ``txstalecache check``, the options of the command line that say the same, and
-``docs/configuration.rst`` are all made from this.
+The file's tables, ``txstalecache check`` and ``docs/configuration.rst`` are all made from this. So is what an option of
+the command line means; only its default is repeated in ``options``, which loads nothing, and a test compares the two.
 Must not know: how anything is built.
 """
 

@@ -27,44 +27,47 @@ from txstalecache.config.schema import (
     Item,
     read_table,
 )
-from txstalecache.config.toml import ConfigError, Configuration, UpstreamPlan, make_route, place_of
+from txstalecache.config.toml import ConfigError, Configuration, UpstreamPlan, make_route
 from txstalecache.flight.limits import Limits
 from txstalecache.http.keys import KeyTemplate
 
 __all__ = ["DEFAULTS", "Settings", "SettingsError"]
 
-_ITEMS = {(table.title, item.name): item for table in (PROXY, REDIS, ADMIN, ROUTE, UPSTREAM) for item in table.items}
-
-#: Which setting of a file each option is.
-SAME: Mapping[str, Item] = {
-    "listen": _ITEMS["proxy", "listen"],
-    "origin": _ITEMS["upstream.NAME", "servers"],
-    "redis": _ITEMS["redis", "url"],
-    "prefix": _ITEMS["redis", "prefix"],
-    "ttl": _ITEMS["route", "ttl"],
-    "stale": _ITEMS["route", "stale"],
-    "stale-if-error": _ITEMS["route", "stale_if_error"],
-    "key": _ITEMS["route", "key"],
-    "methods": _ITEMS["route", "methods"],
-    "max-object": _ITEMS["route", "max_object"],
-    "max-upload": _ITEMS["proxy", "max_upload"],
-    "hosts": _ITEMS["proxy", "hosts"],
-    "name": _ITEMS["proxy", "name"],
-    "wait-deadline": _ITEMS["route", "wait_deadline"],
-    "memory": _ITEMS["proxy", "memory"],
-    "access-log": _ITEMS["proxy", "access_log"],
-    "access-log-format": _ITEMS["proxy", "access_log_format"],
-    "workers": _ITEMS["proxy", "workers"],
-    "redis-down": _ITEMS["redis", "when_down"],
-    "admin": _ITEMS["admin", "listen"],
-    "admin-token-file": _ITEMS["admin", "token_file"],
-    "admin-hosts": _ITEMS["admin", "hosts"],
+#: Where a file says what each option says.
+PLACES: Mapping[str, str] = {
+    "listen": "proxy.listen",
+    "origin": "upstream.NAME.servers",
+    "redis": "redis.url",
+    "prefix": "redis.prefix",
+    "ttl": "route.ttl",
+    "stale": "route.stale",
+    "stale-if-error": "route.stale_if_error",
+    "key": "route.key",
+    "methods": "route.methods",
+    "max-object": "route.max_object",
+    "max-upload": "proxy.max_upload",
+    "hosts": "proxy.hosts",
+    "name": "proxy.name",
+    "wait-deadline": "route.wait_deadline",
+    "memory": "proxy.memory",
+    "access-log": "proxy.access_log",
+    "access-log-format": "proxy.access_log_format",
+    "workers": "proxy.workers",
+    "redis-down": "redis.when_down",
+    "admin": "admin.listen",
+    "admin-token-file": "admin.token_file",
+    "admin-hosts": "admin.hosts",
 }
 
+_TABLES = (PROXY, REDIS, ADMIN, ROUTE, UPSTREAM)
+_ITEMS = {f"{table.title}.{item.name}": item for table in _TABLES for item in table.items}
+#: Which setting of a file each option is.
+SAME: Mapping[str, Item] = {name: _ITEMS[place] for name, place in PLACES.items()}
+
 #: Options that a file says for each route or upstream.
-_OF_ROUTES = [name for name, item in SAME.items() if item in ROUTE.items or item in UPSTREAM.items]
+_OF_ROUTES = [name for name, place in PLACES.items() if place.startswith(("route.", "upstream."))]
 #: Those that may be given beside a file, and come first.
-_OF_PROCESS = [name for name in SAME if name not in _OF_ROUTES]
+_OF_PROCESS = [name for name in PLACES if name not in _OF_ROUTES]
 _IN_FLEET = ("workers", "redis-down", "admin", "admin-token-file", "admin-hosts")
 
 _UNSAID = read_table(LIMITS, {}, "limits", [])
@@ -160,7 +163,7 @@ class Settings:
                 problems.append("--demo: brings its own origin; leave out --config")
             problems += [f"--{name}: belongs into the file that --config names" for name in _OF_ROUTES if name in told]
             file = _configuration(config, text, problems)
-            values.update((name, file.option(name)) for name in _OF_PROCESS if name not in told)
+            values.update((name, file.setting(PLACES[name])) for name in _OF_PROCESS if name not in told)
         elif demo and servers:
             problems.append("--demo: brings its own origin; leave out --origin")
         elif not demo and "origin" not in told:
@@ -172,7 +175,7 @@ class Settings:
             of_fleet: list[str] = []
 
             def called(name: str) -> str:
-                return f"--{name}" if file is None or name in told else place_of(name)
+                return f"--{name}" if file is None or name in told else PLACES[name]
 
             fleet = Fleet.of(values, called, of_fleet, demo=demo)
             if text is None and not of_fleet:

@@ -39,7 +39,7 @@ from txstalecache.flight.hooks import Hooks
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.origin.interfaces import Deadlines
 
-__all__ = ["ConfigError", "Configuration", "UpstreamPlan", "make_route", "place_of"]
+__all__ = ["ConfigError", "Configuration", "UpstreamPlan", "make_route"]
 
 
 class ConfigError(ValueError):
@@ -63,21 +63,6 @@ class UpstreamPlan:
 #: The tables that there is one of.
 _ONCE = (PROXY, REDIS, LIMITS, ADMIN)
 _TABLES = (*(table.title for table in _ONCE), "upstream", "defaults", "route")
-
-#: Where the file says what an option says too, where that is not ``proxy.NAME``.
-_PLACES = {
-    "redis": "redis.url",
-    "prefix": "redis.prefix",
-    "redis-down": "redis.when_down",
-    "admin": "admin.listen",
-    "admin-token-file": "admin.token_file",
-    "admin-hosts": "admin.hosts",
-}
-
-
-def place_of(option: str) -> str:
-    """Where the file says what ``option`` of the command line says."""
-    return _PLACES.get(option) or f"proxy.{option.replace('-', '_')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +108,10 @@ class Configuration:
             raise ConfigError(problems)
         return cls(said, upstreams, routes, text, document)
 
-    def option(self, name: str) -> Any:
-        """The value of what the command line calls ``name``."""
-        table, _, setting = place_of(name).partition(".")
-        return self.said[table][setting]
+    def setting(self, place: str) -> Any:
+        """The value of ``TABLE.NAME``, in one of the tables in ``said``."""
+        table, _, name = place.partition(".")
+        return self.said[table][name]
 
     def effective(self) -> str:
         """Everything in force, as TOML, without passwords."""

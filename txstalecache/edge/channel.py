@@ -68,7 +68,7 @@ class Served(Protocol):
 
 
 class CacheChannel(HTTPChannel):
-    """A server connection. ``site`` must have ``limits``, ``reactor`` and ``refused``; it owns the channel."""
+    """A server connection under ``limits``. ``refused`` is told of each request that gets no further."""
 
     requestFactory = CacheRequest
     timeOut = None  # Twisted's own deadline: ours tell apart what is waited for
@@ -440,6 +440,10 @@ class CacheChannel(HTTPChannel):
             return
         self._wire.write(canned(rejected.status, rejected.why))
         self._give_up()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        """What Twisted's requests do with a form that is none."""
+        self._reject(Rejected(400, "malformed form"))
 
     def _give_up(self) -> None:
         """Nothing more is said. What still comes is dropped for a while: closing over it would turn into a RST, and

@@ -235,7 +235,7 @@ class FastLane:
                 asked.route,
                 asked.key,
                 variant.entry,
-                (shelf.marker(now), shelf.private, shelf.cookie),
+                (shelf.marker(now), shelf.advice, shelf.cookie),
                 now,
                 variant.until,
                 self._pseudonym,

@@ -20,7 +20,7 @@ from txstalecache.flight.body import Body
 from txstalecache.http import policy
 from txstalecache.http.entry import Entry, Freshness, Marker
 from txstalecache.http.keys import Key
-from txstalecache.http.messages import RequestHead
+from txstalecache.http.messages import BODILESS, RequestHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.verdict import Fresh, Stale
 from txstalecache.observe.tally import Cell
@@ -29,8 +29,6 @@ __all__ = ["Answer", "Ready", "answer", "until"]
 
 #: An answer is not used in the last bit of its time: floating point is not that exact.
 _MARGIN: Final = 1e-5
-
-_STATUSES_WITHOUT_BODY: Final = (204, 304)
 
 
 class Answer:
@@ -89,7 +87,7 @@ class Answer:
 
 
 class Ready:
-    """What hangs on a variant: its answers by shape and route. ``room`` of them at most."""
+    """What hangs on a variant: its answers by shape and route. ``ROOM`` of them at most."""
 
     __slots__ = ("answers", "charged")
 
@@ -167,7 +165,7 @@ def answer(
     if b"date" not in reply.fields:
         return None  # the ordinary path knows the time of day
     sent = sum(map(len, pieces))
-    if plain.method != b"HEAD" and reply.status not in _STATUSES_WITHOUT_BODY:
+    if plain.method != b"HEAD" and reply.status not in BODILESS:
         # Without its length the body would go out in chunks; with another one the connection would be cut.
         if reply.fields.get_all(b"content-length") != [b"%d" % sent]:
             return None

@@ -10,7 +10,7 @@ from time import time
 from twisted.web.http import datetimeToString
 
 from txstalecache.edge.heads import ReceivedRequest, Rejected
-from txstalecache.edge.reasons import reason
+from txstalecache.edge.phrases import phrase
 from txstalecache.edge.reply import ALLOWED, SERVER
 from txstalecache.observe.accesslog import Record
 
@@ -19,9 +19,9 @@ __all__ = ["canned", "refused"]
 
 def canned(status: int, why: str, *, retry_after: int | None = None) -> bytes:
     """A whole answer that closes the connection, for a client that gets no further."""
-    text = b"%d %s: %s\n" % (status, reason(status), why.encode("ascii", "replace"))
+    text = b"%d %s: %s\n" % (status, phrase(status), why.encode("ascii", "replace"))
     lines = [
-        b"HTTP/1.1 %d %s" % (status, reason(status)),
+        b"HTTP/1.1 %d %s" % (status, phrase(status)),
         b"Server: " + SERVER,
         b"Date: " + datetimeToString(),
         b"Content-Type: text/plain; charset=utf-8",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from txstalecache.edge.reasons import reason
+from txstalecache.edge.phrases import phrase
 from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.http.messages import Fields
 from txstalecache.http.values import dataclass
@@ -37,7 +37,7 @@ class Reply:
 
 def refusal(status: int, why: str) -> Reply:
     """A short text, the same for everybody; never stored by anybody."""
-    text = reason(status) + b": " + why.encode("ascii", "replace") + b"\n"
+    text = phrase(status) + b": " + why.encode("ascii", "replace") + b"\n"
     fields = Fields(
         (
             (b"Content-Type", b"text/plain; charset=utf-8"),
@@ -55,7 +55,7 @@ def options() -> Reply:
 
 def head_bytes(version: bytes, status: int, fields: Fields, more: Iterable[tuple[bytes, bytes]] = ()) -> bytes:
     """The head on the wire: ``fields`` in their order, then ``more``. Whatever is in them, no line ends early."""
-    lines = [b"%b %d %b" % (version, status, reason(status)), *map(b": ".join, fields.pairs), *map(b": ".join, more)]
+    lines = [b"%b %d %b" % (version, status, phrase(status)), *map(b": ".join, fields.pairs), *map(b": ".join, more)]
     lines.append(b"\r\n")
     head = b"\r\n".join(lines)
     if not head.count(b"\n") == head.count(b"\r") == len(lines):

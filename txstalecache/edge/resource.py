@@ -24,10 +24,9 @@ from typing import Any, Final, assert_never
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.web.http import Request
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import NOT_DONE_YET, Request
 
 from txstalecache.config.routes import Networks, Route, Routes, within
 from txstalecache.edge import outdated, planning, respond
@@ -58,7 +57,7 @@ from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
-from txstalecache.origin import HttpOrigin
+from txstalecache.origin import HttpOrigin, LocalOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import Hardness, Scope, StoreService, open_store
 from txstalecache.store.interfaces import Found, IStore
@@ -80,16 +79,19 @@ class CacheResource(Resource):
     caller owns what it passes in, starts the store, and closes both after the resource. ``log`` is called with one
     ``Record`` per request; ``tally`` counts them, and is its own when left out. ``reactor`` is Twisted's own when left
     out. ``name`` is what it calls itself in ``Via`` and ``Cache-Status``: two in a row need two, all of a fleet have
-    one. ValueError for a URL that cannot be an origin's, and for a name that is no token.
+    one. TypeError for what is something else; ValueError for a URL that cannot be an origin's, for a name that is no
+    token, and for a route to an upstream that is not among ``origins``.
     """
 
     isLeaf = True
+    #: ``CacheSite`` is not to read bodies before.
+    streams = True
 
     _hook_failures = Logger()
 
     def __init__(
         self,
-        origin: IOrigin | str,
+        origin: IOrigin | str | bytes,
         store: StoreService | None = None,
         *,
         routes: Routes | None = None,
@@ -107,23 +109,35 @@ class CacheResource(Resource):
         if reactor is None:
             from twisted.internet import reactor
         backend = open_store(reactor, redis="memory") if store is None else store
+        routes = Routes() if routes is None else routes
+        self.origins: Mapping[str, IOrigin] = {} if origins is None else origins
+        """The upstreams that routes name; may be replaced at any time."""
+        _expect(isinstance(backend, StoreService), "store", "what open_store gives", backend)
+        _expect(isinstance(routes, Routes), "routes", "Routes", routes)
+        for route in routes.routes:
+            if route.upstream is not None and route.upstream not in self.origins:
+                raise ValueError(f"route {route.name}: no upstream {route.upstream} among origins")
         self._own_origin: IOrigin | None = None
-        if isinstance(origin, str):
-            origin = self._own_origin = HttpOrigin(reactor, origin)
+        if isinstance(origin, str | bytes):
+            url = origin if isinstance(origin, str) else origin.decode("latin-1")
+            origin = self._own_origin = HttpOrigin(reactor, url)
+        _expect(IOrigin.providedBy(origin), "origin", "a URL or an IOrigin", origin)
         self._backend = backend
         self._store: IStore = backend.store
         self._clock: IReactorTime = reactor
-        self._routes = Routes() if routes is None else routes
-        self.origins: Mapping[str, IOrigin] = {} if origins is None else origins
-        """The upstreams that routes name; may be replaced at any time."""
+        self._routes = routes
         self._trusted_proxies = trusted_proxies
         self._uses = Uses()
         self._log = contained(log)
         self.tally = Tally() if tally is None else tally
         self.registry = Registry(reactor, origin, backend.store, backend.leases, limits)
+        backend.when_discarded.add(self.registry.discarded)
 
     def render(self, request: Request) -> int:
         """Any method; the answer comes later."""
+        for origin in (self.registry.origin, *self.origins.values()):
+            if isinstance(origin, LocalOrigin):
+                origin.stands(request.prepath or ())
         self.serve(TwistedExchange(request, self._clock))
         return NOT_DONE_YET
 
@@ -138,6 +152,7 @@ class CacheResource(Resource):
 
     def close(self) -> Deferred[None]:
         """Land every flight; requests still waiting get 503. Fires when what the resource owns is closed."""
+        self._backend.when_discarded.discard(self.registry.discarded)
         self.registry.close()
         return succeed(None) if self._own_origin is None else self._own_origin.close()
 
@@ -419,7 +434,8 @@ class CacheResource(Resource):
         return Deferred.fromCoroutine(warm(self, self._store, self.visiting(url), most))
 
     def visiting(self, url: bytes) -> Visit:
-        """A visit of somebody who sends nothing about himself. ValueError."""
+        """A visit of somebody who sends nothing about himself. TypeError, ValueError."""
+        _expect(isinstance(url, bytes), "url", "bytes", url)
         scheme, host, target = split_url(url)
         head = RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
         route = self._routes.pick(head)
@@ -468,3 +484,9 @@ class CacheResource(Resource):
                 sent_on=outcome.trace,
             )
         )
+
+
+def _expect(true: bool, name: str, what: str, given: object) -> None:
+    # Its type alone: a URL has passwords in it.
+    if not true:
+        raise TypeError(f"{name}: expected {what}, not {type(given).__name__}")

@@ -18,7 +18,7 @@ from txstalecache.http import conditional, forward, parts, ranges
 from txstalecache.http import fields as fieldlib
 from txstalecache.http.cachestatus import CacheStatus, legible
 from txstalecache.http.entry import Entry
-from txstalecache.http.messages import Fields
+from txstalecache.http.messages import BODILESS, Fields
 
 __all__ = ["failure", "from_entry", "from_flight", "of_ourselves"]
 
@@ -76,7 +76,7 @@ def _selected(visit: Visit, status: int, fields: Fields, body: Body, length: int
     head = visit.head
     if conditional.not_modified(head, status, fields):
         return Reply(304, conditional.not_modified_fields(fields), None)
-    if length is not None and b"content-length" not in fields and status not in (204, 304):
+    if length is not None and b"content-length" not in fields and status not in BODILESS:
         fields = fields.adding(b"Content-Length", b"%d" % length)
     if head.method == b"HEAD":
         return Reply(status, fields, None)
@@ -120,7 +120,8 @@ def _entry_status(outcome: Outcome, left: float) -> CacheStatus:
     collapsed = True if settled.collapsed and outcome.role == "waiter" else None
     if settled.stale:
         detail = _STALE.get(settled.stale, settled.stale)
-        return CacheStatus(fwd="stale", fwd_status=settled.status, ttl=ttl, collapsed=collapsed, detail=detail)
+        fwd = "stale" if left <= 0 else "request"  # it was fresh, and the client would not have it so
+        return CacheStatus(fwd=fwd, fwd_status=settled.status, ttl=ttl, collapsed=collapsed, detail=detail)
     fwd_status = 304 if settled.validated else None
     return CacheStatus(fwd=_forwarded(outcome), fwd_status=fwd_status, ttl=ttl, stored=True, collapsed=collapsed)
 

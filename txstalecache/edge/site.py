@@ -70,8 +70,9 @@ class _Channel(LaneChannel):
 class CacheSite(Site):
     """A ``Site`` for a ``CacheResource`` (or a tree with some in it) that holds clients to ``limits``.
 
-    ``refused`` is called with one ``Record`` per request that got no further than the site. Bodies of requests stream:
-    a resource that is not a ``CacheResource`` finds ``request.content`` empty and the body in ``request.upload``.
+    ``refused`` is called with one ``Record`` per request that got no further than the site. The body of a request for a
+    ``CacheResource`` streams; so it does, in ``request.upload``, for any other with ``streams = True``. For the rest it
+    is read whole, into ``request.content`` and ``request.args``, once they are looked up.
     HTTP/1.1 alone is spoken, and offered by ALPN. Where ``resource`` is a ``CacheResource``, hits take its fast lane:
     the same answers, without a request object; ``fast_lane=False`` turns that off.
     """
@@ -90,7 +91,7 @@ class CacheSite(Site):
         self._refused = contained(refused)
         self._fast = fast_lane
         self._lanes: dict[tuple[bytes, bool], FastLane | None] = {}
-        super().__init__(resource, requestFactory=CacheRequest, parsePOSTFormSubmission=False, reactor=reactor)
+        super().__init__(resource, requestFactory=CacheRequest, reactor=reactor)
         self.limits = limits
         self._cap = connection_cap(limits)
         self._crowded = False

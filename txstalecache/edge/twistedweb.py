@@ -8,21 +8,22 @@ Must not know: caching, the origin.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
 from twisted.internet.error import ConnectionAborted
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.python.failure import Failure
 from twisted.web import http, server
 from twisted.web.client import FileBodyProducer
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
+from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
 from txstalecache.edge.exchange import Exchange, Pairs
 from txstalecache.edge.heads import ReceivedRequest, Rejected, authority, body_kind, origin_form
-from txstalecache.edge.reasons import reason
+from txstalecache.edge.phrases import phrase
 from txstalecache.edge.reply import SERVER
 from txstalecache.edge.upload import StreamedUpload
 from txstalecache.flight.body import Reader
@@ -36,9 +37,13 @@ _NONE = Headers()
 
 
 class CacheRequest(server.Request):
-    """A request that is processed when its head is complete; ``upload`` is its body as it streams, None without one."""
+    """A request whose resource is looked up when its head is complete. One that ``streams`` is asked at once, and finds
+    the body in ``upload`` as it comes; any other once the body is whole, in ``content`` and ``args``."""
 
     upload: StreamedUpload | None = None
+    """None without a body, and once it is whole."""
+    _answer: Callable[[], None] | None = None
+    """Have the resource that was found answer, now that the body is whole."""
 
     def serve(self, received: ReceivedRequest) -> None:
         """What was asked for is ``received``: have it answered. ``upload`` is set before."""
@@ -49,9 +54,38 @@ class CacheRequest(server.Request):
         self.gotLength(0)
         self.requestReceived(head.method, head.target, received.version)
 
+    def process(self) -> None:
+        if self._answer is None:
+            super().process()
+        else:
+            self._answer()
+
     def render(self, resrc: IResource) -> None:
         self.responseHeaders.setRawHeaders(b"Server", [SERVER])
-        super().render(resrc)
+        if self.upload is None or getattr(resrc, "streams", False):
+            super().render(resrc)
+            return
+        length = self.upload.length
+        self.gotLength(None if length is UNKNOWN_LENGTH else length)
+        whole = self.upload.startProducing(cast(IConsumer, self.content))
+        whole.addCallback(self._whole, resrc).addErrback(self._failed)
+
+    def _whole(self, _: None, resource: IResource) -> None:
+        """The body is in ``content``: have Twisted read the form, if it is one. What the way to ``resource`` has made
+        of the rest stays."""
+        uri, args = self.uri, self.args
+
+        def answer() -> None:
+            self.uri, self.args = uri, {**args, **self.args}
+            self.render(resource)
+
+        self.upload, self._answer = None, answer
+        self.requestReceived(self.method, self.path, self.clientproto)
+
+    def _failed(self, failure: Failure) -> None:
+        # Where it is cut off, nobody waits for an answer.
+        if not failure.check(ConnectionAborted):
+            self.processingFailed(failure)
 
     def finish(self) -> None:
         """As Twisted's; but an answer of another length than announced cuts the connection, which is out of step."""
@@ -129,7 +163,7 @@ class TwistedExchange(Exchange):
     def inform(self, head: ResponseHead) -> None:
         channel = self._request.channel if self.open else None
         if isinstance(channel, http.HTTPChannel) and self.version == b"HTTP/1.1" and not self.started:
-            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, reason(head.status), _headers(head.fields.pairs))
+            channel.writeHeaders(b"HTTP/1.1", b"%d" % head.status, phrase(head.status), _headers(head.fields.pairs))
 
     @property
     def started(self) -> bool:
@@ -137,7 +171,7 @@ class TwistedExchange(Exchange):
 
     def _begin(self, status: int, fields: Fields, more: Pairs) -> None:
         request = self._request
-        request.setResponseCode(status, reason(status))
+        request.setResponseCode(status, phrase(status))
         before = request.responseHeaders
         headers = request.responseHeaders = _headers((*fields, *more))
         request.defaultContentType = None  # type: ignore[attr-defined]

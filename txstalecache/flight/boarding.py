@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from txstalecache.flight.landing import Alone, Failed, Regroup, Settled
 from txstalecache.flight.state import State
 from txstalecache.http import parts, policy
-from txstalecache.http.entry import Entry, MarkerKind
+from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.verdict import Fresh
 from txstalecache.store.changes import forget
 from txstalecache.store.interfaces import Found, ILease, Purpose
@@ -35,6 +35,8 @@ class Boarding:
         self._flight = flight
         self._holder: tuple[str, float] | None = None
         """Who was last seen to hold the lease that is waited for, and until when at least."""
+        self._error = b""
+        """What was said where an error came of it that is not ours."""
 
     def start(self) -> None:
         """Ask for the lease. Call once."""
@@ -118,12 +120,13 @@ class Boarding:
         # Subscribe, then look: a change between the two is not lost.
         changed = registry.leases.changed(flight.plan.key)
         fetches = False if self._settled_by(await self._found()) else await self._passed_on()
-        if fetches is not None or overtaken:
+        if fetches is not None or (overtaken and not self._error):
             forget(changed)
             return fetches is not False
         await changed
         if flight.waiters:
-            return None
+            # Before the lease is asked for: who held it may have let go of it at the head.
+            return await self._passed_on()
         # Somebody else fetches it, and nobody here wants to know.
         flight.end(State.DONE)
         return False
@@ -189,12 +192,20 @@ class Boarding:
             waiters.land_all(Regroup(found.vary))
         elif marker is not None and marker.kind is MarkerKind.PRIVATE:
             waiters.land_all(Alone("hit-for-miss"))
-        elif marker is not None and marker.kind is MarkerKind.ERROR and plan.entry is None:
+        elif marker is not None and marker.kind is MarkerKind.ERROR and plan.entry is None and self._shares(marker):
             waiters.land_all(Failed(marker.status, "error-marker", registry.limits.retry_after))
         elif found.entry is None or not self._serves(found.entry):
             return False
         flight.end(State.DONE)
         return True
+
+    def _shares(self, error: Marker) -> bool:
+        """Whether another process' ``error`` is ours as well. Where what was said there may have provoked it, something
+        else is tried once, by whoever is first: what that comes to is everybody's."""
+        if not error.said or error.said == self._flight.plan.said:
+            return True
+        before, self._error = self._error, error.said
+        return before not in (b"", error.said)
 
     def _serves(self, entry: Entry) -> bool:
         """Whether nobody is left to be fetched for, now that ``entry`` is stored: each who waits is judged by what he

@@ -280,6 +280,10 @@ class Reader:
                 return segment[0]
         return self.body.length
 
+    def lags(self) -> None:
+        """It holds up others who want more than it takes."""
+        self.fail()
+
     def fail(self) -> None:
         """The body broke."""
         if self in self.body.readers:

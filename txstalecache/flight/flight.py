@@ -58,6 +58,8 @@ class Flight(ABC):
     """When the oldest fetch in the air, or the one that answered, was asked for; in the store's time."""
     attempts = 0
     """Fetches begun so far."""
+    _taking_off = False
+    """Whether it may land before whoever starts it has got to wait for that."""
     _response: IOriginResponse | None = None
     """Where the body comes from."""
     _arrival: Arrival | None = None
@@ -111,10 +113,12 @@ class Flight(ABC):
     def start(self) -> None:
         """Take off. Call once."""
         self.attempts += 1
+        self._taking_off = True
         try:
             self._start()
         except Exception:
             self.crashed(Failure())
+        self._taking_off = False
 
     def _start(self) -> None:
         self.fetch()
@@ -191,6 +195,8 @@ class Flight(ABC):
             return
         self._response = response
         self._asked = request_time
+        # Whatever else is in the air for it, a lease that is waited for among it, is for nothing now.
+        self._ground()
         self._arrived(response, request_time, now)
 
     def instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
@@ -279,20 +285,29 @@ class Flight(ABC):
     def _attached(self, arrival: Arrival, head: ResponseHead) -> Attached:
         """What those get who may have the answer, with this head."""
         length = 0 if self.plan.fetch.method == b"HEAD" else arrival.length
-        return Attached(head, self.body, length, self._storing, self._why(arrival))
+        return Attached(head, self.body, length, self._to_be_stored, self._why(arrival))
 
     def _why(self, arrival: Arrival) -> str:
         """The word for what becomes of it: that of the rules, or, where they would have it stored, why it is not."""
-        if self._storing or not isinstance(arrival.admission, Store):
+        if self._to_be_stored or not isinstance(arrival.admission, Store):
             return arrival.admission.why
+        if self._storing:
+            return "close-delimited"
         return "long" if arrival.too_long else "kept-out"
+
+    @property
+    def _to_be_stored(self) -> bool:
+        """Whether it is, as far as its head tells. What ends with its connection is kept for those who come meanwhile
+        as if it were."""
+        return self._storing and self._response is not None and self._response.framing is Framing.DELIMITED
 
     def _unstored(self, arrival: Arrival) -> None:
         """Whoever waited has been let in; what is not to be stored need not be retained."""
-        if self._storing:
-            return
-        self._registry.figures.unstored(self.plan.key, arrival.head.status, self._why(arrival), arrival.response_time)
-        self.body.release()
+        if not self._to_be_stored:
+            why = self._why(arrival)
+            self._registry.figures.unstored(self.plan.key, arrival.head.status, why, arrival.response_time)
+        if not self._storing:
+            self.body.release()
 
     def _under_way(self) -> None:
         """It streams from here on, if it has not ended already: is anybody there, and does everybody keep up?"""
@@ -305,6 +320,12 @@ class Flight(ABC):
     def _streaming(self) -> bool:
         """Whether an answer is on its way to those who may have it."""
         return self.state is State.STREAMING or self.state is State.UNSHAREABLE
+
+    @property
+    def delivers(self) -> bool:
+        """Whether somebody, here or in another process, or the store is to have what comes."""
+        stores = self._storing and self._arrival is not None and self._arrival.own
+        return self._streaming and (stores or bool(self.body.readers))
 
     def _room_for(self, length: int) -> bool:
         """Whether ``length`` more bytes may be kept until they are stored."""
@@ -348,28 +369,37 @@ class Flight(ABC):
 
     def complete(self, framing: Framing) -> None:
         arrival = self._arrival
-        whole = framing is Framing.DELIMITED and self._storing
-        if whole and arrival is not None and arrival.own and not self.outdated:
+        if arrival is not None and arrival.own and not self.outdated:
+            # The clients have their answer whatever becomes of the entry.
             try:
-                self._store_whole(arrival)
+                kept = framing is Framing.DELIMITED and self._storing and self._store_whole(arrival)
             except Exception:
-                # The clients have their answer whatever becomes of the entry.
                 self._log.failure("an answer could not be stored")
+                kept = False
+            if not kept:
+                self._supersede()
         self.body.end()
         self.end(State.DONE)
 
-    def _store_whole(self, arrival: Arrival) -> None:
+    def _supersede(self) -> None:  # noqa: B027 - a flight for one client leaves what is stored
+        """The whole answer is here, and is not stored: what was stored before it may no longer hold."""
+
+    def _store_whole(self, arrival: Arrival) -> bool:
+        """Store it with its body. Whether that was done, or is somebody else's to do."""
         chunks = tuple(self.body.chunks)
         if chunks and self.body.length <= Body.COMPACT:
             chunks = (b"".join(chunks),)
         entry = arrival.entry(chunks)
-        if entry.length < self.plan.rules.min_size:
-            return
-        stored = self._as_stored(entry, arrival.head)
-        if stored is not None and stored.status == 206:
+        if entry.length != self.body.length:
+            return False  # something of it has been dropped
+        stored = None if entry.length < self.plan.rules.min_size else self._as_stored(entry, arrival.head)
+        if stored is None:
+            return False
+        if stored.status == 206:
             self._put_part(stored)
-        elif stored is not None:
+        else:
             self._put(stored)
+        return True
 
     def _as_stored(self, entry: Entry, head: ResponseHead) -> Entry | None:
         """``entry``, which ``head`` made or renewed, as the route's own code would have it; None: not to be stored."""
@@ -415,6 +445,8 @@ class Flight(ABC):
         """Nobody is left: go on only for an answer that may be stored."""
         if self.waiting or self.body.readers or self._goes_on or self not in self._registry.flights:
             return
+        if self._taking_off:
+            return  # whoever it is for is told when this is over, and looked for by the clock
         self.end(State.DONE)
 
     @property
@@ -427,6 +459,8 @@ class Flight(ABC):
         self.state = State.FAILED if state is State.PENDING else state
         self.due = inf
         self.body.forget()
+        if not (self.body.ended or self.body.broken):
+            self.body.cut()
         if self._counted:
             self._count(0)
         self._registry.ended(self)
@@ -461,5 +495,7 @@ class Flight(ABC):
         if laggards is None:
             laggards = self._laggards = Laggards(self._registry.limits.min_rate)
         laggards.look(self.body, self._registry.clock.seconds())
+        if self._streaming:
+            self._if_abandoned()
         if self.due == inf and self._streaming:
             self._schedule()

@@ -44,7 +44,8 @@ class Hooks:
     tags: Callable[[RequestHead, ResponseHead], Iterable[bytes]] | None = None
     """More tags to purge by."""
     before_store: Callable[[RequestHead, Entry], Entry | None] | None = None
-    """The entry to be stored in the place of this one; None: none. Of one that was validated it gets what it made."""
+    """The entry to be stored in the place of this one; None: none. Of one that was validated it gets what it made. It
+    is called when the body is whole: by then the client has been told ``stored``; ``storable`` comes in time."""
 
     def part(self, request: RequestHead) -> bytes:
         """What ``key`` adds to the key of ``request``. Only where there is one."""
@@ -69,9 +70,17 @@ class Hooks:
     def stored(self, request: RequestHead, response: ResponseHead, entry: Entry) -> Entry | None:
         """``entry`` as ``tags`` and ``before_store`` would have it; None: not to be stored."""
         if self.tags is not None:
-            more = frozenset(
-                tag.encode() if isinstance(tag, str) else bytes(tag)
-                for tag in cast("Iterable[bytes | str]", _of(self.tags, request, response))
-            )
-            entry = replace(entry, tags=entry.tags | more)
-        return entry if self.before_store is None else _of(self.before_store, request, entry)
+            entry = replace(entry, tags=entry.tags | _tags(_of(self.tags, request, response)))
+        if self.before_store is None:
+            return entry
+        made: object = _of(self.before_store, request, entry)
+        if made is None or isinstance(made, Entry):
+            return made
+        raise TypeError(f"the before_store hook gave {type(made).__name__}, expected an Entry or None")
+
+
+def _tags(given: object) -> frozenset[bytes]:
+    if isinstance(given, str | bytes):
+        raise TypeError(f"the tags hook gave {type(given).__name__}, expected several tags")
+    tags = cast("Iterable[bytes | str]", given)
+    return frozenset(tag.encode() if isinstance(tag, str) else bytes(tag) for tag in tags)

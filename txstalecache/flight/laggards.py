@@ -36,7 +36,7 @@ class Laggards:
                 continue
             since, read = before.get(reader, (now, reader.read))
             if now - since >= self.PATIENCE and reader.read - read < self._min_rate * (now - since):
-                reader.fail()
+                reader.lags()
             else:
                 self._since[reader] = since, read
         body.passed()

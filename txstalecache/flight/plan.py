@@ -107,6 +107,11 @@ class Plan:
         return replace(self.fetch, fields=self.fetch.fields.without(b"via").extended(said))
 
     @property
+    def said(self) -> bytes:
+        """What the fetch tells the origin, as ``Marker`` has it."""
+        return forward.said(self.request, self.rules.keyed_fields.union(self.names))
+
+    @property
     def intact(self) -> bool:
         """Whether the fetch says all that the client said about who it is."""
         return forward.says_all(self.fetch, self.request)

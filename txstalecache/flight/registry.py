@@ -103,6 +103,31 @@ class Registry:
             if flight.plan.key == key:
                 flight.passed()
 
+    def discarded(self, digest: str) -> None:
+        """Some process has discarded the key with this ``digest``: what was asked for before that is out of date here,
+        too."""
+
+        def learned(_: None, key: Key) -> None:
+            for flight in self.flights:
+                if flight.plan.key == key and flight.outdated:
+                    flight.passed()
+
+        for key in {flight.plan.key for flight in self.flights if flight.plan.key.digest == digest}:
+            self.store.learn(key).addCallback(learned, key)
+
+    def landed(self) -> Deferred[None]:
+        """Fires when nothing is on its way to anybody any more, nor to the store. Cancelling is safe."""
+        landed: Deferred[None] = Deferred(lambda _: self.watchers.remove(look))
+
+        def look(_: Flight | None = None) -> None:
+            if not any(flight.delivers for flight in self.flights):
+                self.watchers.remove(look)
+                landed.callback(None)
+
+        self.watchers.append(look)
+        look()
+        return landed
+
     def close(self) -> None:
         """Land everybody, drop every fetch; whoever comes from now on gets 503."""
         self._closed = True
@@ -120,7 +145,7 @@ class Registry:
             self._timer.cancel()
             self._timer, self._due = None, inf
         self.figures.ended[flight.purpose, flight.plan.sharing, flight.state] += 1
-        for watcher in self.watchers:
+        for watcher in list(self.watchers):
             watcher(flight)
         if flight.plan.sharing is Sharing.LATE:
             self._late[flight.plan.key] -= 1
@@ -201,7 +226,7 @@ class Registry:
 
     def _begin(self, flight: Flight) -> None:
         self.flights.add(flight)
-        for watcher in self.watchers:
+        for watcher in list(self.watchers):
             watcher(flight)
 
     def _persist(self, plan: Plan) -> None:

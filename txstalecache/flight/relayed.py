@@ -9,10 +9,26 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from txstalecache.flight.body import Body, Reader
+from txstalecache.http.messages import BODILESS
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, Sink
-from txstalecache.store.relay import Cut, Reception
+from txstalecache.store.relay import PAGE, SOME, Cut, Reception, Transmission
 
-__all__ = ["Relayed"]
+__all__ = ["Passage", "Relayed"]
+
+
+class Passage(Reader):
+    """What reads a body for other processes."""
+
+    __slots__ = ("_transmission",)
+
+    def __init__(self, body: Body, transmission: Transmission) -> None:
+        super().__init__(body, transmission)
+        self._transmission = transmission
+
+    def lags(self) -> None:
+        """Not all of those who read elsewhere are to be cut off for the slowest."""
+        self._transmission.hurry()
 
 
 @implementer(IOriginResponse)
@@ -25,7 +41,8 @@ class Relayed:
         self._reception = reception
         self.head = reception.told.head
         length = self.head.fields.get(b"content-length")
-        empty = self.head.status in (204, 304)
+        empty = self.head.status in BODILESS
+        self.framing = Framing.DELIMITED
         self.length = 0 if empty else int(length) if length is not None and length.isdigit() else None
         self._came = 0
         self._over = False
@@ -48,6 +65,8 @@ class Relayed:
             resumed.callback(None)
 
     def abort(self) -> None:
+        if not self._over:
+            self._reception.leave()
         self._over = True
         self.resume()
         reading, self._reading = self._reading, None
@@ -55,9 +74,10 @@ class Relayed:
             reading.cancel()
 
     async def _deliver(self, sink: Sink) -> None:
+        most = PAGE
         while not self._over:
             try:
-                chunks = await self._more()
+                chunks = await self._more(most)
             except (Cut, CancelledError) as error:
                 self._end(sink, OriginError(Fault.TRUNCATED, str(error)))
                 return
@@ -66,7 +86,9 @@ class Relayed:
             if not chunks:
                 short = self.length is not None and self._came != self.length
                 self._end(sink, OriginError(Fault.TRUNCATED) if short else None)
-            elif self._paused:
+            # Who is held up says in small steps how far he is.
+            most = SOME if self._paused else PAGE
+            if self._paused and not self._over:
                 self._resumed = Deferred()
                 await self._resumed
 
@@ -75,8 +97,8 @@ class Relayed:
             self._came += len(chunk)
             sink.write(chunk)
 
-    async def _more(self) -> list[bytes]:
-        self._reading = Deferred.fromCoroutine(self._reception.more())
+    async def _more(self, most: int) -> list[bytes]:
+        self._reading = Deferred.fromCoroutine(self._reception.more(most))
         try:
             return await self._reading
         finally:

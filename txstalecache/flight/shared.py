@@ -16,13 +16,12 @@ from twisted.internet.defer import Deferred
 
 from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.boarding import Boarding
-from txstalecache.flight.body import Reader
 from txstalecache.flight.clocks import Late
 from txstalecache.flight.discard import Discard
 from txstalecache.flight.flight import Flight
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.plan import Plan, Sharing
-from txstalecache.flight.relayed import Relayed
+from txstalecache.flight.relayed import Passage, Relayed
 from txstalecache.flight.settling import settled_for
 from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
@@ -30,7 +29,7 @@ from txstalecache.http import conditional, forward, policy, tags
 from txstalecache.http.entry import Entry, MarkerKind, Selector
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.verdict import Store
-from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError
+from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
 from txstalecache.store.interfaces import ILease, Purpose, Send
 from txstalecache.store.relay import Reception, Told, Transmission
 
@@ -53,7 +52,7 @@ class SharedFlight(Flight):
     _transmission: Transmission | None = None
     """On its way to other processes."""
     _supersedes = False
-    """Whether what comes, once it is whole, shows that the entry which it was to validate no longer holds."""
+    """Whether what comes shows that the entry which it was to validate no longer holds, unless it takes its place."""
     _other: tuple[Waiter, Plan] | None = None
     """Who last came that has the origin told something else, and their plan."""
 
@@ -170,7 +169,7 @@ class SharedFlight(Flight):
             if self._fell_back(head.status):
                 response.abort()
                 return
-            if len(self.waiters) > 1:
+            if self._awaited:
                 self._mark_error(policy.ORIGIN_ERROR, head.status)
         self._admitted(response, admission, *times, chosen)
 
@@ -201,10 +200,9 @@ class SharedFlight(Flight):
         admission, plan, withheld = arrival.admission, self.plan, arrival.withheld
         if withheld and not (arrival.error or arrival.provoked or admission.why in ("hook-failed", "range")):
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
-        if arrival.own and plan.entry is not None and not self._storing and arrival.tells:
-            self._supersedes = not arrival.too_long
-            if arrival.too_long:
-                self._superseded(plan.entry, arrival)  # it is not read for that alone
+        self._supersedes = arrival.own and plan.entry is not None and arrival.tells
+        if arrival.too_long:
+            self._supersede()  # it is not read for that alone
         self._pour(arrival, response)
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         waiters = list(self.waiters)
@@ -230,8 +228,24 @@ class SharedFlight(Flight):
             response.abort()
             self.end(State.DONE)
 
+    def _supersede(self) -> None:
+        arrival, entry = self._arrival, self.plan.entry
+        if not self._supersedes or arrival is None or entry is None:
+            return
+        self._supersedes = False
+        try:
+            self._superseded(entry, arrival)
+        except Exception:
+            self._log.failure("an entry that no longer holds could not be taken away")
+
+    def _unstored(self, arrival: Arrival) -> None:
+        super()._unstored(arrival)
+        if not self._storing and self.purpose is Purpose.FETCH:
+            # Whoever comes now is not let in any more, and is not to wait until this one has been read.
+            self._let_go()
+
     def _superseded(self, entry: Entry, arrival: Arrival) -> None:
-        """The origin has something else now, and it may not be stored; or has said by HEAD that nothing has changed."""
+        """The origin has something else now, which is not stored; or has said by HEAD that nothing has changed."""
         plan = self.plan
         fresh = None
         if plan.fetch.method == b"HEAD":
@@ -253,13 +267,12 @@ class SharedFlight(Flight):
         """``entry``, which still holds, as it is stored again."""
         try:
             stored = self._as_stored(entry, ResponseHead(entry.status, entry.fields))
+            if stored is not None:
+                self._put(stored)
+                return stored
         except Exception:
             self._log.failure("an entry could not be renewed")
-            return entry
-        if stored is None:
-            return entry
-        self._put(stored)
-        return stored
+        return entry
 
     def _seat(self, arrival: Arrival, waiter: Waiter, head: ResponseHead) -> Landing:
         """What ``waiter`` gets of the answer that has begun: the answer under ``head``, or why it may not have it."""
@@ -294,7 +307,7 @@ class SharedFlight(Flight):
             return  # the other attempt is still in the air
         if self._fell_back(None):
             return
-        if len(self.waiters) > 1:
+        if self._awaited:
             self._mark_error(error.fault.value, error.status, provoked=error.fault in _PROVOKED)
         self.waiters.land_all(self._told(error))
         self.end(State.FAILED)
@@ -323,11 +336,15 @@ class SharedFlight(Flight):
             self._again()
         return again
 
+    @property
+    def _awaited(self) -> bool:
+        """Whether others than the leader wait, here or in another process."""
+        return len(self.waiters) > 1 or (self.lease is not None and self.lease.watched)
+
     def _mark_error(self, why: str, status: int, *, provoked: bool = True) -> None:
         """Tell those who come next that the origin fails: where what was said to it may have ``provoked`` that, those
         who say the same."""
-        plan = self.plan
-        said = forward.said(plan.request, plan.rules.keyed_fields.union(plan.names)) if provoked else b""
+        said = self.plan.said if provoked else b""
         self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, why, status, said)
 
     def _make_way(self, status: int) -> None:
@@ -353,6 +370,10 @@ class SharedFlight(Flight):
 
     def _let_pass(self) -> None:
         super()._let_pass()
+        if not self.outdated:
+            self._supersede()
+        if self.purpose is Purpose.FETCH:
+            self._let_go()
         if self._transmission is not None:
             self._transmission.pass_by()
 
@@ -369,22 +390,14 @@ class SharedFlight(Flight):
         told = Told(head, arrival.chosen, arrival.request_time, arrival.response_time, late)
         self._transmission = transmission = send(self.plan.key, told)
         if not transmission.over:
-            reader = Reader(self.body, transmission)
-            transmission.attach(reader, patient=self._storing)
+            reader = Passage(self.body, transmission)
+            transmission.attach(reader, kept=self._storing, min_rate=self._registry.limits.min_rate)
             reader.start()
 
-    def complete(self, framing: Framing) -> None:
-        arrival, entry = self._arrival, self.plan.entry
-        if self._supersedes and arrival is not None and entry is not None:
-            try:
-                self._superseded(entry, arrival)
-            except Exception:
-                self._log.failure("an entry that no longer holds could not be taken away")
-        super().complete(framing)
-
-    def _store_whole(self, arrival: Arrival) -> None:
-        if self.lease is None or not self.lease.lost:
-            super()._store_whole(arrival)
+    def _store_whole(self, arrival: Arrival) -> bool:
+        if self.lease is not None and self.lease.lost:
+            return True
+        return super()._store_whole(arrival)
 
     def broken(self, error: OriginError) -> None:
         self._rest()
@@ -401,7 +414,7 @@ class SharedFlight(Flight):
         return self.state is State.PENDING or self._supersedes or super()._goes_on
 
     def _if_abandoned(self) -> None:
-        unread = not (self.waiters or self.body.readers)
+        unread = not (self._storing or self.waiters or self.body.readers)
         if unread and self._supersedes and self._streaming and self._response is not None:
             # It goes on for what its end shows: a window that is full would never be read.
             self.body.skip()

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.flight import Flight
-from txstalecache.flight.landing import Failed, Landing, Settled
+from txstalecache.flight.landing import Landing, Settled
 from txstalecache.flight.state import State
 from txstalecache.http.entry import MarkerKind
 from txstalecache.http.verdict import Withhold

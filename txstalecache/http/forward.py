@@ -133,7 +133,7 @@ def shared(
 def _shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields, pseudonym: Pseudonym) -> Fields:
     drop = _OF_A_BODY if request.method in _READING else frozenset()
     sent = _sent(request)
-    left_out = [name for name in sent.names if name in drop or (name not in keyed and telling(name))]
+    left_out = [name for name in sent.names if name not in keyed and (name in drop or telling(name))]
     more = (*extra.pairs, pseudonym.passed)
     if b"x-forwarded-proto" not in keyed and (request.scheme != b"http" or b"x-forwarded-proto" in request.fields):
         # An origin behind us may have to know, and what a client says of it is poison: what the key says is not.

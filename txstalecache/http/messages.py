@@ -6,13 +6,16 @@ Must not know: sockets, the reactor, clocks, stores.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, KeysView, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from txstalecache.http.values import dataclass
 
-__all__ = ["Fields", "RequestHead", "ResponseHead"]
+__all__ = ["BODILESS", "Fields", "RequestHead", "ResponseHead"]
 
 _Result = TypeVar("_Result")
+
+#: Statuses of final answers that no body follows, whatever their fields say (RFC 9110 §6.4.1).
+BODILESS: Final = frozenset({204, 304})
 
 
 class Fields:

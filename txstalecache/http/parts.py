@@ -162,7 +162,7 @@ def joined(known: Entry | None, new: Entry, most: int) -> Entry | None:
         if room < 0:
             break
         kept.append((at, piece))
-    fields = fields.without(b"content-range", b"content-length")
+    fields = fields.without(b"content-range", b"content-length", *ranges.OF_THE_CONTENT)
     if len(kept) == 1 and len(kept[0][1]) == now.complete:
         status, fields = 200, fields.adding(b"Content-Length", b"%d" % now.complete)
     else:

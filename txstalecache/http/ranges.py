@@ -16,6 +16,7 @@ from txstalecache.http.values import dataclass
 
 __all__ = [
     "MOST_RANGES",
+    "OF_THE_CONTENT",
     "Part",
     "Parts",
     "Selection",
@@ -32,6 +33,9 @@ __all__ = [
 
 #: A request for more parts than this gets the whole (RFC 9110 §14.2).
 MOST_RANGES = 16
+
+#: What is said of the bytes in one message, and not of what they are a part of (RFC 9530 §2; RFC 1864).
+OF_THE_CONTENT = (b"content-digest", b"content-md5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ def select(request: RequestHead, status: int, fields: Fields, length: int | None
 def partial_head(fields: Fields, part: Part, length: int) -> Fields:
     """The fields of a 206 with one part of a body of ``length`` bytes (RFC 9110 §15.3.7.1)."""
     return (
-        fields.without(b"content-length", b"content-range")
+        fields.without(b"content-length", b"content-range", *OF_THE_CONTENT)
         .adding(b"Content-Range", b"bytes %d-%d/%d" % (part.start, part.stop - 1, length))
         .adding(b"Content-Length", b"%d" % (part.stop - part.start))
     )
@@ -184,7 +188,7 @@ def multipart(
 def multipart_head(fields: Fields, boundary: bytes, size: int) -> Fields:
     """The fields of a 206 with several parts: each part has its own Content-Range, the whole has none."""
     return (
-        fields.without(b"content-range")
+        fields.without(b"content-range", *OF_THE_CONTENT)
         .replacing(b"Content-Type", b"multipart/byteranges; boundary=%s" % boundary)
         .replacing(b"Content-Length", b"%d" % size)
     )

@@ -35,7 +35,8 @@ class Ranges(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Caching rules of a route. Durations in seconds, sizes in bytes; None means "the origin decides"."""
+    """Caching rules of a route. Durations in seconds, sizes in bytes; None means "the origin decides". TypeError for
+    what is no number where one belongs, ValueError for one below 0."""
 
     ttl: float | None = None
     """Forced freshness lifetime for answers that may be shared (the seed's exptime minus stale)."""
@@ -76,3 +77,24 @@ class Rules:
     hit_for_miss: float = 120.0
     """How long the knowledge "not shareable" is kept."""
     ranges: Ranges = Ranges.WHOLE
+
+    def __post_init__(self) -> None:
+        for name in _OF_THE_ORIGIN:
+            if getattr(self, name) is not None:
+                _check(name, getattr(self, name))
+        for name in _NUMBERS:
+            _check(name, getattr(self, name))
+        for status, lifetime in self.statuses.items():
+            _check(f"statuses[{status}]", lifetime)
+
+
+#: What the origin decides where the route does not, and what is always a number.
+_OF_THE_ORIGIN = ("ttl", "default_ttl", "max_ttl", "stale", "stale_if_error")
+_NUMBERS = ("grace", "keep", "min_size", "max_object", "hit_for_miss")
+
+
+def _check(name: str, number: object) -> None:
+    if not isinstance(number, int | float):
+        raise TypeError(f"{name}: expected a number, not {type(number).__name__}")
+    if not number >= 0:
+        raise ValueError(f"{name} {number}: expected at least 0")

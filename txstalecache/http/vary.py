@@ -28,6 +28,19 @@ MOST_NAMES = 32
 _SETS = frozenset({b"accept-encoding", b"accept-language", b"accept-charset"})
 
 
+# Those whose members are a list: members with nothing in them make no difference (RFC 9110 §5.6.1).
+_LISTS = frozenset(
+    b"""
+    accept access-control-request-headers cache-control cdn-loop content-encoding content-language forwarded pragma
+    prefer priority sec-ch-ua sec-ch-ua-full-version-list via want-content-digest want-repr-digest x-forwarded-for
+    """.split()
+)
+
+
+# Those in which a comma is one like any other character.
+_TEXTS = frozenset({b"from", b"host", b"origin", b"referer", b"user-agent"})
+
+
 @remembered(512, longest=1024)
 def _names(value: bytes) -> tuple[bytes, ...] | None:
     found = {name.lower() for name in members(value)}
@@ -51,6 +64,13 @@ def _listed(value: bytes) -> bytes:
 
 
 @remembered(2048, longest=1024)
+def _spaced(value: bytes) -> bytes:
+    """With one space behind each comma, where there is something between all of them."""
+    found = members(value)
+    return b", ".join(found) if len(found) == value.count(b",") + 1 else value
+
+
+@remembered(2048, longest=1024)
 def _set(value: bytes) -> bytes:
     found = {b";".join(part.strip() for part in member.lower().split(b";")) for member in members(value)}
     # ``;q=1`` is what no weight means (RFC 9110 §12.4.2).
@@ -58,10 +78,15 @@ def _set(value: bytes) -> bytes:
 
 
 def _normalised(name: bytes, value: bytes) -> bytes:
-    """``value`` with what makes no difference taken out: spaces around members, how lines were joined, set order."""
+    """``value`` with what makes no difference taken out (RFC 9111 §4.1): how lines were joined, spaces around members,
+    set order."""
     if identifying(name):
         return blake2b(value, digest_size=20, person=b"txsc-vary").hexdigest().encode("ascii")
-    return _set(value) if name in _SETS else _listed(value)
+    if name in _SETS:
+        return _set(value)
+    if name in _LISTS:
+        return _listed(value)
+    return value if name in _TEXTS else _spaced(value)
 
 
 def selector(names: Collection[bytes], request: RequestHead) -> Selector:

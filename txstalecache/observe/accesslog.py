@@ -45,7 +45,7 @@ class Record:
     """fresh, stale, validate, miss, pass, refuse."""
     why: str = ""
     role: str = "-"
-    """hit, leader, waiter, alone, refresh."""
+    """hit, leader, waiter, alone; ``-`` where none of them fits."""
     age: float | None = None
     """Of the stored answer that was sent."""
     wait: float = 0.0

@@ -75,6 +75,7 @@ _REQUESTS: Mapping[str, Reason] = {
 _ANSWERS: Mapping[str, Reason] = {
     "stored": Reason("the answer may be stored, and was", _STORE),
     "kept-out": Reason("it might be stored, but for its size, too few uses, who asked, or a purge meanwhile", _ROUTE),
+    "close-delimited": Reason("only the connection's end ends it, which may be too early", "RFC 9112 §6.3"),
     "interim": Reason("the answer is not a final one", _STORE),
     "partial": Reason("a part is not shared as the whole", "RFC 9111 §3.3"),
     "not-modified": Reason("304 answers the condition of one client", "RFC 9111 §4.3.3"),
@@ -132,6 +133,7 @@ _REFUSALS: Mapping[str, Reason] = {
     "transfer coding not understood": Reason("no coding is understood but chunked", "RFC 9112 §6.1"),
     "expectation not understood": Reason("no expectation is understood but 100-continue", "RFC 9110 §10.1.1"),
     "body too large": Reason("a body of more bytes than are taken", "RFC 9110 §15.5.14"),
+    "malformed form": Reason("a multipart form has the parts that it announces", "RFC 7578 §4.1"),
     "chunked body: line too long": Reason("a chunk's first line is a size and little else", "RFC 9112 §7.1"),
     "chunked body: malformed line end": Reason("lines end with CR and LF", "RFC 9112 §7.1"),
     "chunked body: too much beside the body": Reason("extensions and trailers are bounded", "RFC 9112 §7.1.1"),

@@ -18,7 +18,7 @@ from twisted.web.iweb import IAgent, IResponse
 from zope.interface import implementer
 
 from txstalecache.http.fields import end_to_end, is_token
-from txstalecache.http.messages import Fields, ResponseHead
+from txstalecache.http.messages import BODILESS, Fields, ResponseHead
 from txstalecache.origin.address import Address
 from txstalecache.origin.encode import encode_head, sent_fields
 from txstalecache.origin.heads import MAX_FIELDS, MAX_HEAD
@@ -83,7 +83,7 @@ class AgentOrigin:
             taken.abort()
             raise OriginError(Fault.MALFORMED, fault)
         length = response.length if isinstance(response.length, int) else None
-        if request.head.method == b"HEAD" or response.code in (204, 304):
+        if request.head.method == b"HEAD" or response.code in BODILESS:
             length = 0
         elif length is not None and b"content-length" not in taken.head.fields:
             taken.head = ResponseHead(response.code, taken.head.fields.adding(b"Content-Length", b"%d" % length))
@@ -142,6 +142,8 @@ class _Late:
 @implementer(IOriginResponse)
 class _Response(Protocol):
     """A response of an agent's; also the protocol that its body is delivered to."""
+
+    framing = Framing.DELIMITED  # an agent does not tell before the end
 
     def __init__(self, response: Any, clock: IReactorTime | None, deadlines: Deadlines) -> None:
         pairs = [(name, value) for name, values in response.headers.getAllRawHeaders() for value in values]

@@ -14,7 +14,7 @@ from zope.interface import implementer
 from txstalecache.http.messages import ResponseHead
 from txstalecache.http.values import enumeration
 from txstalecache.origin.bodies import Body, body_of
-from txstalecache.origin.heads import MAX_HEAD, Malformed, ReceivedHead, check_partial_head, read_head
+from txstalecache.origin.heads import MAX_HEAD, BodyKind, Malformed, ReceivedHead, check_partial_head, read_head
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest, Sink
 from txstalecache.origin.upload import Upload
 
@@ -60,6 +60,7 @@ class Exchange:
     phase = Phase.WAITING
     head: ResponseHead = _EMPTY
     length: int | None = None
+    framing = Framing.DELIMITED
     withdraw: Callable[[Exchange], None] | None = None
     """While WAITING: what the pool is to be told when nobody wants this any more."""
     _connection: Connection | None = None
@@ -262,6 +263,8 @@ class Exchange:
 
     def _begin(self, received: ReceivedHead, rest: bytes) -> None:
         self.head, self.length = received.head, received.length
+        if received.kind is BodyKind.UNTIL_CLOSE:
+            self.framing = Framing.CLOSE
         self._body = body = body_of(received, self.request.head.method)
         # After a body nobody knows where the origin thinks that the next request begins (request smuggling, "CL.0").
         self._persistent = received.persistent and not self._has_body

@@ -14,7 +14,7 @@ from enum import Enum
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from txstalecache.http.fields import end_to_end, lines, members
-from txstalecache.http.messages import Fields, ResponseHead
+from txstalecache.http.messages import BODILESS, Fields, ResponseHead
 from txstalecache.http.remembered import remembered
 from txstalecache.http.section import Section
 from txstalecache.http.values import dataclass, enumeration
@@ -149,7 +149,7 @@ def _body(fields: Fields, status: int, bodiless: bool, modern: bool) -> tuple[Bo
             raise Malformed("Transfer-Encoding in HTTP/1.0")
         if len(codings) > 1 or codings[0].lower() != b"chunked":
             raise Malformed("a transfer coding other than chunked")
-    if bodiless or status < 200 or status in (204, 304):
+    if bodiless or status < 200 or status in BODILESS:
         return BodyKind.NONE, 0
     if codings:
         return BodyKind.CHUNKED, None

@@ -111,6 +111,7 @@ class IOriginResponse(Interface):
 
     head = Attribute("ResponseHead: end-to-end fields only, Content-Length among them when the origin sent one.")
     length = Attribute("Bytes of body to come, or None when unknown. 0 for HEAD, 204 and 304.")
+    framing = Attribute("Framing: how the end of its body will be known, as far as its head tells.")
 
     def deliver(sink: Sink) -> None:
         """Start the body into ``sink``; call once. May call it before returning. Until then nothing is read."""

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-__all__ = ["Command", "ICommands", "Refused", "Unavailable"]
+__all__ = ["Command", "ICommands", "Refused", "Unavailable", "ignored"]
 
 Command = Sequence[bytes | str | int]
 
@@ -39,3 +40,7 @@ class ICommands(Protocol):
 
     def write(self, commands: Sequence[Command], size: int = 0) -> Deferred[list[object]]:
         """As ``read``, in the order written and within the write time limit. ``size`` counts against what may wait."""
+
+
+def ignored(failure: Failure) -> None:
+    """An errback for what may fail: nobody waits for it, or no answer is an answer."""

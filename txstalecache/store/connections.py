@@ -17,7 +17,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txstalecache.store.commands import Command
+from txstalecache.store.commands import Command, ignored
 from txstalecache.store.wire import Wire
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
         self._made = 0
         """Connections made since the last one that could be used."""
         # Nobody waits for the first complete pool, but its failure would be logged as unhandled.
-        self.deferred.addErrback(lambda failure: None)
+        self.deferred.addErrback(ignored)
 
     def startConnecting(self, endpoint: IStreamClientEndpoint) -> None:
         service = _Quiet(endpoint, self, retryPolicy=self.retryDelay)

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from txstalecache.http.keys import Key
 from txstalecache.store.athand import AtHand
-from txstalecache.store.purges import Hardness, Record, Scope
+from txstalecache.store.purges import Hardness, Purge, Scope
 from txstalecache.store.remote import Remote
 from txstalecache.store.tiers import Tiers
 from txstalecache.store.trips import Trips
@@ -27,7 +27,7 @@ class Discards:
     #: Discards that Redis has still to be told, at most; beyond them the oldest count as a purge of everything.
     MOST = 10_000
 
-    def __init__(self, tiers: Tiers, at_hand: AtHand, trips: Trips, purge: Callable[[Record], object]) -> None:
+    def __init__(self, tiers: Tiers, at_hand: AtHand, trips: Trips, purge: Callable[[Purge], object]) -> None:
         self._tiers = tiers
         self._at_hand = at_hand
         self._trips = trips
@@ -43,9 +43,9 @@ class Discards:
             # Not changed in place: whoever holds on to a shelf asks only whether it is alive.
             self._tiers.memory.drop(key)
         if self._tiers.remote is None:
-            if shelf is not None and (shelf.private or shelf.cookie):
+            if shelf is not None and (shelf.advice or shelf.cookie):
                 fresh = self._at_hand.open(key, when)
-                fresh.private, fresh.cookie = shelf.private, shelf.cookie
+                fresh.advice, fresh.cookie = shelf.advice, shelf.cookie
                 self._tiers.memory.put(fresh)
             return
         self._trips.taint(key.digest)
@@ -86,4 +86,4 @@ class Discards:
         self._untold[key] = max(when, self._untold.pop(key, when))
         if len(self._untold) > self.MOST:
             until = max(self._untold.popitem(last=False)[1] for _ in range(max(1, self.MOST // 10)))
-            self._purge(Record(Scope.everything(), Hardness.HARD, until))
+            self._purge(Purge(Scope.everything(), Hardness.HARD, until))

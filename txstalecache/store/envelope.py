@@ -46,6 +46,7 @@ __all__ = [
     "seal_pieces",
     "seal_row",
     "stamp",
+    "stamped",
 ]
 
 #: Bytes of one piece of a body that is kept outside its envelope; larger bodies than this are cut into pieces.
@@ -101,6 +102,11 @@ class Row:
 def stamp(seconds: float) -> bytes:
     """``seconds`` as 20 digits that sort like the number. Not below zero."""
     return b"%020d" % max(0, round(seconds * 1_000_000))
+
+
+def stamped(digits: object) -> float:
+    """The seconds that ``stamp`` wrote; before all time where it did not."""
+    return int(digits) / 1_000_000 if isinstance(digits, bytes) and re.fullmatch(rb"[0-9]{20}", digits) else -1.0
 
 
 # -- the envelope -------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Epochs:
         self._cuts: OrderedDict[Key, float] = OrderedDict()
 
     def discard(self, key: Key, when: float) -> None:
-        """``key`` is discarded at ``when``, which is not before any other discard."""
+        """``key`` is discarded at ``when``, which is not long before any other discard."""
         self._cuts[key] = when
         self._cuts.move_to_end(key)
         while self._cuts:
@@ -40,6 +40,11 @@ class Epochs:
             if len(self._cuts) <= self.MOST and oldest > when - self.REMEMBER:
                 break
             self._cuts.popitem(last=False)
+
+    def learn(self, key: Key, when: float) -> None:
+        """``key`` was discarded at ``when``, by whoever it was."""
+        if when > self.discarded(key):
+            self.discard(key, when)
 
     def settle(self, key: Key, when: float) -> None:
         """The discard of ``key`` counts from ``when`` on: by a clock that knows better."""

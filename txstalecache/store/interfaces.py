@@ -36,7 +36,7 @@ class Found:
     vary: tuple[bytes, ...] = ()
     """Names (lower case, sorted) the answers under this key are known to vary by."""
     where: str = ""
-    """``memory`` or ``redis``; for the log."""
+    """``memory`` or ``redis``; for ``explain``."""
 
 
 NOTHING = Found()
@@ -56,13 +56,15 @@ class IStore(Interface):
 
     def put(key: Key, entry: Entry, keep: float) -> None:
         """Store ``entry`` for ``keep`` seconds (its lifetime + stale window from now); visible to the next request
-        in this process at once, to others when written. Nobody waits for the write. Removes a PRIVATE marker."""
+        in this process at once, to others when written. Nobody waits for the write. Takes the marker that says
+        how to fetch (PRIVATE, ERROR or LONG) away."""
 
     def mark(key: Key, marker: Marker) -> None:
         """Make ``marker`` known until it runs out. Nobody waits for the write."""
 
     def unmark(key: Key) -> None:
-        """Take a PRIVATE or ERROR marker of ``key`` away. Nobody waits for the write."""
+        """Take the marker of ``key`` that says how to fetch (PRIVATE, ERROR or LONG) away. Nobody waits for the
+        write."""
 
     def discard(key: Key) -> None:
         """Forget every variant of ``key`` everywhere, at once for this process (RFC 9111 §4.4 invalidation)."""
@@ -74,6 +76,9 @@ class IStore(Interface):
     def outdated(key: Key, began: float, tags: Iterable[bytes] = (), request: RequestHead | None = None) -> bool:
         """Whether ``key``, or what has ``tags``, was purged or discarded after a fetch that ``began`` then. ``request``
         is what is fetched: by it purges of variants count."""
+
+    def learn(key: Key) -> Deferred[None]:
+        """Ask when ``key`` was last discarded by any process, and hold to it from then on. Never fails."""
 
     def epoch(key: Key, request: RequestHead | None = None) -> float:
         """When ``key`` was last purged, tags apart, in the fleet's time; before all time when never. ``request`` as
@@ -101,6 +106,7 @@ class ILease(Interface):
 
     lost = Attribute("Whether somebody else may hold it now; the holder must then not store.")
     bare = Attribute("Whether nothing was stored under the key when it was granted: no need to look again.")
+    watched = Attribute("Whether somebody in another process waits for what this is for, as far as is known.")
 
     def release() -> None:
         """Give it back and wake those who wait elsewhere. Idempotent; nobody waits for it."""

@@ -7,14 +7,15 @@ All keys of one resource carry its digest in braces, so that a cluster keeps the
 ``{prefix}v1:{<digest>}:v:<variant>``     one variant (string)
 ``{prefix}v1:{<digest>}:x``               the index of the variants (hash: variant -> row)
 ``{prefix}v1:{<digest>}:b:<id>:<n>``      piece n of a large body (string)
-``{prefix}v1:{<digest>}:m``               the marker PRIVATE or ERROR (string)
+``{prefix}v1:{<digest>}:m``               the marker that says how to fetch: PRIVATE, ERROR or LONG (string)
 ``{prefix}v1:{<digest>}:c``               the marker COOKIE (string)
 ``{prefix}v1:{<digest>}:d``               when the key was last discarded (string: a stamp)
 ``{prefix}v1:{<digest>}:l[:<variant>]``   the lease, or the back-off after a failed refresh (string)
 ``{prefix}v1:{<digest>}:w:<token>``       somebody waits for what the holder of the lease fetches (string)
 ``{prefix}v1:{<digest>}:h:<token>``       the head of what the holder relays to them (string)
 ``{prefix}v1:{<digest>}:s:<token>``       its body as it comes (stream)
-``{prefix}v1:purges``                     purges (sorted set: name of the record -> microseconds), see ``purgelog``
+``{prefix}v1:{<digest>}:r:<token>``       how far those are who read it (hash: who -> number of the record)
+``{prefix}v1:purges``                     purges (sorted set: name of the purge -> microseconds), see ``purgelog``
 ``{prefix}v1:probe``                      never written; read to learn whether Redis answers reads
 ========================================  ========================================================================
 

@@ -20,12 +20,12 @@ from zope.interface import implementer
 
 from txstalecache.http.keys import Key
 from txstalecache.store.changes import Changes
-from txstalecache.store.commands import ICommands, Refused, Unavailable
-from txstalecache.store.deadlines import Deadlines
+from txstalecache.store.commands import ICommands, Refused, Unavailable, ignored
 from txstalecache.store.interfaces import ILease, ILeases, Purpose, Send
 from txstalecache.store.layout import Layout
 from txstalecache.store.relay import Reception, Relays
 from txstalecache.store.scripts import ACQUIRE, BACK_OFF, BEAT, RELEASE, RESTING, Script
+from txstalecache.store.wheel import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,7 @@ class _LocalLease:
 
     lost = False
     bare = True
+    watched = False
 
     def __init__(self, leases: LocalLeases, name: str) -> None:
         self._leases = leases
@@ -141,24 +142,24 @@ class _RedisLease:
         self._over = False
         self._taken = False
         self.bare = False
-        self._watched = False
+        self.watched = False
         self._tell: Callable[[Send], None] | None = None
 
     def granted(self) -> None:
         """It is ours: keep it."""
         self._next()
 
-    def watched(self) -> None:
+    def told(self) -> None:
         """Somebody waits for it elsewhere."""
-        self._watched = True
+        self.watched = True
         tell, self._tell = self._tell, None
         if tell is not None and not self._over:
             tell(self._leases.relays.send_as(self._token))
 
     def when_watched(self, tell: Callable[[Send], None]) -> None:
         self._tell = tell
-        if self._watched:
-            self.watched()
+        if self.watched:
+            self.told()
 
     @property
     def lost(self) -> bool:
@@ -181,7 +182,7 @@ class _RedisLease:
         self._tell = None
 
     def _next(self) -> None:
-        self._leases.deadlines.add(HOLD / 3, self._beat)
+        self._leases.wheel.add(HOLD / 3, self._beat)
 
     def _beat(self) -> None:
         if self._over or self._taken:
@@ -194,7 +195,7 @@ class _RedisLease:
             else:
                 self._taken = True
 
-        self._leases.beat(self._name, self._token).addCallbacks(kept, lambda failure: None)
+        self._leases.beat(self._name, self._token).addCallbacks(kept, ignored)
         self._next()
 
 
@@ -207,7 +208,7 @@ class RedisLeases:
         self,
         commands: ICommands,
         layout: Layout,
-        deadlines: Deadlines,
+        wheel: Wheel,
         ticks: Callable[[], float],
         local: LocalLeases,
         changes: Changes,
@@ -217,11 +218,16 @@ class RedisLeases:
         self._layout = layout
         self._local = local
         self._changes = changes
-        self.deadlines = deadlines
+        self.wheel = wheel
         self.ticks = ticks
         self.relays = relays
         self._held: dict[str, _RedisLease] = {}
         """By token; those that were asked for, too: word of who waits for one may overtake its being granted."""
+        self._unheard: dict[str, str] = {}
+        """The names of those, by token, that may have been granted though it was not heard."""
+
+    #: Leases that may have been granted unheard, and are remembered for being given back. More run out by themselves.
+    MOST = 1000
 
     def grant(self, name: str, purpose: Purpose) -> ILease | None:
         return None if self._commands.available else self._local.grant(name, purpose)
@@ -229,6 +235,8 @@ class RedisLeases:
     def acquire(self, name: str, purpose: Purpose) -> Deferred[ILease | None]:
         if not self._commands.available:
             return self._local.acquire(name, purpose)
+        if self._unheard:
+            self._give_back_unheard()
         token = os.urandom(16).hex()
         lease = self._held[token] = _RedisLease(self, name, token, self.ticks())
         waits = "1" if purpose is Purpose.FETCH else "0"
@@ -252,8 +260,9 @@ class RedisLeases:
                 acquired.callback(None)
 
         def unanswered(failure: Failure) -> None:
-            # Perhaps it was granted and the answer was lost; then it runs out by itself.
             del self._held[token]
+            if len(self._unheard) < self.MOST:
+                self._unheard[token] = name
             if not acquired.called:
                 acquired.callback(self._local.grant(name, purpose))
 
@@ -280,7 +289,7 @@ class RedisLeases:
             return value.split(b":")[1].decode("latin-1"), left / 1000
 
         asked = self._commands.read([("GET", lease), ("PTTL", lease)])
-        return asked.addCallbacks(read, lambda failure: None)
+        return asked.addCallbacks(read, ignored)
 
     def receive(self, key: Key, token: str) -> Deferred[Reception | None]:
         return Deferred.fromCoroutine(self.relays.receive(key, token))
@@ -289,13 +298,19 @@ class RedisLeases:
         """Somebody in some process waits for the lease held under ``token``, perhaps one of ours."""
         lease = self._held.get(token)
         if lease is not None:
-            lease.watched()
+            lease.told()
 
     def end(self, name: str, token: str) -> None:
         """Give back the lease ``name`` if it is still held under ``token``."""
         self._held.pop(token, None)
         self._local.succeeded(name)
-        self._tell(RELEASE, name, token).addErrback(lambda failure: None)
+        self._tell(RELEASE, name, token).addErrback(ignored)
+
+    def _give_back_unheard(self) -> None:
+        """Redis answers again: before anything is asked for, what nobody holds is not to stay locked."""
+        unheard, self._unheard = self._unheard, {}
+        for token, name in unheard.items():
+            self._ask(RELEASE, name, token).addErrback(lambda failure: None)
 
     def back_off(self, name: str, token: str) -> None:
         """Turn the lease ``name`` into a back-off if it is still held under ``token``."""

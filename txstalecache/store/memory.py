@@ -77,6 +77,7 @@ class Shelf:
     __slots__ = (
         "__weakref__",
         "_names",
+        "advice",
         "alive",
         "changes",
         "complete",
@@ -86,7 +87,6 @@ class Shelf:
         "hits",
         "key",
         "learned",
-        "private",
         "session",
         "suspect",
         "variants",
@@ -95,8 +95,8 @@ class Shelf:
     def __init__(self, key: Key, *, complete: bool = False, session: int = 0, learned: float = 0.0) -> None:
         self.key = key
         self.variants: dict[Selector, Variant] = {}
-        self.private: Marker | None = None
-        """The marker PRIVATE or ERROR."""
+        self.advice: Marker | None = None
+        """The marker that says how to fetch: PRIVATE, ERROR or LONG."""
         self.cookie: Marker | None = None
         self.complete = complete
         """Whether what is not here does not exist."""
@@ -146,12 +146,12 @@ class Shelf:
         if marker.kind is MarkerKind.COOKIE:
             self.cookie = marker
         else:
-            self.private = marker
+            self.advice = marker
 
     def unmark(self) -> None:
         """Forget the marker that says how to fetch."""
         self.changes += 1
-        self.private = None
+        self.advice = None
 
     def discard(self, when: float) -> None:
         """Forget the variants whose fetch began at ``when`` or earlier, and refuse them from now on."""
@@ -201,8 +201,8 @@ class Shelf:
 
     def marker(self, now: float) -> Marker | None:
         """The marker that counts at ``now``."""
-        if self.private is not None and self.private.until > now:
-            return self.private
+        if self.advice is not None and self.advice.until > now:
+            return self.advice
         if self.cookie is not None and self.cookie.until > now:
             return self.cookie
         return None

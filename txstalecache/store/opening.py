@@ -5,6 +5,7 @@ Must not know: options, routes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
@@ -14,11 +15,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import RequestHead
 from txstalecache.observe.histogram import Histogram
 from txstalecache.store.address import Address, parse
 from txstalecache.store.changes import Changes
 from txstalecache.store.clock import FleetClock, uptime
-from txstalecache.store.interfaces import ILeases
+from txstalecache.store.interfaces import Found, ILeases
 from txstalecache.store.layout import Layout
 from txstalecache.store.lease import LocalLeases, RedisLeases
 from txstalecache.store.memory import MemoryTier
@@ -70,6 +73,8 @@ class StoreService(Service):
         self.clock = FleetClock(uptime) if IReactorCore.providedBy(reactor) else FleetClock(reactor.seconds)
         self.memory = MemoryTier(memory)
         self.changes = Changes(reactor)
+        self.when_discarded: set[Callable[[str], object]] = set()
+        """Called with the digest of each key that some process, this one too, has discarded in Redis."""
         local = LocalLeases(reactor, self.changes)
         self.leases: ILeases = local
         self.store = TieredStore(self.memory, self.clock)
@@ -83,6 +88,9 @@ class StoreService(Service):
             self._address.endpoint(reactor, 1.0)  # what is wrong with it is to be said now
         if self._server is not None or self._address is not None:
             self._attach(local)
+        self._peek = self.store.peek
+        if redis != "memory":
+            self.store.peek = self._peek_unstarted
 
     def _attach(self, local: LocalLeases) -> None:
         # Late: they import txredisapi, and that the reactor.
@@ -95,9 +103,9 @@ class StoreService(Service):
         remote = Remote(client, self._layout, purge_log)
         client.preparation = purge_log.everything, purge_log.learn_everything
         self.store = TieredStore(self.memory, self.clock, remote, purges)
-        relays = Relays(self._reactor, client, self._layout, client.deadlines, self.changes)
+        self._relays = relays = Relays(self._reactor, client, self._layout, client.wheel, self.changes)
         self.leases = self._leases = RedisLeases(
-            client, self._layout, client.deadlines, self.clock.ticks, local, self.changes, relays
+            client, self._layout, client.wheel, self.clock.ticks, local, self.changes, relays
         )
         self._tracking = Tracking(client, self._layout, self._changed, self.store.tracked)
         client.when_up.append(self.store.reachable)
@@ -115,7 +123,7 @@ class StoreService(Service):
             return
         digest, letter, rest = read
         match letter:
-            case "b":
+            case "b" | "r":
                 pass
             case "w":
                 self._leases.watched(rest)
@@ -126,6 +134,9 @@ class StoreService(Service):
             case _:
                 self.store.changed(digest)
                 self.changes.happened(digest)
+                if letter == "d":
+                    for tell in self.when_discarded:
+                        tell(digest)
 
     # -- what it is -------------------------------------------------------------------------------------------------
 
@@ -186,8 +197,15 @@ class StoreService(Service):
 
     # -- coming and going -------------------------------------------------------------------------------------------
 
+    def _peek_unstarted(self, key: Key, request: RequestHead) -> Found | None:
+        """Stands in for the store's ``peek`` until somebody has started it, or has been told to."""
+        self.store.peek = self._peek
+        self.log.warn("the store is used and was not started: until startService() there is no Redis, but memory only")
+        return self._peek(key, request)
+
     def startService(self) -> None:
         super().startService()
+        self.store.peek = self._peek
         (self.log.warn if self._trouble else self.log.info)("store: {what}", what=self.describe())
         if self._server is not None:
             maybeDeferred(self._server.start).addCallback(self._connect).addErrback(self._broken)
@@ -230,7 +248,8 @@ class StoreService(Service):
     async def _stop(self) -> None:
         if self._client is not None:
             # A slow line may take longer than is waited for.
-            await self.store.flush().addTimeout(self.FAREWELL, self._reactor, lambda result, seconds: None)
+            both = DeferredList([self._relays.flush(), self.store.flush()], consumeErrors=True)
+            await both.addTimeout(self.FAREWELL, self._reactor, lambda result, seconds: None)
             # What was waited for may end as a connection is lost, and ClientService cannot be stopped from there.
             await deferLater(self._reactor, 0, lambda: None)
         if self._tracking is not None:

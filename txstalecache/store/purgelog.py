@@ -21,9 +21,9 @@ from math import ceil
 from twisted.logger import Logger
 
 from txstalecache.store.clock import FleetClock
-from txstalecache.store.commands import Command, ICommands, Refused, Unavailable
+from txstalecache.store.commands import Command, ICommands, Refused, Unavailable, ignored
 from txstalecache.store.layout import Layout
-from txstalecache.store.purges import Hardness, Purges, Record, Scope
+from txstalecache.store.purges import Hardness, Purge, Purges, Scope
 from txstalecache.store.scripts import AHEAD, PURGE, REMIND
 
 __all__ = ["AGAIN", "PurgeLog"]
@@ -31,7 +31,7 @@ __all__ = ["AGAIN", "PurgeLog"]
 #: The name of the record that says that others were told again; no purge is called so.
 AGAIN = b"again"
 
-_EVERYTHING = Record(Scope.everything(), Hardness.HARD, 0.0).name()
+_EVERYTHING = Purge(Scope.everything(), Hardness.HARD, 0.0).name()
 
 
 class PurgeLog:
@@ -55,10 +55,10 @@ class PurgeLog:
         """How often there was something else in the log's place, so far."""
         self._seen = self._again = -1
         """The newest purge that Redis told of, and when others were last told again; in its microseconds."""
-        self._telling: set[Record] = set()
-        self._untold: OrderedDict[tuple[Scope, Hardness], Record] = OrderedDict()
+        self._telling: set[Purge] = set()
+        self._untold: OrderedDict[tuple[Scope, Hardness], Purge] = OrderedDict()
         self._warned = False
-        self._lost: list[Record] = []
+        self._lost: list[Purge] = []
         """What Redis knew once and does not know any longer."""
 
     # -- learning ---------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ class PurgeLog:
             if not isinstance(reply, Refused) or not str(reply).startswith("WRONGTYPE"):
                 raise reply if isinstance(reply, Refused) else Refused("unexpected reply about purges")
             self.corrupt += 1
-            self._commands.write([("UNLINK", self._name)]).addErrback(lambda failure: None)
+            self._commands.write([("UNLINK", self._name)]).addErrback(ignored)
             return {}
         told: dict[bytes, int] = {}
         if not reply:
@@ -144,7 +144,7 @@ class PurgeLog:
     def _take(self, told: Mapping[bytes, int]) -> None:
         if not told:
             return
-        read = [(name, Record.read(name, when / 1_000_000)) for name, when in told.items()]
+        read = [(name, Purge.read(name, when / 1_000_000)) for name, when in told.items()]
         self._purges.add(record for _, record in read if record is not None)
         # What is no record hides none that is earlier.
         self._seen = max([self._seen, *(told[name] for name, record in read if record is not None or name == AGAIN)])
@@ -179,7 +179,7 @@ class PurgeLog:
         """Whether there is anything that Redis should know and does not."""
         return bool(self._untold or self._lost)
 
-    async def tell(self, said: Record) -> bool:
+    async def tell(self, said: Purge) -> bool:
         """Have Redis record ``said``, which holds here already; whether it has. Else ``catch_up`` will try again."""
         self._telling.add(said)
         microseconds = round(said.when * 1_000_000)
@@ -221,16 +221,16 @@ class PurgeLog:
     def _longest(self) -> int:
         return round(self._useful * 1_000_000)
 
-    def _later(self, said: Record) -> None:
+    def _later(self, said: Purge) -> None:
         known = self._untold.setdefault((said.scope, said.hardness), said)
         if known.when < said.when:
             self._untold[said.scope, said.hardness] = said
         if len(self._untold) > self.MOST:
             _, oldest = self._untold.popitem(last=False)
-            everything = Record(Scope.everything(), Hardness.HARD, oldest.when)
+            everything = Purge(Scope.everything(), Hardness.HARD, oldest.when)
             self._untold[everything.scope, everything.hardness] = everything
 
-    def _missing(self, told: Mapping[bytes, int]) -> list[Record]:
+    def _missing(self, told: Mapping[bytes, int]) -> list[Purge]:
         """What Redis once gave a time to and is not among what it has ``told``."""
         return [
             one

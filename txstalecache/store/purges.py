@@ -17,11 +17,11 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.vary import selector
 
-__all__ = ["Hardness", "Kind", "Purges", "Record", "Scope"]
+__all__ = ["Hardness", "Kind", "Purge", "Purges", "Scope"]
 
 
 class Kind(Enum):
-    """What a purge covers; the value is its letter in the record."""
+    """What a purge covers; the value is its letter in the name of a purge."""
 
     ALL = "a"
     HOST = "h"
@@ -32,7 +32,7 @@ class Kind(Enum):
 
 
 class Hardness(Enum):
-    """What becomes of what is covered; the value is its letter in the record."""
+    """What becomes of what is covered; the value is its letter in the name of a purge."""
 
     HARD = "!"
     """Gone."""
@@ -97,7 +97,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Purge:
     """One purge: what, how, and when by the fleet's time."""
 
     scope: Scope
@@ -105,7 +105,7 @@ class Record:
     when: float
 
     def name(self) -> bytes:
-        """Scope and hardness as bytes; the newest record of a name is the one that counts."""
+        """Scope and hardness as bytes; the newest purge of a name is the one that counts."""
         scope = self.scope
         parts = [self.hardness.value.encode() + scope.kind.value.encode() + _sized(scope.host)]
         if scope.chosen:
@@ -115,8 +115,8 @@ class Record:
         return b"".join((*parts, scope.value))
 
     @classmethod
-    def read(cls, name: object, when: float) -> Record | None:
-        """The record called ``name``; None when it is none of ours."""
+    def read(cls, name: object, when: float) -> Purge | None:
+        """The purge called ``name``; None when it is none of ours."""
         if not isinstance(name, bytes):
             return None
         try:
@@ -168,41 +168,41 @@ class Purges:
     def __len__(self) -> int:
         return len(self._times)
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[Purge]:
         """All of them, as they are now."""
         return iter(
             [
-                Record(scope, hardness, when)
+                Purge(scope, hardness, when)
                 for scope, times in self._times.items()
                 for hardness, when in zip((Hardness.HARD, Hardness.SOFT), times, strict=True)
                 if when >= 0
             ]
         )
 
-    def add(self, records: Iterable[Record]) -> None:
-        """Take note of ``records``, in any order, known ones too."""
+    def add(self, said: Iterable[Purge]) -> None:
+        """Take note of what was ``said``, in any order, known ones too."""
         times = self._times
-        for record in records:
-            if record.when <= times.get(_EVERYTHING, _NEVER)[0]:
+        for purge in said:
+            if purge.when <= times.get(_EVERYTHING, _NEVER)[0]:
                 continue
-            hard, soft = had = times.get(record.scope, _NEVER)
-            if record.hardness is Hardness.HARD:
-                hard = max(hard, record.when)
+            hard, soft = had = times.get(purge.scope, _NEVER)
+            if purge.hardness is Hardness.HARD:
+                hard = max(hard, purge.when)
             else:
-                soft = max(soft, record.when)
+                soft = max(soft, purge.when)
             if (hard, soft) == had:
                 continue
             if had is _NEVER:
-                self._know(record.scope)
-            times[record.scope] = (hard, soft)
+                self._know(purge.scope)
+            times[purge.scope] = (hard, soft)
             self.version += 1
-            if record.scope == _EVERYTHING and record.hardness is Hardness.HARD:
+            if purge.scope == _EVERYTHING and purge.hardness is Hardness.HARD:
                 # What is older than that is gone whatever else is said of it.
                 self.trim(hard)
         if len(times) > self.MOST:
             self._merge()
 
-    def settle(self, said: Record, when: float) -> None:
+    def settle(self, said: Purge, when: float) -> None:
         """The purge ``said``, known by the time at which it was said, counts from ``when`` on, be that earlier: by a
         clock that knows better."""
         hard, soft = self._times.get(said.scope, _NEVER)
@@ -263,7 +263,7 @@ class Purges:
         until = max(max(self._times[scope]) for scope in oldest)
         for scope in oldest:
             self._forget(scope)
-        self.add([Record(_EVERYTHING, Hardness.HARD, until)])
+        self.add([Purge(_EVERYTHING, Hardness.HARD, until)])
 
     def _know(self, scope: Scope) -> None:
         if scope.kind is Kind.PREFIX:

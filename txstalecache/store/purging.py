@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 from txstalecache.store.athand import AtHand
 from txstalecache.store.commands import Refused, Unavailable
-from txstalecache.store.purges import Hardness, Record, Scope
+from txstalecache.store.purges import Hardness, Purge, Scope
 from txstalecache.store.remote import Remote
 from txstalecache.store.tiers import Tiers
 
@@ -33,9 +33,9 @@ class Purging:
 
     def purge(self, scope: Scope, hardness: Hardness = Hardness.HARD) -> Deferred[bool]:
         """See ``IStore``."""
-        return self.say(Record(scope, hardness, self._tiers.clock.mark()))
+        return self.say(Purge(scope, hardness, self._tiers.clock.mark()))
 
-    def say(self, said: Record) -> Deferred[bool]:
+    def say(self, said: Purge) -> Deferred[bool]:
         """The same of what was ``said`` a while ago, perhaps."""
         self._purges.add([said])
         told: Deferred[bool] = Deferred()
@@ -46,7 +46,7 @@ class Purging:
             self._tiers.under_way.start(self._tell(self._tiers.remote, said, told))
         return told
 
-    async def _tell(self, remote: Remote, said: Record, told: Deferred[bool]) -> None:
+    async def _tell(self, remote: Remote, said: Purge, told: Deferred[bool]) -> None:
         known = False
         try:
             known = await remote.purge_log.tell(said)

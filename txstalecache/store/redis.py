@@ -19,12 +19,12 @@ from txstalecache.observe.histogram import Histogram
 from txstalecache.store.address import Address
 from txstalecache.store.breaker import Breaker
 from txstalecache.store.clock import FleetClock
-from txstalecache.store.commands import Command, Refused, Unavailable
+from txstalecache.store.commands import Command, Refused, Unavailable, ignored
 from txstalecache.store.connections import Connections, Watched
-from txstalecache.store.deadlines import Deadlines
 from txstalecache.store.layout import Layout
-from txstalecache.store.limits import Limits
+from txstalecache.store.limits import RedisLimits
 from txstalecache.store.scripts import ALL
+from txstalecache.store.wheel import Wheel
 from txstalecache.store.wire import Wire
 
 __all__ = ["RedisClient"]
@@ -46,8 +46,8 @@ class RedisClient:
     ) -> None:
         self.clock = reactor
         self.address = Address(shown="nowhere yet")
-        self.limits = Limits()
-        self.deadlines = Deadlines(reactor)
+        self.limits = RedisLimits()
+        self.wheel = Wheel(reactor)
         self.waiting = 0
         """Bytes written or to be written whose reply has not come."""
         self.dropped = 0
@@ -98,10 +98,10 @@ class RedisClient:
         """Close what is open and stop trying; fires when all is gone. What waits for a reply fails."""
         self._closed = True
         self._up = False
-        self.deadlines.stop()
+        self.wheel.stop()
         factories = {self._writer, self._reader}
         done = DeferredList([factory.close() for factory in factories], consumeErrors=True)
-        return done.addCallback(lambda _: self.deadlines.stop())
+        return done.addCallback(lambda _: self.wheel.stop())
 
     def when_available(self) -> Deferred[None]:
         """Fires when Redis is available; at once when it is. Cancelling is safe."""
@@ -232,7 +232,7 @@ class RedisClient:
         word = why.partition(" ")[0]
         if word == "NOSCRIPT":
             for wire in (*self._writer.usable, *self._reader.usable):
-                wire.send([("SCRIPT", "LOAD", script.text) for script in ALL], self.limits.write).addErrback(_ignore)
+                wire.send([("SCRIPT", "LOAD", script.text) for script in ALL], self.limits.write).addErrback(ignored)
             return False
         if word in harmless or (word == "ERR" and ("READONLY" in why or "OOM" in why)):
             return False
@@ -297,7 +297,7 @@ class RedisClient:
             wire = self._reader.pick() or self._writer.pick()
             if wire is not None:
                 self._measure(wire)
-        self.deadlines.add(self.limits.probe, self._tick)
+        self.wheel.add(self.limits.probe, self._tick)
 
     def _probe(self) -> None:
         """See whether reads are answered in time; then what is asked before Redis counts as available, which may be
@@ -354,7 +354,7 @@ class RedisClient:
 
         wire = self._reader.pick() or self._writer.pick()
         if wire is not None:
-            wire.send([("INFO", "memory")], self.limits.write).addCallback(told).addErrback(_ignore)
+            wire.send([("INFO", "memory")], self.limits.write).addCallback(told).addErrback(ignored)
 
     def _silent(self, failure: Failure) -> None:
         self._probing = False
@@ -373,14 +373,10 @@ class RedisClient:
                     return
                 self._time.measured(theirs, asked, self._time.ticks())
 
-        wire.send([("TIME",)], self.limits.write).addCallback(told).addErrback(_ignore)
+        wire.send([("TIME",)], self.limits.write).addCallback(told).addErrback(ignored)
 
 
 #: Errors about one value, or that leave reads worth while: a full server, a replica.
 _READS_ON = frozenset({"WRONGTYPE", "CROSSSLOT", "OOM", "READONLY", "MISCONF", "NOREPLICAS"})
 #: The same for what only writes: a script that met something odd.
 _WRITES_ON = _READS_ON | {"ERR"}
-
-
-def _ignore(failure: Failure) -> None:
-    """What is not waited for and may fail."""

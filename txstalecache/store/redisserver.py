@@ -23,6 +23,8 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txstalecache.pause import Pause
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
@@ -82,7 +84,7 @@ class _Child(ProcessProtocol):
 
 
 class EmbeddedRedis:
-    """A supervised server; restarted when it dies, after a pause that doubles from 0.1 to 10 s.
+    """A supervised server; restarted when it dies, after a pause.
 
     ``url`` is where it will be; workers are given it. NoServer when there is no program to start.
     """
@@ -91,6 +93,8 @@ class EmbeddedRedis:
 
     #: How long it may take to stop before it is killed, in seconds.
     PATIENCE = 3.0
+    #: Seconds after which its end is no sign of one that cannot live.
+    SOUND = 60.0
 
     def __init__(self, reactor: Any, memory: int = 256 * 1024 * 1024, binary: str | None = None) -> None:
         self._reactor = reactor
@@ -101,8 +105,7 @@ class EmbeddedRedis:
         self._stopping: Deferred[None] | None = None
         self._started: list[Deferred[None]] = []
         self._timer: IDelayedCall | None = None
-        self._pause = 0.0
-        self._born = 0.0
+        self._pause = Pause(reactor, self.SOUND)
         self.pid: int | None = None
         self.url = ""
 
@@ -157,16 +160,15 @@ class EmbeddedRedis:
 
     def _again(self, what: str) -> None:
         """Start it again, after a pause."""
-        now = self._reactor.seconds()
-        self._pause = 0.1 if now - self._born > 60 else min(10.0, max(0.1, self._pause * 2))
-        self.log.error("the embedded Redis {what}; starting it again in {pause:.1f} s", what=what, pause=self._pause)
-        self._timer = self._reactor.callLater(self._pause, self._spawn)
+        pause = self._pause.end()
+        self.log.error("the embedded Redis {what}; starting it again in {pause:.1f} s", what=what, pause=pause)
+        self._timer = self._reactor.callLater(pause, self._spawn)
         self.ready()
 
     def _spawn(self) -> None:
         """Start it; where the system has no process to give now, it is tried again."""
         self._timer = None
-        self._born = self._reactor.seconds()
+        self._pause.begin()
         options = {
             "port": "0",
             "unixsocket": f"{self._directory}/redis.sock",

@@ -10,21 +10,26 @@ Must not know: flights, the origin, leases.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
 from txstalecache.http.entry import Entry, Freshness, Selector
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import ResponseHead
 from txstalecache.store import envelope
 from txstalecache.store.changes import Changes, forget
-from txstalecache.store.commands import Command, ICommands, Refused, Unavailable
-from txstalecache.store.deadlines import Deadlines
+from txstalecache.store.commands import Command, ICommands, Refused, Unavailable, ignored
+from txstalecache.store.followers import Followers
 from txstalecache.store.layout import Layout
+from txstalecache.store.scripts import ONCE
+from txstalecache.store.wheel import Wheel
 
 __all__ = ["Cut", "Reception", "Relays", "Told", "Transmission"]
 
@@ -36,12 +41,17 @@ LINGER = 30.0
 PACE = 0.02
 #: Bytes of one record, at most.
 PIECE = 64 * 1024
-#: Bytes that may wait for Redis before the body is read no further; and before it is given up where it cannot wait.
-WINDOW, MOST = 1024 * 1024, 8 * 1024 * 1024
-#: Seconds between two tries to read while Redis does not answer; for as long as who relays may be silent.
+#: Bytes that may wait for Redis, of a body that is kept, before it is read no further.
+WINDOW = 1024 * 1024
+#: The same for those that wait for who reads elsewhere, of a body that is not kept; and bytes of that which are taken
+#: while Redis does not answer.
+MOST = 8 * 1024 * 1024
+#: Seconds between two tries while Redis does not answer; for as long as who relays may be silent.
 AGAIN = 0.25
-#: Records read at a time.
-PAGE = 16
+#: How long who waits elsewhere may need to notice that a head is there, in seconds.
+NOTICE = 1.0
+#: Records read at a time; by one that was held up.
+PAGE, SOME = 16, 1
 
 _CHUNK, _END, _CUT = b"d", b"e", b"x"
 
@@ -92,13 +102,32 @@ class Relays:
     """The way to both ends."""
 
     def __init__(
-        self, clock: IReactorTime, commands: ICommands, layout: Layout, deadlines: Deadlines, changes: Changes
+        self, clock: IReactorTime, commands: ICommands, layout: Layout, wheel: Wheel, changes: Changes
     ) -> None:
         self.clock = clock
         self.commands = commands
         self.layout = layout
-        self.deadlines = deadlines
+        self.wheel = wheel
         self.changes = changes
+        self.under_way: set[Transmission] = set()
+        """What is not yet all in Redis, nor given up."""
+        self._waiting: list[Deferred[None]] = []
+
+    def flush(self) -> Deferred[None]:
+        """Fires when nothing is under way. Cancelling is safe."""
+        if not self.under_way:
+            return succeed(None)
+        flushed: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(flushed)
+        return flushed
+
+    def ended(self, transmission: Transmission) -> None:
+        """``transmission`` is over. Idempotent."""
+        self.under_way.discard(transmission)
+        if not self.under_way:
+            waiting, self._waiting = self._waiting, []
+            for flushed in waiting:
+                flushed.callback(None)
 
     def send_as(self, token: str) -> Callable[[Key, Told], Transmission]:
         """The way to relay for the holder of ``token``."""
@@ -121,37 +150,63 @@ class Relays:
         """Where the body is."""
         return self.layout.name(key.digest, f"s:{token}")
 
+    def readers(self, key: Key, token: str) -> bytes:
+        """Where those who read it say how far they are."""
+        return self.layout.name(key.digest, f"r:{token}")
+
 
 class Transmission:
-    """The holder's end, as a body's consumer. What Redis cannot take is given up, without a word to the others in the
-    process; who reads elsewhere finds out by the stream's disappearance."""
+    """The holder's end, as a body's consumer. What Redis does not take is sent again for ``LIFE`` seconds; then it is
+    given up, without a word to the others in the process: who reads elsewhere finds out by the stream's disappearance.
+
+    One write is in the air at a time: what is sent again is then never sent after what follows it.
+    """
+
+    _log = Logger()
 
     def __init__(self, relays: Relays, key: Key, token: str, told: Told) -> None:
         self._relays = relays
         self._head, self._stream = relays.head(key, token), relays.stream(key, token)
+        self._readers = relays.readers(key, token)
         self._source: IPushProducer | None = None
-        self._patient = self._waits = False
-        self._trim = False
+        self._kept = True
+        self._waits = False
         self._pending: list[bytes] = []
         self._held = 0
         """Bytes that are pending, or written and not confirmed."""
-        self._number = 0
+        self._blind = 0
+        """Bytes that have come since Redis does not answer."""
+        self._followers = Followers(MOST, PIECE)
+        self._following = False
+        self._began = relays.clock.seconds()
+        self._hidden = inf
+        """Since when nobody finds the head any more though the body goes on."""
         self._wrote = float("-inf")
+        self._writing = False
+        self._refused = self._silent = inf
+        """Since when Redis does not take what is written, and does not say who reads."""
         self._timer: IDelayedCall | None = None
+        self._last = b""
+        """How it ends, once that is to be written."""
         self.over = False
-        self._write([("SET", self._head, told.seal(key), "PX", round(LIFE * 1000))])
+        """Whether nothing more is taken."""
+        relays.under_way.add(self)
+        self._send([("SET", self._head, told.seal(key), "PX", round(LIFE * 1000))])
         self._beat_later()
 
-    def attach(self, source: IPushProducer, *, patient: bool) -> None:
-        """``source`` is asked to wait for Redis where that holds nobody up (``patient``), and stopped on failure."""
-        self._source, self._patient = source, patient
+    def attach(self, source: IPushProducer, *, kept: bool, min_rate: int) -> None:
+        """``source`` is stopped on failure, and asked to wait: for Redis where the body is ``kept`` from its first byte
+        (that holds nobody up), else for those who read elsewhere and take ``min_rate`` bytes a second."""
+        self._source, self._kept, self._followers.min_rate = source, kept, min_rate
 
     def pass_by(self) -> None:
-        """The body is not kept any longer, neither here nor there: nobody else begins to read."""
-        if not self.over:
-            self._patient, self._trim = False, True
-            self._write([("UNLINK", self._head)])
-            self._go_on()
+        """The body is not kept any longer, neither here nor there."""
+        self._kept = False
+        self._balance()
+
+    def hurry(self) -> None:
+        """Somebody in this process is held up: who hardly reads is not waited for any longer."""
+        self._followers.pressed = True
 
     def write(self, data: bytes) -> None:
         """The next bytes."""
@@ -159,12 +214,8 @@ class Transmission:
             return
         self._pending.append(data)
         self._held += len(data)
-        if self._held >= WINDOW and self._patient and self._source is not None:
-            self._waits = True
-            self._source.pauseProducing()
-        elif self._held >= MOST:
-            self._give_up()
-            return
+        self._blind += len(data)
+        self._balance()
         self._soon()
 
     def delivered(self) -> None:
@@ -175,8 +226,65 @@ class Transmission:
         """No more will come though some is missing."""
         self._end(_CUT)
 
+    # -- back-pressure -------------------------------------------------------------------------------------------
+
+    def _balance(self) -> None:
+        """Have the source wait, or go on."""
+        if self.over:
+            return
+        if self._kept:
+            waits, self._blind = self._held >= WINDOW, 0
+        elif self._refused < inf or self._silent < inf:
+            # Nobody here is held up by a Redis that does not answer.
+            waits = False
+            if self._blind >= MOST:
+                self._give_up()
+                return
+        else:
+            waits, self._blind = self._held + self._followers.unread >= MOST, 0
+            if not self._following and self._followers.unread >= WINDOW:
+                self._following = True
+                Deferred.fromCoroutine(self._follow()).addErrback(
+                    lambda failure: self._log.failure("an answer was not passed on to other processes", failure)
+                )
+        if waits is not self._waits and self._source is not None:
+            self._waits = waits
+            (self._source.pauseProducing if waits else self._source.resumeProducing)()
+
+    async def _follow(self) -> None:
+        """While there is much to read: see how far the others are."""
+        clock, pause = self._relays.clock, PACE
+        while not self.over and self._followers.unread >= WINDOW:
+            await deferLater(clock, pause)
+            now = clock.seconds()
+            try:
+                positions = await self._positions()
+                if self._hidden == inf and (positions or now - self._began >= NOTICE):
+                    # Nobody is to begin with what has its beginning dropped.
+                    await self._relays.commands.write([("UNLINK", self._head)])
+                    self._hidden = clock.seconds()
+            except Unavailable:
+                pause, self._silent = AGAIN, min(self._silent, now)
+                lasts = now - self._silent <= LIFE
+            else:
+                pause, self._silent = PACE, inf
+                # Who had found the head has said so by then.
+                lasts = now - self._hidden < NOTICE / 2 or self._followers.look(positions, now)
+            if not lasts and not self.over:
+                self._give_up()
+            self._balance()
+        self._following = False
+
+    async def _positions(self) -> dict[bytes, int]:
+        (found,) = await self._relays.commands.read([("HGETALL", self._readers)])
+        if not isinstance(found, list):
+            raise Unavailable(str(found))
+        return {who: int(number) for who, number in zip(found[::2], found[1::2], strict=True) if number.isdigit()}
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
     def _soon(self) -> None:
-        if self._timer is not None:
+        if self._timer is not None or self._writing or not self._pending or self.over:
             return
         now = self._relays.clock.seconds()
         wait = self._wrote + PACE - now
@@ -190,71 +298,101 @@ class Transmission:
         self._flush()
 
     def _flush(self) -> None:
-        if not self._pending:
-            return
-        self._wrote = self._relays.clock.seconds()
+        commands: list[Command] = []
         data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
         self._pending.clear()
-        commands = [self._record(_CHUNK, data[at : at + PIECE]) for at in range(0, len(data), PIECE)]
-        if self._number == len(commands):
+        if data:
+            self._wrote = self._relays.clock.seconds()
+            commands += [self._record(_CHUNK, data[at : at + PIECE]) for at in range(0, len(data), PIECE)]
             commands.append(("PEXPIRE", self._stream, round(LIFE * 1000)))
-        self._write(commands, len(data))
+        if self._last:
+            commands += [
+                self._record(self._last, b""),
+                ("PEXPIRE", self._stream, round(LINGER * 1000)),
+                ("UNLINK", self._head, self._readers),
+            ]
+        self._send(commands, len(data), ends=bool(self._last))
 
     def _record(self, what: bytes, data: bytes) -> Command:
-        self._number += 1
-        # What is kept from its first byte is bounded by its flight; else who is further behind than this is cut.
-        trim = ("MAXLEN", MOST // PIECE) if self._trim else ()
-        return ("XADD", self._stream, *trim, f"{self._number}-0", what, data)
+        self._followers.wrote(len(data))
+        # What all have read goes.
+        trim = ("MINID", self._followers.first) if self._followers.first > 1 else ()
+        return ("XADD", self._stream, *trim, f"{self._followers.number}-0", what, data)
+
+    def _send(self, commands: list[Command], size: int = 0, *, ends: bool = False) -> None:
+        self._writing = True
+
+        def confirmed(replies: list[object]) -> None:
+            if self not in self._relays.under_way:
+                return
+            if any(isinstance(reply, Refused) for reply in replies):
+                unconfirmed()
+                return
+            self._writing, self._refused = False, inf
+            self._held -= size
+            if ends:
+                self._finish()
+            elif self._last:
+                self._flush()
+            else:
+                self._balance()
+                self._soon()
+
+        def unconfirmed(_: object = None) -> None:
+            if self not in self._relays.under_way:
+                return
+            now = self._relays.clock.seconds()
+            self._refused = min(self._refused, now)
+            if now - self._refused > LIFE:
+                self._give_up()
+                return
+            self._balance()
+            if self in self._relays.under_way:
+                self._timer = self._relays.clock.callLater(AGAIN, again)
+
+        def again() -> None:
+            self._timer = None
+            # Perhaps Redis has it all the same.
+            repeated = [ONCE([self._stream], *said[2:]) if said[0] == "XADD" else said for said in commands]
+            self._send(repeated, size, ends=ends)
+
+        self._relays.commands.write(commands, size).addCallbacks(confirmed, unconfirmed)
+
+    # -- the end -------------------------------------------------------------------------------------------------
 
     def _end(self, how: bytes) -> None:
         if self.over:
             return
-        self._flush()
-        self._write(
-            [
-                self._record(how, b""),
-                ("PEXPIRE", self._stream, round(LINGER * 1000)),
-                ("UNLINK", self._head),
-            ]
-        )
-        self._stop()
-
-    def _write(self, commands: list[Command], size: int = 0) -> None:
-        def confirmed(replies: list[object]) -> None:
-            self._held -= size
-            if any(isinstance(reply, Refused) for reply in replies):
-                self._give_up()
-            elif self._held < WINDOW:
-                self._go_on()
-
-        self._relays.commands.write(commands, size).addCallbacks(confirmed, lambda failure: self._give_up())
-
-    def _go_on(self) -> None:
-        if self._waits and not self.over and self._source is not None:
-            self._waits = False
-            self._source.resumeProducing()
+        self.over, self._last = True, how
+        if not self._writing:
+            self._stop_timer()
+            self._flush()
 
     def _give_up(self) -> None:
-        if self.over:
-            return
-        self._stop()
-        self._relays.commands.write([("UNLINK", self._head, self._stream)]).addErrback(lambda failure: None)
-        if self._source is not None:
+        ended = self.over
+        self._finish()
+        self._relays.commands.write([("UNLINK", self._head, self._stream, self._readers)]).addErrback(ignored)
+        if not ended and self._source is not None:
             self._source.stopProducing()
 
-    def _stop(self) -> None:
+    def _finish(self) -> None:
         self.over = True
         self._pending.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
+        self._relays.ended(self)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
 
     def _beat_later(self) -> None:
-        self._relays.deadlines.add(LIFE / 3, self._beat)
+        self._relays.wheel.add(LIFE / 3, self._beat)
 
     def _beat(self) -> None:
         if not self.over:
-            self._write([("PEXPIRE", one, round(LIFE * 1000)) for one in (self._head, self._stream)])
+            kept = [("PEXPIRE", one, round(LIFE * 1000)) for one in (self._head, self._stream, self._readers)]
+            self._relays.commands.write(kept).addErrback(ignored)
             self._beat_later()
 
 
@@ -265,18 +403,29 @@ class Reception:
         self.told = told
         self._relays = relays
         self._head, self._stream = relays.head(key, token), relays.stream(key, token)
+        self._readers = relays.readers(key, token)
         self._name = f"{key.digest}:{token}"
+        self._me = os.urandom(8).hex()
         self._number = 0
+        self._tells, self._stays = True, False
+        """Whether it matters how far this is, and whether all that will come is there and stays while it is read."""
         self._ended = False
 
-    async def more(self) -> list[bytes]:
-        """What has come since: at least one chunk; none at the end. Cut when the rest will not come."""
+    def leave(self) -> None:
+        """The rest is not wanted: nobody need wait for this."""
+        if not self._ended:
+            self._ended = True
+            self._relays.commands.write([("HDEL", self._readers, self._me)]).addErrback(ignored)
+
+    async def more(self, most: int = PAGE) -> list[bytes]:
+        """What has come since: from one chunk to so many; none at the end. Cut when the rest will not come. Asking says
+        that what came before has been passed on."""
         clock, failing = self._relays.clock, inf
         while not self._ended:
             # Subscribe, then look.
             changed = self._relays.changes.wait(self._name)
             try:
-                chunks = await self._look()
+                chunks = await self._look(most)
             except Unavailable as error:
                 forget(changed)
                 failing = min(failing, clock.seconds())
@@ -294,14 +443,28 @@ class Reception:
             await changed
         return []
 
-    async def _look(self) -> list[bytes]:
+    async def _look(self, most: int) -> list[bytes]:
         # Exclusive, and in this order: what was there between the two is read next time.
         after = f"({self._number}-0" if self._number else "-"
-        records, alive = await self._relays.commands.read(
-            [("XRANGE", self._stream, after, "+", "COUNT", PAGE), ("EXISTS", self._stream, self._head)]
-        )
-        if not isinstance(records, list) or not (records or alive):
+        commands: list[Command] = [
+            ("XRANGE", self._stream, after, "+", "COUNT", most),
+            ("PTTL", self._stream),
+            ("EXISTS", self._head),
+        ]
+        if self._tells:
+            commands.append(("HSET", self._readers, self._me, self._number))
+            commands.append(("PEXPIRE", self._readers, round(LIFE * 1000)))
+        if self._stays:
+            commands.append(("PEXPIRE", self._stream, round(LINGER * 1000)))
+        records, left, begun, *_ = await self._relays.commands.read(commands)
+        if isinstance(records, Refused):
+            raise Unavailable(str(records))
+        there = isinstance(left, int) and left > 0
+        if not isinstance(records, list) or not (records or there or begun):
             raise Cut("whoever relayed it has gone")
+        self._stays = isinstance(left, int) and left > 2 * LIFE * 1000
+        # While others may begin with it nothing of it is dropped, nor once it is complete.
+        self._tells = not (begun or self._stays)
         return [chunk for record in records if (chunk := self._read(record))]
 
     def _read(self, record: object) -> bytes:

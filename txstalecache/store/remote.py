@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.keys import Key
 from txstalecache.store import envelope
-from txstalecache.store.commands import Command, ICommands, Refused
+from txstalecache.store.commands import Command, ICommands, Refused, ignored
 from txstalecache.store.envelope import PIECE, Manifest, Opened, Row
 from txstalecache.store.epochs import Epochs
 from txstalecache.store.layout import Layout, variant_id
@@ -31,7 +31,8 @@ class Loaded:
     entries: dict[Selector, Opened] = field(default_factory=dict)
     """Those that were asked for and are there, with their bodies."""
     rows: list[Row] = field(default_factory=list)
-    private: Marker | None = None
+    advice: Marker | None = None
+    """The marker that says how to fetch."""
     cookie: Marker | None = None
 
     def lists(self, variant: Entry) -> bool:
@@ -106,7 +107,7 @@ class Remote:
             elif marker.kind is MarkerKind.COOKIE:
                 loaded.cookie = marker
             else:
-                loaded.private = marker
+                loaded.advice = marker
         if rows != []:
             odd += self._index(rows, self._layout.name(key.digest, "x"), loaded)
         for chosen, name, value in zip(selectors, names, values[2:], strict=True):
@@ -190,7 +191,7 @@ class Remote:
     def _delete(self, names: list[bytes]) -> None:
         if names:
             self.corrupt += len(names)
-            self._commands.write([("UNLINK", *names)]).addErrback(_ignore)
+            self._commands.write([("UNLINK", *names)]).addErrback(ignored)
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -229,7 +230,7 @@ class Remote:
         return self._commands.write([command], len(value)).addCallback(_accepted)
 
     def unmark(self, key: Key) -> Deferred[object]:
-        """Take the marker PRIVATE or ERROR away."""
+        """Take the marker that says how to fetch (PRIVATE, ERROR or LONG) away."""
         return self._commands.write([("DEL", self._layout.name(key.digest, "m"))], 100).addCallback(_accepted)
 
     def discard(self, key: Key, when: float) -> Deferred[object]:
@@ -239,6 +240,11 @@ class Remote:
             [base + b"e", base + b"d", base + b"x"], base, envelope.stamp(when), round(Epochs.REMEMBER * 1000)
         )
         return self._commands.write([command], 200).addCallback(_accepted)
+
+    def discarded(self, key: Key) -> Deferred[float]:
+        """When ``key`` was last discarded; before all time when that is not known."""
+        asked = self._commands.read([("GET", self._layout.name(key.digest, "d"))])
+        return asked.addCallback(lambda replies: envelope.stamped(replies[0]))
 
     def _piece(self, key: Key, body_id: str, number: int) -> bytes:
         return self._layout.name(key.digest, f"b:{body_id}:{number}")
@@ -259,7 +265,3 @@ def _accepted(replies: list[object]) -> object:
 
 def _with_body(opened: Opened, body: tuple[bytes, ...]) -> Opened:
     return Opened(replace(opened.entry, body=body), opened.until, opened.manifest)
-
-
-def _ignore(failure: object) -> None:
-    """What is not waited for and may fail."""

@@ -15,6 +15,7 @@ __all__ = [
     "BEAT",
     "DISCARD",
     "MAX_VARIANTS",
+    "ONCE",
     "PURGE",
     "PUT",
     "RELEASE",
@@ -255,4 +256,15 @@ return told
 """
 )
 
-ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, RESTING, BACK_OFF, PURGE, REMIND)
+#: Append a record that may be there already. KEYS stream; ARGV what XADD is told
+ONCE = Script(
+    """
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+local function number(id) return tonumber(string.match(id, '^%d+')) end
+if last and number(last[1]) >= number(ARGV[#ARGV - 2]) then return 0 end
+redis.call('XADD', KEYS[1], unpack(ARGV))
+return 1
+"""
+)
+
+ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, RESTING, BACK_OFF, PURGE, REMIND, ONCE)

@@ -27,6 +27,7 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.store.athand import AtHand
 from txstalecache.store.clock import FleetClock
+from txstalecache.store.commands import ignored
 from txstalecache.store.discards import Discards
 from txstalecache.store.epochs import Epochs
 from txstalecache.store.interfaces import Found, IStore
@@ -58,7 +59,7 @@ class TieredStore:
         self.remote = remote
         self.purges = Purges() if purges is None else purges
         self.under_way = UnderWay()
-        epochs = Epochs(self.purges)
+        self._epochs = epochs = Epochs(self.purges)
         tiers = Tiers(memory, clock, remote, epochs, self.under_way)
         at_hand = AtHand(tiers)
         self._trips = trips = Trips(tiers, at_hand)
@@ -85,6 +86,12 @@ class TieredStore:
     def lookup(self, key: Key, request: RequestHead) -> Deferred[Found]:
         found = self.peek(key, request)
         return self.load(key, request) if found is None else succeed(found)
+
+    def learn(self, key: Key) -> Deferred[None]:
+        remote = self.remote
+        if remote is None:
+            return succeed(None)
+        return remote.discarded(key).addCallbacks(lambda when: self._epochs.learn(key, when), ignored)
 
     # -- figures ----------------------------------------------------------------------------------------------------
 

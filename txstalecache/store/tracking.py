@@ -178,7 +178,7 @@ class Tracking:
                 self.impossible(str(refused))
 
         writer.send(commands, self._client.limits.write).addCallback(answered).addErrback(self._nothing)
-        self._client.deadlines.add(2 * self._client.limits.write, lambda: self._unheard(token))
+        self._client.wheel.add(2 * self._client.limits.write, lambda: self._unheard(token))
 
     def impossible(self, why: str) -> None:
         """There is no session to be had for now: said once, unless Redis is away altogether."""
@@ -209,7 +209,7 @@ class Tracking:
         listener = self._listener
         if listener is not None:
             listener.send([("PING",)], self._client.limits.write).addErrback(self._nothing)
-        self._client.deadlines.add(self.PING, self._ping)
+        self._client.wheel.add(self.PING, self._ping)
 
     def _nothing(self, failure: Failure) -> Deferred[None]:
         # A connection that does not answer is given up by its own time limit, and then listening(None) is called.

@@ -171,7 +171,7 @@ class Trips:
                 shelf.add(Variant(row.selector, row.request_time, row.response_time, row.until))
         for opened in loaded.entries.values():
             shelf.add(_variant(opened))
-        shelf.private, shelf.cookie = loaded.private, loaded.cookie
+        shelf.advice, shelf.cookie = loaded.advice, loaded.cookie
         if loaded.rows or trip.wanted:
             self.remember(shelf)
         # What is pending is about this process's own view: it does not go into what is kept.
@@ -180,7 +180,7 @@ class Trips:
         if pending is not None:
             pending.overlay(shelf)
             keep = False
-        if keep and (shelf.variants or shelf.private or shelf.cookie):
+        if keep and (shelf.variants or shelf.advice or shelf.cookie):
             self._tiers.memory.put(shelf)
         else:
             shelf.alive = False

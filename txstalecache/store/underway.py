@@ -40,8 +40,8 @@ class Pending:
             shelf.discard(over.cut)
         for variant in over.variants.values():
             shelf.add(variant)
-        if over.private is not None or self.unmarked:
-            shelf.private = over.private
+        if over.advice is not None or self.unmarked:
+            shelf.advice = over.advice
         if over.cookie is not None:
             shelf.cookie = over.cookie
 

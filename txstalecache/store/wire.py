@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from txstalecache.store.commands import Command, Refused, Unavailable
-from txstalecache.store.deadlines import Deadlines
+from txstalecache.store.wheel import Wheel
 
 if TYPE_CHECKING:
     from txstalecache.store.connections import Connections
@@ -147,7 +147,7 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
 
     def _watch(self, due: float, now: float) -> None:
         self._look_at = due
-        self._client.deadlines.add(due - now, self._look)
+        self._client.wheel.add(due - now, self._look)
 
     def _look(self) -> None:
         """Fail what is late; give up the connection when nothing has come for as long as a write may take."""
@@ -165,7 +165,7 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         first = self._batches[0]
         # What is large takes its time on a slow line: as long as answers come, it goes on.
         end = max(first.sent, self._heard) + longest
-        if end <= now + Deadlines.TICK:
+        if end <= now + Wheel.TICK:
             # What answers later is not worth having, and a hung connection is not a connection.
             self._client.gives_up()
             self.transport.abortConnection()

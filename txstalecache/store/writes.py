@@ -39,7 +39,7 @@ class Writes:
         variant = Variant.of(entry, now + keep, body_id)
         shelf = self._at_hand.open(key, now)
         shelf.add(variant)
-        shelf.private = None
+        shelf.advice = None
         if remote is not None and not reachable:
             # Of what Redis does not have nobody tells when it changes.
             shelf.session, shelf.learned = 0, now
@@ -55,7 +55,7 @@ class Writes:
         writing = remote.put(key, entry, keep, variant.until, variant.body_id)
         pending = self._tiers.under_way.pend(key)
         pending.shelf.add(variant)
-        pending.shelf.private = None
+        pending.shelf.advice = None
         pending.unmarked = True
         self._tiers.under_way.send(pending, writing.addCallback(self._put, key, variant))
 
@@ -94,6 +94,6 @@ class Writes:
         if remote is None or not remote.writable:
             return
         pending = self._tiers.under_way.pend(key)
-        pending.shelf.private = None
+        pending.shelf.advice = None
         pending.unmarked = True
         self._tiers.under_way.send(pending, remote.unmark(key))

@@ -62,6 +62,14 @@ CASES = (
         told(200, "Cache-Status: ~txstalecache; fwd=stale; ttl=-\\d+; detail=unreachable", "X-Cache: STALE"),
     ),
     case(
+        "a fresh entry, which the request would not have, standing in for an error",
+        ask(),
+        origin(200, "Cache-Control: max-age=3600, stale-if-error=60"),
+        ask("Cache-Control: no-cache"),
+        origin(503),
+        told(200, "Cache-Status: ~txstalecache; fwd=request; fwd-status=503; ttl=\\d+; detail=sie"),
+    ),
+    case(
         "a method that passes",
         ask("OPTIONS"),
         origin(200, FRESH),

@@ -1,11 +1,11 @@
-"""What the service does to the process it runs in."""
+"""What is done to the process that the service runs in."""
 
 from __future__ import annotations
 
 import gc
 from typing import Any
 
-from txstalecache.tap import collect_rarely
+from txstalecache.process import collect_rarely
 
 
 class Running:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-__all__ = ["reason"]
+__all__ = ["phrase"]
 
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 
-def reason(status: int) -> bytes:
-    """The standard phrase, or ``Unknown`` where the registry has none."""
+def phrase(status: int) -> bytes:
+    """The standard one, or ``Unknown`` where the registry has none."""
     return _PHRASES.get(status, b"Unknown")

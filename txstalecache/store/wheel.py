@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-__all__ = ["Deadlines"]
+__all__ = ["Wheel"]
 
 
-class Deadlines:
+class Wheel:
     """Calls back what was ``add``ed, at its time or up to two ticks (of 20 ms) later.
 
     Nothing is ever taken out: what is called back looks whether it still matters. The timer stands at the first slot in
