@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txstalecache.http.messages import RequestHead
@@ -104,8 +105,9 @@ class OriginGroup:
         """See ``IOrigin``."""
         if not self._plain:
             request = replace(request, head=self._address(request.head))
-        alone = len(self.members) == 1
-        return Deferred.fromCoroutine(self._ask(self.members[0], request) if alone else self._ask_one(request))
+        if len(self.members) == 1:
+            return self._ask(self.members[0], request)
+        return Deferred.fromCoroutine(self._ask_one(request))
 
     async def _ask_one(self, request: OriginRequest) -> IOriginResponse:
         first = self._next(request, ())
@@ -117,20 +119,19 @@ class OriginGroup:
                 raise
         return await self._ask(self._next(request, (first,)), request)
 
-    async def _ask(self, member: Member, request: OriginRequest) -> IOriginResponse:
-        well = member.health.well
-        try:
-            response: IOriginResponse = await member.origin.fetch(request)
-        except OriginError as error:
-            if error.fault in _ITS_OWN:
-                member.health.failed()
-            raise
+    def _ask(self, member: Member, request: OriginRequest) -> Deferred[IOriginResponse]:
+        health = member.health
+        asked: Deferred[IOriginResponse] = member.origin.fetch(request)
+        return asked.addCallbacks(self._answered, _unanswered, (health, health.well), errbackArgs=(health,))
+
+    def _answered(self, response: IOriginResponse, health: Health, well: bool) -> IOriginResponse:
+        """``well``: it was so when it was asked."""
         if response.head.status in self._fail_statuses:
-            member.health.failed()
+            health.failed()
         elif well:
-            member.health.succeeded()
+            health.succeeded()
         else:
-            member.health.recovered()
+            health.recovered()
         return response
 
     def _next(self, request: OriginRequest, tried: Sequence[Member]) -> Member:
@@ -146,3 +147,10 @@ class OriginGroup:
             close()
         closed = DeferredList([member.origin.close() for member in self.members], consumeErrors=True)
         return closed.addCallback(lambda _: None)
+
+
+def _unanswered(failure: Failure, health: Health) -> Failure:
+    error = failure.value
+    if isinstance(error, OriginError) and error.fault in _ITS_OWN:
+        health.failed()
+    return failure
