@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from tests.safety.test_chaos import leases
 from tests.support.async_test import async_test
@@ -36,10 +37,17 @@ def interrupts(*_: object) -> Any:
     raise TimeoutError
 
 
+async def later(*_: object) -> Any:
+    return False
+
+
 HOOKS: dict[str, Hooks] = {
     "key": Hooks(key=raises),
     "key is no bytes": Hooks(key=lambda request: "text"),  # type: ignore[arg-type,return-value]
+    "key is a number": Hooks(key=lambda request: 3),  # type: ignore[arg-type,return-value]
     "storable": Hooks(storable=raises),
+    "storable has to be waited for": Hooks(storable=later),  # type: ignore[arg-type]
+    "before_store is a Deferred": Hooks(before_store=lambda request, entry: Deferred()),  # type: ignore[arg-type,return-value]
     "ttl": Hooks(ttl=raises),
     "ttl is no number": Hooks(ttl=lambda request, response: "soon"),  # type: ignore[arg-type,return-value]
     "tags": Hooks(tags=raises),

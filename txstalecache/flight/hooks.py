@@ -5,7 +5,7 @@ Must not know: where the callables come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import ParamSpec, TypeVar, cast
 
@@ -20,11 +20,17 @@ _Said = TypeVar("_Said")
 
 
 def _of(hook: Callable[_Asked, _Said], *args: _Asked.args, **more: _Asked.kwargs) -> _Said:
-    """What ``hook`` says. One that wants to leave the process fails as any other."""
+    """What ``hook`` says, at once. One that wants to leave the process fails as any other."""
     try:
-        return hook(*args, **more)
+        said = hook(*args, **more)
     except SystemExit as left:
         raise RuntimeError("a hook has asked to exit") from left
+    if isinstance(said, Awaitable):
+        if isinstance(said, Coroutine):
+            said.close()
+        # It would be taken for a yes.
+        raise TypeError(f"a hook gave {type(said).__name__}: what it says cannot be waited for")
+    return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,10 @@ class Hooks:
     def part(self, request: RequestHead) -> bytes:
         """What ``key`` adds to the key of ``request``. Only where there is one."""
         assert self.key is not None
-        return bytes(_of(self.key, request))
+        part: object = _of(self.key, request)
+        if not isinstance(part, bytes):
+            raise TypeError(f"the key hook gave {type(part).__name__}, expected bytes")
+        return part
 
     def admitted(self, request: RequestHead, response: ResponseHead, admission: Admission) -> Admission:
         """``admission`` as ``storable`` and ``ttl`` would have it."""
