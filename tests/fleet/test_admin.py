@@ -143,7 +143,7 @@ def test_a_key_hook_that_fails_on_a_bare_request_stands_in_no_purges_way(
     one = run_proxy("--config", str(path), *options, env=found)
     if workers > 1:
         one.workers(workers)
-    eventually(lambda: figures(one)["redis_tracking"] == 1)
+    eventually(lambda: figures(one)["redis_tracking"] == workers)
     known = {"Authorization": f"Bearer {TOKEN}"}
     tenant = {"X-Tenant": "A"}
 
