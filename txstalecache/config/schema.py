@@ -376,8 +376,8 @@ MATCH = Table(
 
 HOOKS = Table(
     "route.hooks",
-    "Python of one's own, by dotted name; see ``txstalecache.flight.hooks.Hooks``. What a hook says is taken at once: a "
-    "coroutine or a Deferred is a hook that failed.",
+    "Python of one's own, by dotted name; see ``txstalecache.flight.hooks.Hooks``. What a hook says is taken at once: "
+    "a coroutine or a Deferred is a hook that failed.",
     (
         Item("key", _hook, None, "``key(request) -> bytes``: one more part of the key.", "none"),
         Item("storable", _hook, None, "``storable(request, response) -> bool``.", "none"),
