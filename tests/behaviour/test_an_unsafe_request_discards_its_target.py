@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.async_test import async_test
-from tests.support.client import Reply, fetch
+from tests.support.client import Reply, connect, fetch, open_exchange
 from tests.support.configured import Configured
 from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin
 from tests.support.proxy import until
@@ -139,3 +139,48 @@ async def test_who_asks_after_it_gets_nothing_that_another_process_asked_for_bef
     origin.release("old")
     assert (await before).body == b"1"
     assert [(await fetch(proxy.port, "GET", "/q")).body for proxy in (here, there)] == [b"2", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "after"),
+    [
+        pytest.param(204, b"", b"2", id="success"),
+        pytest.param(204, b"whole", b"2", id="success of a body"),
+        pytest.param(500, b"", b"1", id="failure"),
+    ],
+)
+@async_test
+async def test_it_does_so_as_well_when_its_client_has_left_before_the_answer(
+    origin: ScriptedOrigin, make_proxy: Any, status: int, body: bytes, after: bytes
+) -> None:
+    version = [b"1"]
+
+    def answer(request: Request) -> Any:
+        if request.method == b"GET":
+            return Answer(200, [CACHEABLE], version[0])
+        version[0] = b"2"
+        return [Gate("done"), Head(status, [("Content-Length", "0")])]
+
+    origin.handler = answer
+    proxy = await make_proxy(origin.url)
+    assert (await fetch(proxy.port, "GET", "/q")).body == b"1"
+    leaving = open_exchange(proxy.port, "PUT", "/q", body=body)
+    await origin.arrived(2)
+    leaving.abort()
+    await until(lambda: proxy.resource.registry.waiting == 0)
+    assert (await fetch(proxy.port, "GET", "/q")).body == b"1"
+    origin.release("done")
+    await until(lambda: not proxy.resource.registry.flights)
+    assert (await fetch(proxy.port, "GET", "/q")).body == after
+
+
+@async_test
+async def test_what_its_client_has_not_said_to_the_end_is_not_waited_for(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    proxy = await make_proxy(origin.url)
+    connection = await connect(proxy.port)
+    connection.send(b"PUT /q HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+    await until(lambda: bool(proxy.resource.registry.flights))
+    await connection.abort()
+    await until(lambda: not proxy.resource.registry.flights)

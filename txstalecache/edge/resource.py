@@ -51,7 +51,7 @@ from txstalecache.flight.registry import Registry
 from txstalecache.http import forward, parts, policy, tags
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.keys import Key, split_url
-from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
@@ -343,15 +343,9 @@ class CacheResource(Resource):
         visit.outcome.collapsed = collapsed
         head, trusted = visit.head, self.trusts(visit.exchange.client)
         plan = planning.alone(visit, trusted, body, sharing if verdict.store else Sharing.PRIVATE, verdict.entry)
-        landing = await self.registry.solo(plan)
-        if isinstance(landing, Attached):
-            targets = policy.invalidates(head, landing.head)
-            for target in targets:
-                self._invalidate(visit, target)
-            if targets:
-                for tag in tags.invalidated(head, landing.head.fields):
-                    self._store.purge(Scope.of_tag(tag), Hardness.HARD)
-        self._landed(visit, landing)
+        if not policy.safe(head):
+            plan = replace(plan, heard=lambda answer: self._heard(visit, answer))
+        self._landed(visit, await self.registry.solo(plan))
 
     # -- answers -------------------------------------------------------------------------------------------------
 
@@ -397,8 +391,16 @@ class CacheResource(Resource):
         origin = None if route.upstream is None else self.origins.get(route.upstream)
         return Visit(exchange, head, route, key, self._store.now(), origin, pseudonym=self.pseudonym)
 
+    def _heard(self, visit: Visit, answer: ResponseHead) -> None:
+        """What is not safe has been answered: RFC 9111 §4.4, before the client hears of it, or although it has left."""
+        targets = policy.invalidates(visit.head, answer)
+        for target in targets:
+            self._invalidate(visit, target)
+        if targets:
+            for tag in tags.invalidated(visit.head, answer.fields):
+                self._store.purge(Scope.of_tag(tag), Hardness.HARD)
+
     def _invalidate(self, visit: Visit, target: bytes) -> None:
-        """RFC 9111 §4.4, before the client hears of the success."""
         head = visit.head
         asked = RequestHead(b"GET", target, head.fields, head.scheme, head.authority)
         routes = self._routes.storing(asked)

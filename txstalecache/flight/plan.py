@@ -75,6 +75,9 @@ class Plan:
     it may not use what another process brings."""
     body: IBodyProducer | None = None
     informational: Callable[[ResponseHead], None] | None = None
+    heard: Callable[[ResponseHead], None] | None = None
+    """Told of the head of the answer, also where its client has left meanwhile: what is asked for changes things, and
+    the origin may have done it."""
     origin: IOrigin | None = None
     """Who is asked; None: the registry's."""
     hooks: Hooks | None = None

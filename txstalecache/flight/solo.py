@@ -26,7 +26,7 @@ class SoloFlight(Flight):
 
     def wait(self) -> Deferred[Landing]:
         """A Deferred of the caller's own, which never fails; cancelling it drops the fetch, unless what comes is
-        stored. Call once, before the start."""
+        stored, or its head ``heard``. Call once, before the start."""
         client: Deferred[Landing] = Deferred(self._left)
         self._client = client
         self._registry.counted(1)
@@ -47,6 +47,10 @@ class SoloFlight(Flight):
     @property
     def waiting(self) -> int:
         return 0 if self._client is None else 1
+
+    @property
+    def _goes_on(self) -> bool:
+        return super()._goes_on or (self.state is State.PENDING and self.plan.heard is not None)
 
     def _left(self, client: Deferred[Landing]) -> None:
         self._client = None
@@ -74,6 +78,8 @@ class SoloFlight(Flight):
         return True
 
     def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
+        if self.plan.heard is not None:
+            self.plan.heard(arrival.head)
         if arrival.error and self._stood_in(arrival.head.status, "error"):
             return
         shareable = not (isinstance(arrival.admission, Withhold) or arrival.error)

@@ -9,16 +9,21 @@ from urllib.parse import urljoin, urlsplit
 
 from txstalecache.http.messages import RequestHead, ResponseHead
 
-__all__ = ["invalidates", "succeeded"]
+__all__ = ["invalidates", "safe", "succeeded"]
 
 # RFC 9110 §9.2.1 and the registry of methods. A method whose safety is unknown is not safe (RFC 9111 §4.4).
 _SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PROPFIND", b"REPORT", b"SEARCH", b"QUERY", b"PRI"})
 _PORTS = {"http": 80, "https": 443}
 
 
+def safe(request: RequestHead) -> bool:
+    """Whether its method is known to change nothing."""
+    return request.method in _SAFE
+
+
 def succeeded(request: RequestHead, response: ResponseHead) -> bool:
     """Whether something may have changed: 2xx or 3xx to a method that is not safe."""
-    return request.method not in _SAFE and 200 <= response.status < 400
+    return not safe(request) and 200 <= response.status < 400
 
 
 def _origin(parts: object) -> tuple[str, str | None, int | None] | None:

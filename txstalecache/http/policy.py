@@ -16,7 +16,7 @@ from txstalecache.http.conditional import conditions
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
 from txstalecache.http.fields import members
 from txstalecache.http.freshness import HEURISTIC_STATUSES, explicitly_shared
-from txstalecache.http.invalidation import invalidates
+from txstalecache.http.invalidation import invalidates, safe
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.targeted import governing
@@ -31,6 +31,7 @@ __all__ = [
     "judge",
     "make_entry",
     "provoked",
+    "safe",
     "stands_in",
     "tides_over",
 ]
