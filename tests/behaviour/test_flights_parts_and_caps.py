@@ -12,10 +12,12 @@ from tests.support.origin import Answer, Chunk, Gate, Hang, Head, Request, Reset
 from tests.support.proxy import later, settled, until
 from txstalecache.flight.clocks import Clocks, Late
 from txstalecache.flight.limits import Limits
+from txstalecache.flight.readers import Readers
 from txstalecache.http.keys import DEFAULT_TEMPLATE
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.store.interfaces import Purpose
 
+MIB = 1024 * 1024
 BODY = b"0123456789" * 10
 SHARED = [("Cache-Control", "max-age=60"), ("ETag", '"1"'), ("Content-Length", str(len(BODY)))]
 
@@ -263,3 +265,25 @@ async def test_every_way_out_leaves_nothing_behind(
         await later(0.02)
     assert lease is not None
     lease.release()
+
+
+@async_test
+async def test_slow_clients_do_not_hold_more_than_they_may_together(
+    origin: ScriptedOrigin, make_proxy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = b"x" * (8 * MIB)  # far more than sockets hold
+    for number in range(4):
+        origin.on(f"/{number}", Answer(200, [("Cache-Control", "max-age=60")], large))
+    monkeypatch.setattr(Readers, "EVERY", 0.05)
+    monkeypatch.setattr(Readers, "PATIENCE", 0.3)
+    proxy = await make_proxy(origin.url, memory=MIB, limits=Limits(bytes_being_read=17 * MIB))
+    slow = [open_exchange(proxy.port, "GET", f"/{number}") for number in range(4)]
+    for client in slow:
+        await client.begun
+        client.pause()
+    await until(lambda: len([record for record in proxy.log if not record.complete]) == 2)
+    assert (await fetch(proxy.port, "GET", "/0")).body == large
+    for client in slow:
+        client.resume()
+    whole = [(await client.done).body == large for client in slow]
+    assert sorted(whole) == [False, False, True, True]

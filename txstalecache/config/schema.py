@@ -310,6 +310,12 @@ OF_FLIGHTS = (
     Item("waiters", read.count(1, 10_000_000), 50_000, "Requests that wait for any; beyond: 503."),
     Item("flights", read.count(1, 10_000_000), 50_000, "Fetches in the air; beyond: stale where it may be, else 503."),
     Item("bytes_in_flight", read.size, "256M", "Bodies held while they are fetched; beyond, new ones are not stored."),
+    Item(
+        "bytes_being_read",
+        read.size,
+        "256M",
+        "Bodies over 64 KiB being read, on top of ``memory``; beyond, who takes less than ``min_rate`` is cut off.",
+    ),
     Item("window", read.positive_size, "1M", "How far the slowest reader of a body that is not held may lag."),
     Item("min_rate", read.size, "64K", "A reader that holds others back and takes less than this a second is dropped."),
     Item("late_passes", read.count(0, 10_000), 4, '``late = "pass"``: how many of one key may go at a time.'),

@@ -23,6 +23,7 @@ from txstalecache.edge.refused import Refused
 from txstalecache.edge.reply import WHOLE, Reply, refusal
 from txstalecache.edge.serving import Serving
 from txstalecache.flight.body import Body, Reader, Segment
+from txstalecache.flight.readers import Readers
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 
@@ -51,6 +52,8 @@ class Exchange(ABC):
     scheme: bytes
     client: str | None
     """The peer's address; None for a peer without one (a unix socket)."""
+    readers: Readers | None = None
+    """Who is told of a client that does not take all of its answer at once."""
     place: tuple[Route, Key] | None = None
     """The route and the key of what is asked, where they have been looked up on the way here."""
 
@@ -121,6 +124,8 @@ class Exchange(ABC):
         if self.open:
             # The head leaves now: the first byte of the body may be far off.
             self._flush()
+            if self.readers is not None:
+                self.readers.add(reader)
 
     # -- Consumer ------------------------------------------------------------------------------------------------
 
@@ -179,7 +184,7 @@ class Exchange(ABC):
         self.open = False
         self.complete = True
         if self._reader is not None:
-            self._reader = None
+            self._read()
             self._unregister()
         self._end()
         self._over()
@@ -191,12 +196,19 @@ class Exchange(ABC):
         if reason.check(Refused):
             self.done = _nothing
         self.open = False
-        reader, self._reader = self._reader, None
+        reader = self._read()
         if reader is not None:
             reader.stopProducing()
         if self._task is not None:
             self._task.cancel()
         self._over()
+
+    def _read(self) -> Reader | None:
+        """Nothing more is read: the reader there was."""
+        reader, self._reader = self._reader, None
+        if reader is not None and self.readers is not None:
+            self.readers.discard(reader)
+        return reader
 
     def _over(self) -> None:
         done, self.done, self._task = self.done, _nothing, None

@@ -47,6 +47,7 @@ from txstalecache.edge.whole import KeptBody, whole
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
+from txstalecache.flight.readers import Readers
 from txstalecache.flight.registry import Registry
 from txstalecache.http import forward, parts, policy, tags
 from txstalecache.http.entry import Entry, Marker, MarkerKind
@@ -131,6 +132,8 @@ class CacheResource(Resource):
         self._log = contained(log)
         self.tally = Tally() if tally is None else tally
         self.registry = Registry(reactor, origin, backend.store, backend.leases, limits)
+        kept = self._store.memory.limit if isinstance(self._store, TieredStore) else 0
+        self._readers = Readers(reactor, limits.bytes_being_read + kept, limits.min_rate)
         backend.when_discarded.add(self.registry.discarded)
 
     def render(self, request: Request) -> int:
@@ -148,6 +151,7 @@ class CacheResource(Resource):
 
     def serve(self, exchange: Exchange) -> None:
         """Answer what ``exchange`` asks, now or later."""
+        exchange.readers = self._readers
         exchange.run(self._serve(exchange))
 
     def close(self) -> Deferred[None]:

@@ -18,6 +18,9 @@ class Limits:
     """Fetches in the air; one more gets stale where that is permitted, else 503. A refresh too many is not made."""
     bytes_in_flight: int = 256 * 1024 * 1024
     """Bytes of retained bodies; beyond them new bodies stream through unstored."""
+    bytes_being_read: int = 256 * 1024 * 1024
+    """Bytes of bodies that clients are reading, on top of what the memory tier may take: beyond them, who takes less
+    than ``min_rate`` is cut off. Bodies of up to 64 KiB do not count."""
     window: int = 1024 * 1024
     """How far the slowest reader of an unretained body may lag before the origin is paused."""
     min_rate: int = 64 * 1024
@@ -38,8 +41,8 @@ _AT_ONCE = 64
 
 
 def affordable(limits: Limits) -> Limits:
-    """``limits`` for the address space this process may still take: a quarter of it for bytes in flight at most,
-    another for the windows of what streams by, and no more fetches than those are enough for."""
+    """``limits`` for the address space this process may still take: a quarter of it for bytes in flight at most, one
+    for what is being read, one for the windows of what streams by, and no more fetches than those are enough for."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft == resource.RLIM_INFINITY:
         return limits
@@ -52,6 +55,7 @@ def affordable(limits: Limits) -> Limits:
     return replace(
         limits,
         bytes_in_flight=min(limits.bytes_in_flight, share),
+        bytes_being_read=min(limits.bytes_being_read, share),
         window=min(limits.window, max(_NARROW, share // _AT_ONCE)),
         flights=min(limits.flights, max(1, share // _EACH)),
     )
