@@ -67,7 +67,7 @@ class Facts:
         self._registry = registry
         self._store = store
         self._routes = routes
-        self._explainer = Explainer(routes, store.store, registry, limits, pseudonym)
+        self._explainer = Explainer(routes, store, registry, limits, pseudonym)
         self._origins = origins
         self._clock = clock
         self._version = version

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from txstalecache.config.routes import Match, Route, Routes
+from txstalecache.edge import part
 from txstalecache.edge.heads import Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import key_of, meets, prepared
@@ -24,6 +25,7 @@ from txstalecache.http.messages import RequestHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.reasons import reason
+from txstalecache.store import StoreService
 from txstalecache.store.interfaces import Found, IStore
 
 __all__ = ["Explained", "Explainer"]
@@ -70,11 +72,12 @@ class Explainer:
     """Explains what a resource with these parts would do."""
 
     def __init__(
-        self, routes: Routes, store: IStore, registry: Registry, limits: EdgeLimits, pseudonym: Pseudonym = OURS
+        self, routes: Routes, backend: StoreService, registry: Registry, limits: EdgeLimits, pseudonym: Pseudonym = OURS
     ) -> None:
         self._pseudonym = pseudonym
         self._routes = routes
-        self._store = store
+        self._backend = backend
+        self._store: IStore = backend.store
         self._registry = registry
         self._limits = limits
 
@@ -153,7 +156,7 @@ class Explainer:
         if found is None:
             found = await self._store.lookup(key, head)
         self._found(said, key, found)
-        self._judged(said, head, key, route, found)
+        await self._judged(said, head, key, route, found)
 
     def _found(self, said: Explained, key: Key, found: Found) -> None:
         now = self._store.now()
@@ -191,12 +194,22 @@ class Explainer:
         outcome = f"{marker.kind.value} for {max(0.0, marker.until - now):.1f} s more, because of: {marker.why}"
         said.step("marker", outcome, why.rule, why.section)
 
-    def _judged(self, said: Explained, head: RequestHead, key: Key, route: Route, found: Found) -> None:
-        verdict = policy.judge(head, found.entry, found.marker, route.rules, self._store.now(), found.vary)
+    async def _judged(self, said: Explained, head: RequestHead, key: Key, route: Route, found: Found) -> None:
+        now = self._store.now()
+        verdict = policy.judge(head, found.entry, found.marker, route.rules, now, found.vary)
+        if part.may_answer(head, verdict):
+            there = await part.answering(self._store, key, head, route.rules)
+            outcome = "the part that is asked for is stored" if there else "the part that is asked for is not stored"
+            said.step("part", outcome, "a part may answer where the whole is not stored", "RFC 9111 §3.4")
+            verdict = there or verdict
         name = type(verdict).__name__.lower()
         why = "vary" if isinstance(verdict, Miss) and found.entry is None and found.vary else verdict.why
         said.judged("judge", name, why, _consequence(verdict))
-        if isinstance(verdict, Miss | Validate):
+        if isinstance(verdict, Miss | Validate) and self._backend.protecting:
+            stale = found.entry is not None and policy.stands_in(found.entry, head, None, now)
+            outcome = "answered from the store, though stale" if stale else "answered 503"
+            said.judged("protect", "stale" if stale else name, "protect", outcome)
+        elif isinstance(verdict, Miss | Validate):
             flights = [flight for flight in self._registry.flights if flight.plan.key == key]
             joinable = [one for one in flights if isinstance(one, SharedFlight) and one.joinable(head, None)]
             if joinable and not verdict.own:

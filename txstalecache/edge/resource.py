@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from random import random
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -29,7 +29,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from txstalecache.config.routes import Networks, Route, Routes, within
-from txstalecache.edge import outdated, planning, respond
+from txstalecache.edge import outdated, part, planning, respond
 from txstalecache.edge.asked import HeadReader
 from txstalecache.edge.contained import contained
 from txstalecache.edge.exchange import Exchange
@@ -65,9 +65,6 @@ from txstalecache.store.interfaces import Found, IStore
 from txstalecache.store.tiered import TieredStore
 
 __all__ = ["CacheResource"]
-
-#: The verdicts after which a stored part may still answer.
-_MAY_USE_A_PART: Final = (Miss, Pass, Refuse)
 
 #: How often a request may be told to wait elsewhere before it asks the origin on its own.
 ROUNDS = 4
@@ -262,8 +259,8 @@ class CacheResource(Resource):
     async def _act(self, visit: Visit, found: Found) -> None:
         now = self._store.now()
         verdict: Verdict = policy.judge(visit.head, found.entry, found.marker, visit.route.rules, now, found.vary)
-        if isinstance(verdict, _MAY_USE_A_PART) and parts.single(visit.head):
-            verdict = await self._part(visit, found.marker, verdict)
+        if part.may_answer(visit.head, verdict):
+            verdict = await self._part(visit, found.marker) or verdict
         visit.outcome.verdict = type(verdict).__name__.lower()
         visit.outcome.why = verdict.why
         if isinstance(verdict, Miss) and found.entry is None and found.vary:
@@ -292,19 +289,11 @@ class CacheResource(Resource):
             case _:
                 assert_never(verdict)
 
-    async def _part(self, visit: Visit, marker: Marker | None, verdict: Miss | Pass | Refuse) -> Verdict:
-        """The whole is not here: ``Fresh`` when the part that is asked for is, else ``verdict``."""
-        head, rules = visit.head, visit.route.rules
+    async def _part(self, visit: Visit, marker: Marker | None) -> Fresh | None:
+        """The part that is asked for, if it is here; else no more than that is fetched, where the whole is too long."""
+        rules = visit.route.rules
         visit.part = rules.ranges is Ranges.PART or (marker is not None and marker.kind is MarkerKind.LONG)
-        place = parts.beside(visit.key)
-        found = self._store.peek(place, head)
-        if found is None:
-            found = await self._store.load(place, head)
-        entry = found.entry
-        if entry is None or parts.cut(head, entry.fields, entry.length) is None:
-            return verdict
-        there = policy.judge(head, entry, None, rules, self._store.now())
-        return there if isinstance(there, Fresh) else verdict
+        return await part.answering(self._store, visit.key, visit.head, rules)
 
     async def _join(self, visit: Visit, plan: Plan, forced: bool) -> None:
         """Wait for a shared fetch, among those whom its answer suits."""

@@ -1,0 +1,68 @@
+"""What is explained is what is done next; socket to socket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.async_test import async_test
+from tests.support.client import Reply, fetch
+from tests.support.origin import Answer, Request, ScriptedOrigin
+from tests.support.proxy import until
+from tests.support.redis import RedisServer
+from txstalecache.edge.explain import Explainer
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.http.rules import Ranges, Rules
+
+FRESH = ("Cache-Control", "max-age=60")
+
+
+async def explained(proxy: Any, target: str, *fields: tuple[str, str]) -> dict[str, Any]:
+    resource = proxy.resource
+    explainer = Explainer(resource._routes, proxy.backend, resource.registry, EdgeLimits())
+    given = [(name.encode(), value.encode()) for name, value in fields]
+    return await explainer.explain(f"http://localhost{target}".encode(), b"GET", given)
+
+
+async def done(proxy: Any, target: str, *fields: tuple[str, str]) -> tuple[Reply, str, str]:
+    reply: Reply = await fetch(proxy.port, "GET", target, list(fields))
+    record = proxy.log[-1]
+    return reply, record.verdict, record.why
+
+
+def media(request: Request) -> Answer:
+    numbers = ("Content-Range", "bytes 10-19/100")
+    return Answer(206, [FRESH, ("ETag", '"1"'), numbers], b"0123456789")
+
+
+@pytest.mark.parametrize("wanted", ["bytes=10-19", "bytes=12-13", "bytes=10-29"])
+@async_test
+async def test_a_part_that_is_stored_is_told_of(origin: ScriptedOrigin, make_proxy: Any, wanted: str) -> None:
+    origin.handler = media
+    proxy = await make_proxy(origin.url, rules=Rules(ranges=Ranges.PART))
+    await fetch(proxy.port, "GET", "/film", [("Range", "bytes=10-19")])
+    await until(lambda: not proxy.flights)
+    said = await explained(proxy, "/film", ("Range", wanted))
+    hits = len(origin.requests)
+    _, verdict, why = await done(proxy, "/film", ("Range", wanted))
+    assert (said["verdict"], said["why"]) == (verdict, why)
+    assert (verdict == "fresh") == (len(origin.requests) == hits)
+
+
+@async_test
+async def test_what_is_refused_while_redis_is_away_is_told_of(
+    origin: ScriptedOrigin, make_proxy: Any, one_redis_server: RedisServer
+) -> None:
+    origin.on("/x", Answer(200, [FRESH], b"x"))
+    proxy = await make_proxy(origin.url, redis=one_redis_server.url)
+    proxy.backend.mode = "protect"
+    await fetch(proxy.port, "GET", "/x")
+    one_redis_server.kill()
+    await until(lambda: proxy.backend.protecting)
+    for target, fields in (("/never", ()), ("/x", ()), ("/x", (("Cache-Control", "no-cache"),))):
+        said = await explained(proxy, target, *fields)
+        reply, verdict, why = await done(proxy, target, *fields)
+        assert (said["verdict"], said["why"]) == (verdict, why), (target, fields)
+        assert (reply.status == 503) == (said["steps"][-1]["outcome"] == "answered 503")
+        assert not [step for step in said["steps"] if step["step"] == "flight"]
