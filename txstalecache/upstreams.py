@@ -44,6 +44,7 @@ def open_upstream(reactor: Any, plan: UpstreamPlan) -> IOrigin:
             max_connections=values["max_connections"],
             queue=values["queue"],
             queue_wait=values["queue_wait"],
+            min_rate=values["min_rate"],
             tls=tls if url.startswith("https:") else None,
         )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet import reactor as installed
 
 from tests.support.async_test import async_test
-from tests.support.client import fetch, open_exchange
+from tests.support.client import connect, fetch, open_exchange
 from tests.support.origin import Answer, Chunk, Gate, Hang, Head, Request, Reset, ScriptedOrigin
 from tests.support.proxy import later, settled, until
 from txstalecache.flight.clocks import Clocks, Late
@@ -15,6 +16,8 @@ from txstalecache.flight.limits import Limits
 from txstalecache.flight.readers import Readers
 from txstalecache.http.keys import DEFAULT_TEMPLATE
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.origin import HttpOrigin
+from txstalecache.origin.holdups import Holdups
 from txstalecache.store.interfaces import Purpose
 
 MIB = 1024 * 1024
@@ -282,8 +285,44 @@ async def test_slow_clients_do_not_hold_more_than_they_may_together(
         await client.begun
         client.pause()
     await until(lambda: len([record for record in proxy.log if not record.complete]) == 2)
-    assert (await fetch(proxy.port, "GET", "/0")).body == large
     for client in slow:
         client.resume()
     whole = [(await client.done).body == large for client in slow]
     assert sorted(whole) == [False, False, True, True]
+
+
+@async_test
+async def test_slow_clients_of_long_answers_do_not_keep_all_connections_to_the_origin(
+    origin: ScriptedOrigin, make_proxy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Holdups, "PATIENCE", 0.5)
+    origin.on("/long", Answer(200, [("Cache-Control", "no-store")], b"x" * (32 * MIB)))
+    origin.on("/short", Answer(200, [("Cache-Control", "max-age=60")], b"short"))
+    reactor: Any = installed
+    proxy = await make_proxy(HttpOrigin(reactor, origin.url, max_connections=2))
+    slow = [open_exchange(proxy.port, "GET", "/long") for _ in range(2)]
+    for client in slow:
+        await client.begun
+        client.pause()
+    assert (await fetch(proxy.port, "GET", "/short")).body == b"short"
+    for client in slow:
+        client.resume()
+    # One had to go, and no more than that.
+    assert sorted([(await client.done).truncated for client in slow]) == [False, True]
+
+
+@async_test
+async def test_slow_uploads_do_not_keep_all_connections_to_the_origin(
+    origin: ScriptedOrigin, make_proxy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Holdups, "PATIENCE", 0.5)
+    origin.on("/short", Answer(200, [("Cache-Control", "max-age=60")], b"short"))
+    reactor: Any = installed
+    proxy = await make_proxy(HttpOrigin(reactor, origin.url, max_connections=1))
+    connection = await connect(proxy.port)
+    connection.send(b"POST /form HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nslowly")
+    await origin.when(lambda: bool(origin.connections))
+    assert (await fetch(proxy.port, "GET", "/short")).body == b"short"
+    refused = await connection.expect("POST").done
+    assert (refused.status, refused.field("retry-after")) == (503, b"1")
+    await connection.abort()

@@ -267,7 +267,9 @@ def test_connections_that_fail_at_once_do_not_pile_up_on_the_stack() -> None:
             return attempts[-1]
 
     clock = Clock()
-    ours = PooledOrigin(clock, Endpoint(), b"x", secure=False, max_connections=1, queue=5000, queue_wait=5, idle=4)
+    ours = PooledOrigin(
+        clock, Endpoint(), b"x", secure=False, max_connections=1, queue=5000, queue_wait=5, min_rate=0, idle=4
+    )
     outcomes = [Outcome(ours.fetch(origin_request())) for _ in range(5001)]
     attempts[0].errback(ConnectionRefusedError())
     assert {outcome.fault for outcome in outcomes} == {Fault.UNREACHABLE}

@@ -338,6 +338,12 @@ UPSTREAM = Table(
         Item("max_connections", read.count(1, 65535), 64, "To each server at a time."),
         Item("queue", read.count(0, 1_000_000), 1000, "Requests that may wait for a connection; beyond: 503."),
         Item("queue_wait", read.positive, "5s", "For how long they may wait."),
+        Item(
+            "min_rate",
+            read.size,
+            "64K",
+            "While any wait: a client that takes or sends less than this a second gives its connection up to them.",
+        ),
         Item("max_fails", read.count(1, 1000), 3, "Failures in a row after which a server is left alone."),
         Item(
             "fail_statuses",

@@ -128,6 +128,11 @@ class Connection(Protocol):
         self._exchange = None
         self.transport.abortConnection()
 
+    @property
+    def exchange(self) -> Exchange | None:
+        """The one in hand."""
+        return self._exchange
+
     # -- exchanges ----------------------------------------------------------------------------------------------------
 
     def fit(self) -> bool:

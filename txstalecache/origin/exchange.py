@@ -78,6 +78,8 @@ class Exchange:
     _held = b""
     _ended: Framing | OriginError | None = None
     _paused_at: float | None = None
+    _moved = 0
+    """Bytes of body that have come, or gone in an upload that has ended."""
 
     def __init__(self, clock: IReactorTime, request: OriginRequest, encoded: bytes) -> None:
         self._clock = clock
@@ -94,6 +96,22 @@ class Exchange:
     def _has_body(self) -> bool:
         body = self.request.body
         return body is not None and body.length != 0
+
+    @property
+    def held_up(self) -> bool:
+        """Whether it waits for its client: to send, or to take."""
+        if self._upload is not None:
+            return self._upload.stalled_at is None
+        return self._paused_at is not None
+
+    @property
+    def moved(self) -> int:
+        """Bytes of bodies that have gone either way."""
+        return self._moved if self._upload is None else self._moved + self._upload.sent
+
+    def give_way(self) -> None:
+        """Others wait for the connection, and the client hardly moves."""
+        self._give_up(OriginError(Fault.OVERLOADED, "a slow client gave way to others"))
 
     @property
     def repeatable(self) -> bool:
@@ -128,7 +146,7 @@ class Exchange:
         self._connection = None
 
     def _uploaded(self, error: str | None) -> None:
-        self._upload = None
+        self._moved, self._upload = self.moved, None
         self._since = self._clock.seconds()
         if self._connection is None:
             return
@@ -138,8 +156,9 @@ class Exchange:
             self._connection.watch()
 
     def _stop_upload(self) -> None:
-        upload, self._upload = self._upload, None
+        upload = self._upload
         if upload is not None:
+            self._moved, self._upload = self.moved, None
             self._persistent = False
             upload.stop()
 
@@ -288,6 +307,7 @@ class Exchange:
     def _take(self, data: bytes) -> None:
         body = self._body
         assert body is not None
+        self._moved += len(data)
         content = body.feed(data)
         if body.over:
             # The connection first: whoever gets the body may want to fetch the next thing.

@@ -44,6 +44,7 @@ class PooledOrigin:
         max_connections: int,
         queue: int,
         queue_wait: float,
+        min_rate: int,
         idle: float,
     ) -> None:
         if max_connections < 1:
@@ -58,6 +59,7 @@ class PooledOrigin:
             max_connections=max_connections,
             queue=queue,
             queue_wait=queue_wait,
+            min_rate=min_rate,
             idle=idle,
         )
 
@@ -95,11 +97,13 @@ class HttpOrigin(PooledOrigin):
     """One server behind ``url``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:/path/of/socket``.
 
     At most ``max_connections`` at a time; ``queue`` fetches may wait ``queue_wait`` seconds for one, beyond that they
-    fail as OVERLOADED. Connections are kept ``idle`` seconds after their last exchange (below the 5 s after which many
-    servers close theirs); 0 keeps none. A connection is used again only after an exchange that ended exactly where it
-    said it would, and whose request had no body: an origin that reads bodies otherwise would answer what is in them.
-    No redirects, no cookies, no decoding. Nothing is sent twice, but for an idempotent request without body whose kept
-    connection turns out to have been closed: that goes out once more on a fresh one.
+    fail as OVERLOADED. While any wait, those give way whose clients take or send less than ``min_rate`` bytes a second,
+    as many as wait: they break off, or fail as OVERLOADED. Connections are kept ``idle`` seconds after their last
+    exchange (below the 5 s after which many servers close theirs); 0 keeps none. A connection is used again only after
+    an exchange that ended exactly where it said it would, and whose request had no body: an origin that reads bodies
+    otherwise would answer what is in them. No redirects, no cookies, no decoding. Nothing is sent twice, but for an
+    idempotent request without body whose kept connection turns out to have been closed: that goes out once more on a
+    fresh one.
 
     Raises ValueError, in one line, for a URL or a TLS file that cannot be used.
     """
@@ -112,6 +116,7 @@ class HttpOrigin(PooledOrigin):
         max_connections: int = 64,
         queue: int = 1000,
         queue_wait: float = 5.0,
+        min_rate: int = 64 * 1024,
         idle: float = 4.0,
         tls: TLS | None = None,
     ) -> None:
@@ -127,6 +132,7 @@ class HttpOrigin(PooledOrigin):
             max_connections=max_connections,
             queue=queue,
             queue_wait=queue_wait,
+            min_rate=min_rate,
             idle=idle,
         )
 

@@ -109,5 +109,6 @@ class LocalOrigin(PooledOrigin):
             max_connections=max_connections,
             queue=queue,
             queue_wait=5.0,
+            min_rate=64 * 1024,
             idle=4.0,
         )

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from txstalecache.origin.connection import Connection
 from txstalecache.origin.exchange import Exchange
+from txstalecache.origin.holdups import Holdups
 from txstalecache.origin.interfaces import Fault, OriginError
 
 __all__ = ["Pool"]
@@ -50,10 +51,14 @@ class _Attempt(Factory):
 
 class Pool:
     """At most ``max_connections`` connections through ``endpoint``; ``queue`` exchanges may wait ``queue_wait`` seconds
-    for one. The connection used last is used next, so that those not needed reach their ``idle`` limit and close. Why
+    for one. While they do, exchanges give way whose clients take or send less than ``min_rate`` bytes a second, as many
+    as wait. The connection used last is used next, so that those not needed reach their ``idle`` limit and close. Why
     there is no TLS with ``server`` is said in the log, once until there is or it is for another reason."""
 
     _log = Logger()
+
+    #: Seconds between two looks at who could give way.
+    PRESS = 0.5
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class Pool:
         max_connections: int,
         queue: int,
         queue_wait: float,
+        min_rate: int,
         idle: float,
     ) -> None:
         self._clock = clock
@@ -81,6 +87,8 @@ class Pool:
         self._connections: set[Connection] = set()
         self._queue: dict[Exchange, float] = {}
         self._queue_timer: IDelayedCall | None = None
+        self._holdups = Holdups(min_rate)
+        self._pressing: IDelayedCall | None = None
         self._serving = False
         self._closing: list[tuple[set[Connection], Deferred[None]]] = []
         self.attempts: dict[Connection, _Attempt] = {}
@@ -116,6 +124,8 @@ class Pool:
         due = min(self._clock.seconds() + self._queue_wait, exchange.total_due)
         self._queue[exchange] = due
         exchange.withdraw = self._withdraw
+        if self._pressing is None:
+            self._pressing = self._clock.callLater(self.PRESS, self._press)
         if self._queue_timer is None:
             self._arm(due)
         elif due < self._queue_timer.getTime():
@@ -158,9 +168,24 @@ class Pool:
         self._queue_timer = self._clock.callLater(max(due - self._clock.seconds(), 0.0), self._sweep)
 
     def _disarm_when_empty(self) -> None:
-        if not self._queue and self._queue_timer is not None:
+        if self._queue:
+            return
+        if self._queue_timer is not None:
             self._queue_timer.cancel()
             self._queue_timer = None
+        if self._pressing is not None:
+            self._pressing.cancel()
+            self._pressing = None
+            self._holdups.forget()
+
+    def _press(self) -> None:
+        """Somebody waits: those give way who keep a connection for a client that hardly moves."""
+        self._pressing = self._clock.callLater(self.PRESS, self._press)
+        busy = [connection.exchange for connection in self._connections]
+        leaving = busy.count(None) - len(self._idle)
+        slow = self._holdups.look([exchange for exchange in busy if exchange is not None], self._clock.seconds())
+        for exchange in slow[: max(0, len(self._queue) - leaving)]:
+            exchange.give_way()
 
     def _sweep(self) -> None:
         self._queue_timer = None
@@ -174,6 +199,7 @@ class Pool:
                 exchange.fail(OriginError(Fault.OVERLOADED, f"no free connection in {self._queue_wait:g} s"))
         if self._queue and self._queue_timer is None:
             self._arm(min(self._queue.values()))
+        self._disarm_when_empty()
 
     # -- connections come ---------------------------------------------------------------------------------------------
 

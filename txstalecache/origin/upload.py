@@ -40,6 +40,8 @@ class Upload:
         self._source: IPushProducer | IPullProducer = body
         self._pulled = False
         self._running = False
+        self.sent = 0
+        """Bytes of body written."""
         self.stalled_at: float | None = None
         """Since when the origin takes no more (the clock's seconds); None while it does."""
 
@@ -88,6 +90,7 @@ class Upload:
         """Part of the body."""
         if not self._running or not data:
             return
+        self.sent += len(data)
         if self._left is None:
             self._transport.writeSequence((b"%x\r\n" % len(data), data, b"\r\n"))
             return
