@@ -422,7 +422,7 @@ class ProxyService(Service):
 
     async def _drained(self) -> None:
         await self._site.drain()
-        # What is read in other processes, or is to be stored, needs no connection here.
+        # What is read in other processes, is to be stored, or has changed things needs no connection here.
         await self._resource.registry.landed()
 
     async def _closing(self, name: str, close: Callable[[], Any]) -> None:

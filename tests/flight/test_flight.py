@@ -835,6 +835,25 @@ def test_who_has_left_before_he_could_wait_is_not_fetched_for_any_longer() -> No
 # -- clients that leave ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_changes_things_is_waited_for_without_its_client_until_it_is_heard_of(answers: bool) -> None:
+    tower = Tower()
+    heard: list[int] = []
+    plan = tower.plan(method=b"DELETE", sharing=Sharing.PRIVATE, heard=lambda head: heard.append(head.status))
+    leaving = Seat(tower.registry.solo(plan))
+    leaving.waiting.addErrback(lambda failure: failure.trap(CancelledError))
+    leaving.waiting.cancel()
+    landed = tower.registry.landed()
+    assert tower.origin.cancelled == [] and not landed.called
+    if answers:
+        response = tower.origin.answer(0, 200)
+        assert heard == [200] and response.aborted
+    else:
+        tower.clock.advance(plan.deadlines.connect + plan.deadlines.total)
+        assert heard == []
+    assert landed.called and tower.at_rest()
+
+
 def test_a_leader_that_leaves_takes_nothing_from_the_others() -> None:
     tower = Tower()
     leader, waiter = tower.join(), tower.join()

@@ -50,7 +50,16 @@ class SoloFlight(Flight):
 
     @property
     def _goes_on(self) -> bool:
-        return super()._goes_on or (self.state is State.PENDING and self.plan.heard is not None)
+        return super()._goes_on or self._to_be_heard
+
+    @property
+    def delivers(self) -> bool:
+        return super().delivers or self._to_be_heard
+
+    @property
+    def _to_be_heard(self) -> bool:
+        """Whether the head of the answer matters, whoever is there for the rest."""
+        return self.state is State.PENDING and self.plan.heard is not None
 
     def _left(self, client: Deferred[Landing]) -> None:
         self._client = None
