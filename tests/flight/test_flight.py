@@ -685,6 +685,22 @@ def test_an_error_that_a_request_may_have_provoked_leaves_the_entry_where_it_is(
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize("status", [400, 403, 429, 503])
+def test_a_refresh_that_brings_an_error_is_not_tried_again_before_the_back_off_is_over(status: int) -> None:
+    tower = Tower()
+    entry = tower.entry(while_revalidate=60.0)
+    for number, pause in enumerate((1.3, 2.6, 5.1)):
+        tower.registry.refresh(tower.plan(entry=entry))
+        tower.origin.answer(number, status)
+        assert tower.stored is entry
+        tower.clock.advance(0.7 * pause)
+        tower.registry.refresh(tower.plan(entry=entry))
+        assert len(tower.origin.requests) == number + 1
+        tower.clock.advance(0.3 * pause)
+    assert tower.registry.figures.back_offs == 3
+    assert tower.at_rest()
+
+
 @pytest.mark.parametrize("status", [200, 302, 404, 410, 401])
 def test_what_says_what_there_is_now_takes_the_entry_away_though_nobody_waits_for_it(status: int) -> None:
     tower = Tower()

@@ -201,6 +201,8 @@ class SharedFlight(Flight):
         if withheld and not (arrival.error or arrival.provoked or admission.why in ("hook-failed", "range")):
             self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
         self._supersedes = arrival.own and plan.entry is not None and arrival.tells
+        if self.purpose is Purpose.REFRESH and not (self.waiters or arrival.tells):
+            self._rest()
         if arrival.too_long:
             self._supersede()  # it is not read for that alone
         self._pour(arrival, response)

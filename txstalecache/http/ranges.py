@@ -66,7 +66,18 @@ class Unsatisfiable:
 Selection = Whole | Part | Parts | Unsatisfiable
 
 _WHOLE = Whole()
-_SPEC = re.compile(rb"(\d{0,18})-(\d{0,18})")
+_SPEC = re.compile(rb"(\d*+)-(\d*+)")
+# No body is as long as that.
+_BEYOND = 10**18
+
+
+def _number(digits: bytes) -> int | None:
+    """What ``digits`` say, at most ``_BEYOND``: clients that want all there is say the largest number they know, and
+    RFC 9110 §14.1.1 has us be prepared for any. None when there are none."""
+    if not digits:
+        return None
+    digits = digits.lstrip(b"0")
+    return _BEYOND if len(digits) > 18 else int(digits or b"0")
 
 
 def _specs(value: bytes) -> list[tuple[int | None, int | None]] | None:
@@ -79,8 +90,7 @@ def _specs(value: bytes) -> list[tuple[int | None, int | None]] | None:
         match = _SPEC.fullmatch(member)
         if match is None:
             return None
-        first = int(match[1]) if match[1] else None
-        last = int(match[2]) if match[2] else None
+        first, last = _number(match[1]), _number(match[2])
         if (first is None and last is None) or (first is not None and last is not None and last < first):
             return None
         found.append((first, last))
