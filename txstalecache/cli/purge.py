@@ -27,7 +27,8 @@ def add(subcommands: Any) -> None:
         "values",
         metavar="VALUE",
         nargs="*",
-        help="what: http://HOST/PATH (or /PATH at every host), a host, a tag; none for all",
+        help="what: http://HOST/PATH (or /PATH at every host), a host (with its port, but for 80 and 443), a tag; none "
+        "for all",
     )
     parser.add_argument(
         "-H",
