@@ -17,7 +17,7 @@ MAY = {
     "http": set(),
     "store": {"http", "observe", "pause"},
     "origin": {"http"},
-    "observe": {"http"},
+    "observe": {"http", "generated"},
     "config": {"http", "generated"},
     "flight": {"http", "store", "origin", "observe"},
     # The admin interface stands on top of all: it may look at everything, and nothing looks at it.

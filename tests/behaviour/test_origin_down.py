@@ -118,6 +118,27 @@ async def test_a_body_cut_short_is_visible_to_everybody_and_stored_nowhere(
     assert (await fetch(proxy.port, "GET", "/x")).body == b"whole"
 
 
+@pytest.mark.parametrize(
+    ("ending", "deadlines", "fault"),
+    [(Reset(), Deadlines(), "truncated"), (Hang(), Deadlines(between_bytes=0.3), "timeout")],
+)
+@pytest_twisted.ensureDeferred
+async def test_an_answer_that_breaks_off_counts_among_the_origins_faults(
+    origin: ScriptedOrigin, make_proxy: Any, ending: Any, deadlines: Deadlines, fault: str
+) -> None:
+    for path, control in [("/shared", "max-age=60"), ("/alone", "private")]:
+        head = Head(200, [("Cache-Control", control), ("Content-Length", "100")])
+        origin.on(path, [head, Chunk(b"half"), Gate(path), ending])
+    proxy = await make_proxy(origin.url, deadlines=deadlines)
+    for count, path in enumerate(["/shared", "/alone"], 1):
+        exchange = open_exchange(proxy.port, "GET", path)
+        await exchange.received(4)
+        origin.release(path)
+        assert (await exchange.done).truncated
+        await until(lambda: proxy.flights == 0)
+        assert proxy.resource.registry.figures.faults == {fault: count}
+
+
 @pytest_twisted.ensureDeferred
 async def test_one_clients_error_is_the_origins_own(origin: ScriptedOrigin, make_proxy: Any) -> None:
     origin.on("/x", Answer(503, [("X-Why", "maintenance")], b"sorry"))

@@ -186,8 +186,12 @@ def test_it_purges(browser: Browser, site: Site) -> None:
     count, purge = "[name=dry]", ".grave"
     press = "document.querySelector('#purge ' + arguments[0]).click()"
     browser.run(press, count)
-    browser.wait(lambda: browser.text("purged") == "Would be purged, 1 known in memory.")
+    browser.wait(lambda: browser.text("purged") == "Would be purged, 1 stored.")
     assert "hit" in ask(site.port, "/old")[1]["cache-status"]
+    browser.run("document.getElementById('value').value = '/old'")
+    browser.run(press, count)
+    browser.wait(lambda: browser.text("purged") == "Would be purged, 1 known in memory.")
+    browser.run("document.getElementById('value').value = 'http://localhost/old'")
     browser.run(press, "[value=hard]")
     browser.run(press, purge)
     browser.wait(lambda: browser.text("purged").startswith("Gone everywhere"))

@@ -187,6 +187,8 @@ async def test_what_is_cut_is_cut_everywhere(shared_redis: RedisServer, processe
     response.cut()
     await until(lambda: second.ended == "cut")
     assert first.ended == "cut"
+    # The origin has failed once, in the process that asked it.
+    assert [sum(process.registry.figures.faults.values()) for process in (here, there)] == [1, 0]
     await over(here, there)
     assert there.asked == 0
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import txstalecache
+from txstalecache.generated import replaced
 from txstalecache.http.admission import NEVER_SHARED
+from txstalecache.observe.document import SOURCE, document
 from txstalecache.observe.reasons import REASONS
 from txstalecache.origin.interfaces import Fault
 
@@ -110,6 +112,11 @@ def test_a_word_that_is_not_in_the_table_would_be_seen() -> None:
     assert list(said_in(ast.parse("x.why = 'a' if y else 'b'"))) == ["a", "b"]
     assert list(said_in(ast.parse("v, x.why = 'miss', 'c'"))) == ["c"]
     assert list(said_in(ast.parse("raise Rejected(400, 'd')"))) == ["d"]
+
+
+def test_the_page_is_what_the_table_makes() -> None:
+    text = (PACKAGE.parent / "docs/reasons.rst").read_text()
+    assert replaced(text, SOURCE, document()) == text, "run python -m txstalecache.observe.document docs/reasons.rst"
 
 
 @pytest.mark.parametrize("word", sorted(set(REASONS) - {""}))

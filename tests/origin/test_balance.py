@@ -96,6 +96,15 @@ def test_a_get_without_an_answer_is_sent_to_one_other_server_and_no_further(faul
     assert isinstance(outcome[0].value, OriginError)
 
 
+def test_a_server_that_is_not_well_is_not_asked_because_another_has_too_much_to_do() -> None:
+    group = Group()
+    group.members[1].health.checked(False)
+    outcome = group.fetch("GET", "/")
+    group.origins[0].fail(0, Fault.OVERLOADED)
+    assert group.asked == [1, 0]
+    assert outcome[0].value.fault is Fault.OVERLOADED  # 503, and not what a server says that is down
+
+
 @pytest.mark.parametrize(("method", "fault"), [("POST", Fault.RESET), ("GET", Fault.TIMEOUT)])
 def test_what_may_have_been_done_already_is_not_sent_again(method: str, fault: Fault) -> None:
     group = Group()

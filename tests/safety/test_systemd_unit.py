@@ -41,6 +41,10 @@ def test_the_command_is_one_the_proxy_understands() -> None:
     assert options.settings.listen == "tcp:80"
 
 
+def test_it_reads_its_file_again_at_systemctl_reload() -> None:
+    assert directives()["ExecReload"] == ["kill -HUP $MAINPID"]
+
+
 def test_it_may_drain() -> None:
     said = directives()
     assert said["KillSignal"] == ["SIGTERM"]

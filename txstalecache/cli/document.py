@@ -19,6 +19,9 @@ __all__ = ["SOURCE", "document"]
 
 SOURCE = "txstalecache.cli"
 
+_OF_RUN = """Of every command but ``run``, which ends as ``twist`` does: 0 after SIGTERM, 1 when it cannot be started,
+64 when its options or its file make no sense."""
+
 
 def document() -> str:
     """Every subcommand with its options, what is common to those that ask a proxy, and the exit statuses."""
@@ -32,7 +35,7 @@ def document() -> str:
         _, _, said = (one.description or "").partition(": ")
         lines += [said[:1].upper() + said[1:], ""]
         lines += _options(one, known)
-    lines += [*_title("Exit status"), "", ".. list-table::", "   :widths: 10 90", ""]
+    lines += [*_title("Exit status"), "", _OF_RUN, "", ".. list-table::", "   :widths: 10 90", ""]
     for status in Exit:
         lines += [f"   * - {status.value}", f"     - {status.meaning}"]
     return "\n".join(lines) + "\n"

@@ -27,7 +27,8 @@ def add(subcommands: Any) -> None:
         "values",
         metavar="VALUE",
         nargs="*",
-        help="what: http://HOST/PATH (or /PATH at every host), a host, a tag; none for all",
+        help="what: http://HOST/PATH (or /PATH at every host), a host (with its port, but for 80 and 443), a tag; none "
+        "for all",
     )
     parser.add_argument(
         "-H",
@@ -67,19 +68,21 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
         answer = await client.post("/v1/purge", "purged", said)
         answers.append(answer)
         if not arguments.json:
-            page.line(f"{arguments.scope}{'' if value is None else ' ' + value}: {_outcome(answer, arguments)}")
+            page.line(f"{arguments.scope}{'' if value is None else ' ' + value}: {_outcome(answer, arguments, value)}")
     if arguments.json:
         page.json(answers[0] if len(answers) == 1 else answers)
     return Exit.OK
 
 
-def _outcome(answer: dict[str, Any], arguments: argparse.Namespace) -> str:
+def _outcome(answer: dict[str, Any], arguments: argparse.Namespace, value: str | None) -> str:
     known = answer.get("count")
-    entries = "" if known is None else f", {count(known)} {'entry' if known == 1 else 'entries'} known in memory"
+    # Only one whole URL is looked for in Redis too.
+    where = "stored" if arguments.scope == "url" and value and not value.startswith("/") else "known in memory"
+    entries = "" if known is None else f", {count(known)} {'entry' if known == 1 else 'entries'} {where}"
     if arguments.dry_run:
         return f"would be purged{entries}" if entries else "would be purged; how much that is, is not known"
     done = "stale now" if arguments.mode != "hard" else "purged"
     if answer.get("refreshing"):
         done += ", being fetched anew"
-    where = "" if answer.get("everywhere") else "; here so far: told to Redis when it is back"
-    return f"{done}{entries}{where}"
+    later = "" if answer.get("everywhere") else "; here so far: told to Redis when it is back"
+    return f"{done}{entries}{later}"

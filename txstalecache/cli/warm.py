@@ -41,8 +41,10 @@ def add(subcommands: Any) -> None:
         help="a file with one URL per line (- is standard input), or the http:// or https:// URL of a sitemap",
     )
     source.complete = shtab.FILE  # type: ignore[attr-defined]
-    parser.add_argument("--rate", metavar="N", type=_positive, help="fetches begun per second, at most")
-    parser.add_argument("--concurrency", metavar="N", type=_whole, help="fetches at the same time, at most")
+    parser.add_argument("--rate", metavar="N", type=_positive, help="fetches begun per second, at most [default: 20]")
+    parser.add_argument(
+        "--concurrency", metavar="N", type=_whole, help="fetches at the same time, at most [default: 4]"
+    )
     parser.add_argument("--detach", action="store_true", help="print the job's name and leave; the proxy goes on")
 
 

@@ -58,7 +58,13 @@ class Options(usage.Options):
             "process alone), redis://[USER:PASSWORD@]HOST:PORT/DB, rediss:// (TLS) or unix:///PATH.",
         ],
         ["prefix", None, "txsc:", "What every name in Redis begins with. Proxies with one prefix share one cache."],
-        ["ttl", None, None, "SECONDS an answer is fresh, whatever the origin says. [default: the origin decides]"],
+        [
+            "ttl",
+            None,
+            None,
+            "SECONDS an answer that may be shared is fresh, whatever lifetime the origin gives it; its private, "
+            "no-store and no-cache still count. [default: the origin decides]",
+        ],
         [
             "stale",
             None,
@@ -92,7 +98,8 @@ class Options(usage.Options):
             "wait-deadline",
             None,
             "15",
-            "SECONDS a request waits for the answer that another one is fetching, before it gets 504.",
+            "SECONDS a request waits for a fetch that others may join, be it the one that it began, before it "
+            "gets 504.",
         ],
         ["memory", "m", "64M", "BYTES of entries kept in this process, in front of Redis. 0: none."],
         ["access-log", None, "-", "FILE the access log is appended to; - for standard output, none for no log."],

@@ -301,13 +301,18 @@ OF_CLIENTS = (
         "At a time; one more gets 503.",
         "the descriptors there are, less ``reserve``",
     ),
-    Item("reserve", read.count(0, 1_000_000), 256, "Descriptors kept for origins, Redis and logs."),
+    Item("reserve", read.count(0, 1_000_000), 256, "Descriptors kept for origins, Redis and logs; a quarter at most."),
 )
 
 #: As the fields of ``flight.limits.Limits``.
 OF_FLIGHTS = (
-    Item("waiters_per_key", read.count(1, 1_000_000), 10_000, "Requests that wait for one fetch; beyond: 503."),
-    Item("waiters", read.count(1, 10_000_000), 50_000, "Requests that wait for any; beyond: 503."),
+    Item(
+        "waiters_per_key",
+        read.count(1, 1_000_000),
+        10_000,
+        "Requests that wait for one fetch; beyond as with ``flights``.",
+    ),
+    Item("waiters", read.count(1, 10_000_000), 50_000, "Requests that wait for any; beyond likewise."),
     Item("flights", read.count(1, 10_000_000), 50_000, "Fetches in the air; beyond: stale where it may be, else 503."),
     Item("bytes_in_flight", read.size, "256M", "Bodies held while they are fetched; beyond, new ones are not stored."),
     Item(
@@ -352,9 +357,19 @@ UPSTREAM = Table(
             "Answers that count as failures, beside none at all; ``[]`` for none.",
         ),
         Item("fail_timeout", read.positive, "10s", "For how long it is left alone."),
-        Item("retry", read.boolean, True, "Send an idempotent request without body that got no answer to one other."),
         Item(
-            "health_path", _target, None, "Asked regularly; what is not 2xx or 3xx takes the server out.", "not asked"
+            "retry",
+            read.boolean,
+            True,
+            "Send an idempotent request without body to one other server where the first cannot be reached, breaks off "
+            "or has no connection free; not where it is slow to answer.",
+        ),
+        Item(
+            "health_path",
+            _target,
+            None,
+            "Asked regularly; what is not 2xx or 3xx, twice in a row, takes the server out.",
+            "not asked",
         ),
         Item("health_interval", read.positive, "5s", "How often."),
         Item("health_timeout", read.positive, "2s", "For how long an answer is waited for."),
@@ -406,19 +421,37 @@ ROUTE = Table(
         Item("name", read.text, None, "For logs.", "its number"),
         Item("upstream", read.text, None, "The ``[upstream.NAME]`` asked.", "the first there is"),
         Item("key", _key, DEFAULT_TEMPLATE.text, "What identifies an answer; see *Keys*."),
-        Item("ttl", read.seconds, None, "Answers that may be shared are fresh for exactly this long.", _ORIGIN),
+        Item(
+            "ttl",
+            read.seconds,
+            None,
+            "Answers that may be shared are fresh for exactly this long: 200, 203, 204, 206, 300 to 303, 307 and 308, "
+            "but for what says ``no-cache``.",
+            _ORIGIN,
+        ),
         Item("default_ttl", read.seconds, None, "As ``ttl``, where the origin gives no lifetime.", "none"),
         Item("max_ttl", read.seconds, None, "Longer lifetimes, be they ``ttl``, are cut to this.", "none"),
         Item("stale", read.seconds, None, "For this long past it, sent at once while one request refreshes.", _ORIGIN),
         Item("stale_if_error", read.seconds, None, "For this long past it, stands in for a failing origin.", _ORIGIN),
-        Item("grace", read.seconds, "5m", "How long what has no stale window is kept to be validated."),
+        Item(
+            "grace",
+            read.seconds,
+            "5m",
+            "How long what has no stale window is kept: to be validated, and to stand in for an origin that gives no "
+            "answer.",
+        ),
         Item("persist", read.boolean, False, "A stale entry that is being refreshed does not expire, nor its window."),
         Item("keep", read.seconds, "24h", "For how long past its lifetime, at most, ``persist`` keeps an entry."),
         Item("methods", read.methods, "GET,HEAD", "Answered from the cache. POST: body and type are part of the key."),
         Item("max_key_body", read.size, "64K", "Larger bodies of a cached POST pass through."),
         Item("statuses", read.statuses, None, 'Lifetimes of single statuses: ``{ 404 = "10s" }``.', _ORIGIN),
         Item("cookies", read.choice(Cookies), "pass", "``pass``, ``ignore``, or ``keyed``: those in the key matter."),
-        Item("store_set_cookie", read.boolean, False, "Store answers with ``Set-Cookie``, without it."),
+        Item(
+            "store_set_cookie",
+            read.boolean,
+            False,
+            "Store answers with ``Set-Cookie``, without it, where ``ttl`` or ``statuses`` says for how long.",
+        ),
         Item("honour_cache_control", read.boolean, True, "false: of what the origin says only ``private`` counts."),
         Item("min_size", read.size, "0", "Smaller bodies are not stored."),
         Item("max_object", read.size, "8M", "Larger bodies pass through and are not stored."),
@@ -448,7 +481,13 @@ ROUTE = Table(
         Item("trusted", read.networks, None, "Whose ``bypass`` and ``refresh`` count.", "nobody's"),
         Item("wait_stale", read.seconds, "1s", "After this a waiter gets any stale answer it may have."),
         Item("leader_age", read.positive, "5s", "A fetch without progress for so long gets one rival."),
-        Item("wait_deadline", read.positive, "15s", "After this a waiter is answered as ``late`` says."),
+        Item(
+            "wait_deadline",
+            read.positive,
+            "15s",
+            "After this who waits for a fetch that others may join, be it one that he began, is answered as "
+            "``late`` says.",
+        ),
         Item("late", read.choice(Late), "504", "``504``, or ``pass``."),
         Item("connect", read.positive, "3s", "To the origin."),
         Item("first_byte", read.positive, "15s", "From the origin."),

@@ -112,9 +112,13 @@ class CacheChannel(HTTPChannel):
     def connectionMade(self) -> None:
         super().connectionMade()
         self._scheme = b"https" if self.isSecure() else b"http"
-        self.client = getattr(self._wire.getPeer(), "host", None)
         self._outlet = Outlet(self.transport)
         self._deadline.set(self._limits.idle)
+
+    def meet(self) -> None:
+        """Find out who the client is, now that something comes from it: with PROXY, that has been said by then, and no
+        sooner."""
+        self.client = getattr(self._wire.getPeer(), "host", None)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self.phase = Phase.CLOSED

@@ -288,6 +288,8 @@ class LaneChannel(CacheChannel):
     lane: FastLane | None = None
     served: Callable[[Exchange], None] | None = None
     """Who answers on the channel itself; None: requests become those of ``twisted.web``."""
+    met = False
+    """Whether something has come from the client."""
     _place: tuple[Route, Key] | None = None
     """Where the request that is about to be opened belongs, as the lane has found out."""
 
@@ -296,6 +298,9 @@ class LaneChannel(CacheChannel):
         self.put = self._outlet.put
 
     def dataReceived(self, data: bytes) -> None:
+        if not self.met:
+            self.met = True
+            self.meet()
         lane = self.lane
         if lane is not None and self.vacant:
             asked = lane.read(data)

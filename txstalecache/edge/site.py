@@ -53,8 +53,8 @@ class _Channel(LaneChannel):
 
     site: CacheSite
 
-    def connectionMade(self) -> None:
-        super().connectionMade()
+    def meet(self) -> None:
+        super().meet()
         self.look_up()
 
     def look_up(self) -> None:
@@ -124,7 +124,8 @@ class CacheSite(Site):
         self._resource = resource
         self._lanes.clear()
         for channel in self.channels:
-            channel.look_up()
+            if channel.met:
+                channel.look_up()
 
     @property
     def served(self) -> Callable[[Exchange], None] | None:

@@ -37,7 +37,7 @@ class Figures:
         self.answers: Counter[str] = Counter()
         """Heads that came back: ``2xx`` …, and ``304`` by itself."""
         self.faults: Counter[str] = Counter()
-        """Fetches without an answer, by ``Fault``."""
+        """Fetches without an answer, or without all of it, by ``Fault``."""
         self.latency = Histogram()
         """From asking to the head."""
         self.ended: Counter[tuple[str, str, str]] = Counter()
@@ -61,5 +61,5 @@ class Figures:
         self.latency.add(seconds)
 
     def faulted(self, fault: Fault) -> None:
-        """No head came."""
+        """No head came, or what follows it did not come whole."""
         self.faults[fault.value] += 1

@@ -139,7 +139,7 @@ _COUNTERS: Final[Sequence[tuple[str, str, tuple[str, ...], Any]]] = (
     ("origin_saved", "Requests answered without a fetch of their own.", (), _plain("saved")),
     ("origin_requests", "Requests sent to an origin, or tried to be.", (), _plain("fetches")),
     ("origin_answers", "Answers of origins, by the class of their status; 304 by itself.", ("status",), _by("answers")),
-    ("origin_faults", "Requests to an origin that got no answer, by why.", ("fault",), _by("faults")),
+    ("origin_faults", "Requests to an origin that got no answer, or not all of it, by why.", ("fault",), _by("faults")),
     (
         "flights_ended",
         "Fetches that are over, by what they were for, who could have the answer, and how they ended.",

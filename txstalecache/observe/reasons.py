@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-__all__ = ["OTHER", "REASONS", "Reason", "reason"]
+__all__ = ["GROUPS", "OTHER", "REASONS", "Reason", "reason"]
 
 
 class Reason(NamedTuple):
@@ -145,6 +145,13 @@ _REFUSALS: Mapping[str, Reason] = {
     "the answer took too long": Reason("no answer could be begun in time", "RFC 9110 §15.6.5"),
     "internal error": Reason("a fault of the proxy's own", "RFC 9110 §15.6.1"),
     "too many connections": Reason("more connections than are taken", "RFC 9110 §15.6.4"),
+}
+
+GROUPS: Final[Mapping[str, Mapping[str, Reason]]] = {
+    "Of requests": _REQUESTS,
+    "Of answers": _ANSWERS,
+    "Of asking the origin": _FAULTS,
+    "Of what is turned away at the door": _REFUSALS,
 }
 
 REASONS: Final[Mapping[str, Reason]] = {"": Reason("", ""), **_REQUESTS, **_ANSWERS, **_FAULTS, **_REFUSALS}

@@ -77,9 +77,10 @@ class Member:
 @implementer(IOrigin)
 class OriginGroup:
     """An IOrigin over ``members``, which it owns. An idempotent request without body that got no answer from one is
-    sent to one other, if there is one, unless ``retry`` is False; nothing else is ever sent twice. No answer, and an
-    answer with one of ``fail_statuses``, counts against its member. When no member is well, all are tried: better a
-    chance than none, and what answers then is well again. ``closing`` are called when the group is closed."""
+    sent to one other, if there is one (a well one, where there was but no connection free), unless ``retry`` is False;
+    nothing else is ever sent twice. No answer, and an answer with one of ``fail_statuses``, counts against its member.
+    When no member is well, all are tried: better a chance than none, and what answers then is well again. ``closing``
+    are called when the group is closed."""
 
     def __init__(
         self,
@@ -117,7 +118,10 @@ class OriginGroup:
             repeatable = request.head.method in IDEMPOTENT and request.body is None
             if not (self._retry and repeatable and error.fault in _ELSEWHERE):
                 raise
-        return await self._ask(self._next(request, (first,)), request)
+            other = self._next(request, (first,))
+            if error.fault is Fault.OVERLOADED and not other.health.well:
+                raise  # one that is well is a better chance, later, than one that is not
+        return await self._ask(other, request)
 
     def _ask(self, member: Member, request: OriginRequest) -> Deferred[IOriginResponse]:
         health = member.health
