@@ -25,7 +25,7 @@ from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Rules
-from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginRequest
+from txstalecache.origin.interfaces import Deadlines, Fault, Framing, IOriginResponse, OriginRequest
 from txstalecache.store.clock import FleetClock
 from txstalecache.store.interfaces import Purpose
 from txstalecache.store.lease import LocalLeases
@@ -1018,9 +1018,9 @@ def test_a_flight_that_has_ended_is_not_left_to_the_garbage_collector(fields: An
 
 def test_one_timer_looks_at_all_flights_and_the_fault_of_one_is_nobodys_who_waits(logged_failures: Any) -> None:
     tower = Tower()
-    first = Seat(tower.registry.join(tower.plan())[0])
+    _, first = [Seat(tower.registry.join(tower.plan())[0]) for _ in range(2)]
     tower.clock.advance(1)
-    second = Seat(tower.registry.join(replace(tower.plan(), key=Key((b"other",))))[0])
+    _, second = [Seat(tower.registry.join(replace(tower.plan(), key=Key((b"other",))))[0]) for _ in range(2)]
     assert len(tower.clock.getDelayedCalls()) == 1
     (broken,) = [flight for flight in tower.registry.flights if flight.plan.key == KEY]
     look = broken.tick
@@ -1148,7 +1148,7 @@ def test_a_client_alone_needs_no_second_attempt() -> None:
 
 def test_wait_deadline_is_504_counted_from_each_ones_own_arrival() -> None:
     tower = Tower()
-    early = tower.join()
+    _, early = tower.join(), tower.join()
     tower.clock.advance(10)
     late = tower.join()
     tower.clock.advance(5)
@@ -1159,12 +1159,55 @@ def test_wait_deadline_is_504_counted_from_each_ones_own_arrival() -> None:
     assert late.landing == Failed(504, "wait-deadline", 1)
 
 
+def test_who_asked_the_origin_waits_for_it_as_long_as_that_may_take() -> None:
+    tower = Tower()
+    clocks, deadlines = Clocks(wait_deadline=3), Deadlines(connect=2, total=20)
+    leader, waiter = [tower.join(clocks=clocks, deadlines=deadlines) for _ in range(2)]
+    for _ in range(21):
+        assert leader.landing is None
+        tower.clock.advance(1)
+    assert waiter.landing == Failed(504, "wait-deadline", 1)
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.end()
+    assert leader.ended == "delivered"
+    assert tower.at_rest()
+
+
+def test_an_origin_that_forgets_its_deadlines_is_not_waited_for_much_longer() -> None:
+    tower = Tower()
+    leader = tower.join(clocks=Clocks(wait_deadline=3), deadlines=Deadlines(connect=2, total=20))
+    for _ in range(22):
+        tower.clock.advance(1)
+    assert leader.landing == Failed(504, "wait-deadline", 1)
+    tower.registry.close()
+    assert tower.at_rest()
+
+
+def test_who_asked_the_origin_does_not_wait_for_it_where_something_may_stand_in() -> None:
+    tower = Tower()
+    leader = tower.join(entry=tower.entry(), clocks=Clocks(wait_stale=60, wait_deadline=3))
+    for _ in range(3):
+        assert leader.landing is None
+        tower.clock.advance(1)
+    assert leader.landing.stale == "wait"
+
+
+def test_who_waits_for_the_lease_of_another_has_no_more_patience_than_others() -> None:
+    tower = Tower()
+    tower.registry.leases = LateLeases(tower.clock)
+    leader = tower.join(clocks=Clocks(wait_deadline=3))
+    for _ in range(3):
+        assert leader.landing is None
+        tower.clock.advance(1)
+    assert leader.landing == Failed(504, "wait-deadline", 1)
+
+
 def test_a_late_waiter_may_pass_where_the_route_says_so_and_only_a_few_do() -> None:
     tower = Tower(late_passes=1)
     clocks = Clocks(wait_deadline=2, late=Late.PASS)
     elsewhere = Seat(tower.registry.solo(tower.plan(sharing=Sharing.SOLO)))  # not late: does not count
     passing = Seat(tower.registry.solo(tower.plan(sharing=Sharing.LATE)))
-    seats = [tower.join(clocks=clocks) for _ in range(2)]
+    leader, *seats = [tower.join(clocks=clocks) for _ in range(3)]
     tower.clock.advance(2)
     assert {seat.landing.status for seat in seats} == {504}
     passing.leave()
@@ -1172,6 +1215,7 @@ def test_a_late_waiter_may_pass_where_the_route_says_so_and_only_a_few_do() -> N
     tower.clock.advance(2)
     assert seat.landing == Alone("late", Sharing.LATE)
     elsewhere.leave()
+    leader.leave()
     assert not tower.registry._late
 
 

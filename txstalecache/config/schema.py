@@ -485,8 +485,7 @@ ROUTE = Table(
             "wait_deadline",
             read.positive,
             "15s",
-            "After this who waits for a fetch that others may join, be it one that he began, is answered as "
-            "``late`` says.",
+            "After this who waits for the fetch of another is answered as ``late`` says.",
         ),
         Item("late", read.choice(Late), "504", "``504``, or ``pass``."),
         Item("connect", read.positive, "3s", "To the origin."),

@@ -25,6 +25,5 @@ class Clocks:
     leader_age: float = 5.0
     """A flight without progress for this long gets one second leader (``cache_lock_exptime``)."""
     wait_deadline: float = 15.0
-    """After this who waits, also for the fetch of its own request, is answered as ``late`` says
-    (``cache_lock_timeout``)."""
+    """After this who waits for the fetch of another is answered as ``late`` says (``cache_lock_timeout``)."""
     late: Late = Late.GATEWAY_TIMEOUT

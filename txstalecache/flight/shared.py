@@ -55,6 +55,9 @@ class SharedFlight(Flight):
     """Whether what comes shows that the entry which it was to validate no longer holds, unless it takes its place."""
     _other: tuple[Waiter, Plan] | None = None
     """Who last came that has the origin told something else, and their plan."""
+    _asked_until: float | None = None
+    """How long the origin may take, which the deadlines of the fetch see to, in the reactor's seconds; None: it has not
+    been asked."""
 
     def __init__(self, registry: Registry, plan: Plan, purpose: Purpose) -> None:
         super().__init__(registry, plan, purpose)
@@ -129,6 +132,12 @@ class SharedFlight(Flight):
             Boarding(self._registry, self).start()
         else:
             self.fetch()
+
+    def fetch(self) -> None:
+        if self._asked_until is None:
+            limits = self.plan.deadlines
+            self._asked_until = self._registry.clock.seconds() + limits.connect + limits.total
+        super().fetch()
 
     def _again(self) -> None:
         """One more attempt."""
@@ -458,7 +467,9 @@ class SharedFlight(Flight):
             if entry is not None and policy.tides_over(entry, waiter.request, self._registry.store.now()):
                 self.waiters.land(waiter, Settled(entry, collapsed=True, stale="wait"))
         for waiter in self.waiters.overdue(now):
-            self.waiters.land(waiter, self._late(waiter))
+            landing = self._late(waiter, now)
+            if landing is not None:
+                self.waiters.land(waiter, landing)
         if self.state is not State.PENDING:
             return
         if self._stalled() >= clocks.leader_age and len(self.waiters) > 1 and self.attempts < ATTEMPTS:
@@ -466,10 +477,14 @@ class SharedFlight(Flight):
             self._again()
         self._if_abandoned()
 
-    def _late(self, waiter: Waiter) -> Landing:
+    def _late(self, waiter: Waiter, now: float) -> Landing | None:
+        """What becomes of one whose patience has run out; None: it has asked the origin, and goes on waiting for it."""
         entry = self.instead(waiter.entry, waiter.request, None)
         if entry is not None:
             return Settled(entry, collapsed=True, stale="wait")
+        if waiter.leads and self._asked_until is not None and now < self._asked_until:
+            waiter.until = self._asked_until
+            return None
         if self.plan.clocks.late is Late.PASS and self._registry.may_pass_late(self.plan.key):
             return Alone("late", Sharing.LATE)
         return Failed(504, "wait-deadline", self._registry.limits.retry_after)

@@ -1,7 +1,7 @@
 """Those who wait for one flight, in the order they came, and how long each has patience.
 
 All have the patience of the flight's route, so that the order of arrival is the order in which it runs out: looking at
-the clocks costs what has run out, not what waits.
+the clocks costs what has run out, not what waits. Only the leader's may be longer.
 
 Must not know: fetches, responses, why somebody is told what.
 """
@@ -33,6 +33,8 @@ class Waiter(Deferred[Landing]):
         self.entry = entry
         """What it may be given instead, where that is permitted."""
         self.since = since
+        self.until = since + crowd.clocks.wait_deadline
+        """When its patience runs out."""
         self.leads = leads
         """Whether it is the one that the fetch was made from."""
 
@@ -46,7 +48,7 @@ class Waiters:
     """The crowd. ``counted`` is told of each arrival (1) and departure (-1), ``left`` of each client that left."""
 
     def __init__(self, clocks: Clocks, counted: Callable[[int], None], left: Callable[[], None]) -> None:
-        self._clocks = clocks
+        self.clocks = clocks
         self._counted = counted
         self._left: Callable[[], None] | None = left
         self._waiting: dict[Waiter, None] = {}
@@ -99,31 +101,33 @@ class Waiters:
 
     def due(self) -> float:
         """When somebody's patience runs out next, on the clock of ``add``; inf: nobody is here."""
-        first = next(iter(self._waiting), None)
-        if first is None:
-            return inf
-        due = first.since + self._clocks.wait_deadline
+        due = inf
+        for waiter in self._waiting:
+            due = min(due, waiter.until)
+            if not waiter.leads:
+                break
         self._forget_gone()
         if self._hopeful:
-            due = min(due, self._hopeful[0].since + self._clocks.wait_stale)
+            due = min(due, self._hopeful[0].since + self.clocks.wait_stale)
         return due
 
     def impatient(self, now: float) -> list[Waiter]:
         """Those with an entry who have waited for ``wait_stale``; each is named once."""
         found: list[Waiter] = []
-        while self._hopeful and self._hopeful[0].since + self._clocks.wait_stale <= now:
+        while self._hopeful and self._hopeful[0].since + self.clocks.wait_stale <= now:
             waiter = self._hopeful.popleft()
             if waiter in self._waiting:
                 found.append(waiter)
         return found
 
     def overdue(self, now: float) -> list[Waiter]:
-        """Those who have waited for ``wait_deadline``."""
+        """Those whose patience has run out."""
         found = []
         for waiter in self._waiting:
-            if waiter.since + self._clocks.wait_deadline > now:
+            if waiter.until <= now:
+                found.append(waiter)
+            elif not waiter.leads:
                 break
-            found.append(waiter)
         return found
 
     def _gone(self, waiter: Waiter) -> bool:
