@@ -12,6 +12,7 @@ from OpenSSL import SSL
 from twisted.internet.endpoints import SSL4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs
 
 from tests.support.async_test import async_test
 from tests.support.client import fetch
@@ -336,6 +337,16 @@ async def test_an_answer_to_a_health_check_that_does_not_end_is_not_read(make_or
     group: Any = proxy.service._origins["www"]
     await until(lambda: not any(member.health.well for member in group.members))
     await until(lambda: flood.open_connections <= 1 and slow.open_connections <= 1)
+
+
+@async_test
+async def test_a_health_check_that_goes_well_is_nothing_to_log(make_origin: Any, configured: Run) -> None:
+    origin = await make_origin(lambda request: Answer(200, [], b"well"))
+    await configured(f'[upstream.www]\nservers = "{origin.url}"\nhealth_path = "/up"\nhealth_interval = "10ms"\n')
+    await origin.arrived(1, "/up")
+    with capturedLogs() as logged:
+        await origin.arrived(4, "/up")
+    assert logged == []
 
 
 @async_test

@@ -57,6 +57,8 @@ class _Once:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         wires = _Wires(protocolFactory)
+        # The agent's own factory would log that it starts, and that it stops.
+        wires.wrappedFactory.noisy = False
         self._wires.append(wires)
         connecting: Deferred[Any] = self._endpoint.connect(cast(IProtocolFactory, wires))
         return connecting.addCallback(lambda wire: wire.wrappedProtocol)
