@@ -26,7 +26,7 @@ __all__ = ["ANSWERS", "CONFIGURATION", "SHARES", "SOCKET", "TOLD", "Inherited", 
 #: The environment variable with what the parent says.
 TOLD = "TXSTALECACHE_WORKER"
 #: The descriptors at which a worker finds the socket, where its answers to the parent go, at which it finds what the
-#: configuration file says, and what page it shares with the others.
+#: configuration file says and what it said when the parent was started, and what page it shares with the others.
 SOCKET, ANSWERS, CONFIGURATION, SHARES = 3, 4, 5, 6
 
 
@@ -81,11 +81,11 @@ class Inherited:
         return cast(IListeningPort, port)
 
 
-def _text_of(descriptor: int) -> str:
-    """What the file behind ``descriptor`` says."""
+def _texts_of(descriptor: int) -> list[str]:
+    """What the file behind ``descriptor`` holds."""
     with os.fdopen(descriptor, "rb") as file:
         file.seek(0)
-        return file.read().decode()
+        return list(json.load(file))
 
 
 def main(arguments: list[str]) -> None:
@@ -112,7 +112,7 @@ def main(arguments: list[str]) -> None:
     count_uptime(reactor)
     collect_rarely(reactor)
     # What the parent has in force, whatever the file says by now. The token is for the parent alone.
-    options = Options(_text_of(CONFIGURATION))
+    options = Options(*_texts_of(CONFIGURATION))
     options.parseOptions(arguments)
     listen = options.settings.listen
     if "systemd:" in listen:

@@ -54,6 +54,7 @@ class Worker(ProcessProtocol):
         arguments: list[str],
         redis: str,
         text: str,
+        started: str,
     ) -> None:
         self._reactor = reactor
         self.number = number
@@ -61,8 +62,9 @@ class Worker(ProcessProtocol):
         self._shares = shares
         self._arguments = arguments
         self._redis = redis
-        self._text = text
-        """What the configuration file says, as far as it is in force; nothing without one."""
+        self._text, self._started = text, started
+        """What the configuration file says, as far as it is in force, and what it said when the service was made;
+        nothing without one."""
         self._pause = Pause(reactor, self.SOUND)
         self._timer: IDelayedCall | None = None
         self._process: Any = None
@@ -96,7 +98,7 @@ class Worker(ProcessProtocol):
         )
         environment = {name: text for name, text in os.environ.items() if not name.startswith("LISTEN_")}
         with nameless() as text:
-            text.write(self._text.encode())
+            text.write(json.dumps([self._text, self._started]).encode())
             text.flush()
             return self._reactor.spawnProcess(
                 self,
@@ -138,7 +140,7 @@ class Worker(ProcessProtocol):
         return stopped
 
     def reload(self, text: str) -> None:
-        """Let it, and those started in its place, do as ``text`` says."""
+        """Let it, and those started in its place, do as ``text`` says, but in what holds until a restart."""
         self._text = text
         self.ask("reload", {"text": text}, RELOADING).addCallback(self._reloaded)
 
@@ -213,6 +215,7 @@ class WorkersService(ProxyService):
                 raise CannotStart(f"several workers need a Redis to share, and there is {error}") from None
         # The last one counts: a name as it was written would be looked up from where twistd has gone meanwhile.
         self._arguments = arguments if settings.config is None else [*arguments, "--config", settings.config]
+        self._started = settings.text
         self._workers: list[Worker] = []
         self._shares: Shares | None = None
 
@@ -229,7 +232,8 @@ class WorkersService(ProxyService):
             redis = NOWHERE
         shares = self._shares = Shares.fresh(self._fleet.workers)
         for number in range(1, self._fleet.workers + 1):
-            worker = Worker(self._reactor, number, port.fileno(), shares, self._arguments, redis, self._settings.text)
+            texts = self._settings.text, self._started
+            worker = Worker(self._reactor, number, port.fileno(), shares, self._arguments, redis, *texts)
             self._workers.append(worker)
             worker.start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from txstalecache.cli.document import SOURCE, document
 from txstalecache.cli.exits import Exit
 from txstalecache.cli.figures import count, rate, share, size, span
 from txstalecache.cli.main import SUBCOMMANDS, main
+from txstalecache.cli.page import Page
 from txstalecache.generated import replaced
 
 ROOT = Path(__file__).parents[2]
@@ -101,3 +103,12 @@ def test_other_shells_are_told_of_every_command(shell: str, tmp_path: Path) -> N
 )
 def test_figures_are_for_people(said: str, meant: str) -> None:
     assert said == meant
+
+
+def test_a_figure_of_many_digits_is_printed_as_it_is() -> None:
+    out = StringIO()
+    page = Page(out)
+    page.facts([("saved", f"{count(70873)} requests")])
+    page.table([">hits"], [(count(1234567),)])
+    page.line(count(1000))
+    assert out.getvalue() == "saved  70\u202f873 requests\n     HITS\n1\u202f234\u202f567\n1\u202f000\n"

@@ -100,6 +100,17 @@ def test_nothing_a_client_said_reaches_the_terminal_as_control_characters(
         assert b"\\x1b]0;owned\\x07[red]\\u202e" in shown.replace(b"\r\n", b"").replace(b" ", b"")
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_what_cannot_be_written_in_the_encoding_of_the_output_is_an_escape_as_on_standard_error(
+    stranger: Stranger, tmp_path: Path, encoding: str
+) -> None:
+    stranger.say("200 OK", json.dumps({"version": "1", "origin_saved": 70873}).encode())
+    done = Command(tmp_path, stranger.url)("status", environment={"PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "70\\u202f873" in done.stdout
+    assert "\\u2013" in done.stdout
+
+
 def test_a_reader_that_leaves_ends_it_quietly(command: Command) -> None:
     top = command.begun("top", "--json", "--interval", "0.1")
     assert top.stdout is not None and top.stderr is not None

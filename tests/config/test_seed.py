@@ -389,7 +389,7 @@ async def test_cache_lock_timeout_who_has_waited_that_long_gets_504_or_passes(
     await origin.at_gate("go")
     replies = await settled(*[fetch(proxy.port, "GET", "/api") for _ in range(3)])
     assert {reply.status for reply in replies} == {504}
-    assert origin.hits() == 1
+    assert origin.hits() <= 2
     origin.release("go")
     assert (await leader).status == 200  # it did not wait for a lock
     origin.hold("go")

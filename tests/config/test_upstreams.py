@@ -12,6 +12,7 @@ from OpenSSL import SSL
 from twisted.internet.endpoints import SSL4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.support.async_test import async_test
 from tests.support.client import fetch
@@ -336,6 +337,40 @@ async def test_an_answer_to_a_health_check_that_does_not_end_is_not_read(make_or
     group: Any = proxy.service._origins["www"]
     await until(lambda: not any(member.health.well for member in group.members))
     await until(lambda: flood.open_connections <= 1 and slow.open_connections <= 1)
+
+
+@async_test
+async def test_a_health_check_that_goes_well_is_nothing_to_log(make_origin: Any, configured: Run) -> None:
+    origin = await make_origin(lambda request: Answer(200, [], b"well"))
+    await configured(f'[upstream.www]\nservers = "{origin.url}"\nhealth_path = "/up"\nhealth_interval = "10ms"\n')
+    await origin.arrived(1, "/up")
+    with capturedLogs() as logged:
+        await origin.arrived(4, "/up")
+    assert logged == []
+
+
+@async_test
+async def test_the_log_says_why_a_server_is_not_well(make_origin: Any, configured: Run) -> None:
+    checked = await make_origin(lambda request: Answer(403, [], b""))
+    asked = await make_origin(lambda request: Answer(503, [], b""))
+    with capturedLogs() as logged:
+        proxy = await configured(
+            f'[upstream.www]\nservers = ["{asked.url}", "http://127.0.0.1:{dead_port()}"]\nmax_fails = 1\n'
+            "retry = false\n"
+            f'[upstream.other]\nservers = "{checked.url}"\nhealth_path = "/up"\nhealth_interval = "10ms"\n'
+        )
+        for number in range(2):
+            await fetch(proxy.port, "GET", f"/{number}")
+        await until(lambda: not proxy.service._origins["other"].members[0].health.well)  # type: ignore[attr-defined]
+    lines = [
+        str(formatEvent(event)) for event in logged if event["log_namespace"] == "txstalecache.origin.health.Health"
+    ]
+    assert sorted(line.partition(" ")[2] for line in lines) == [
+        "has failed 1 times and is left alone for 10 s (connect: Connection was refused by other side: "
+        "111: Connection refused.)",
+        "has failed 1 times and is left alone for 10 s (it answers 503)",
+        "is not well (it answers 403)",
+    ]
 
 
 @async_test

@@ -325,6 +325,47 @@ def test_sighup_reaches_every_worker_and_a_bad_file_changes_nothing_in_any(
     assert "Traceback" not in proxy.output
 
 
+def test_what_waits_for_a_restart_waits_for_it_in_a_new_worker_too(
+    run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path
+) -> None:
+    """Under another prefix nothing that is purged would be purged there; of a file that has no Redis any more, it could
+    not be started."""
+    path, token = tmp_path / "x.toml", tmp_path / "token"
+    token.write_text("a-token-of-some-length")
+
+    def write(process: str, mark: str) -> None:
+        path.write_text(
+            f"{process}[admin]\nlisten = 'tcp:0:interface=127.0.0.1'\ntoken_file = '{token}'\n"
+            f"[upstream.www]\nservers = '{threaded_origin.url}'\n"
+            f"[defaults]\nttl = 60\nrespond_with = {{ X-Of = '{mark}' }}\n"
+        )
+
+    def seen() -> set[tuple[str, str]]:
+        """Name and mark of many answers: both workers give some."""
+        answers = [ask(proxy.port)[1] for _ in range(40)]
+        return {(answer["via"], answer["x-of"]) for answer in answers}
+
+    write("[proxy]\nworkers = 2\n", "one")
+    proxy = run_proxy("--config", str(path))
+    first = proxy.workers(2)
+    assert seen() == {("1.1 txstalecache", "one")}
+    write("[proxy]\nworkers = 3\nname = 'other'\n[redis]\nurl = 'memory'\nprefix = 'other:'\n", "two")
+    proxy.process.send_signal(signal.SIGHUP)
+    for number in (1, 2):
+        proxy.wait_for(rf"worker {number}: .*not before a restart")
+    for process in first:
+        os.kill(process, signal.SIGKILL)
+    proxy.workers(4)
+    assert seen() == {("1.1 txstalecache", "two")}
+    assert threaded_origin.hits == ["/x"]
+    purged = ask(proxy.admin, "/x", method="PURGE", Authorization="Bearer a-token-of-some-length")
+    assert purged[0] == 200
+    seen()
+    assert threaded_origin.hits == ["/x"] * 2
+    assert proxy.end() == 0
+    assert "Traceback" not in proxy.output
+
+
 def test_a_unix_socket_is_the_parents_name_mode_and_backlog(
     run_proxy: RunProxy, threaded_origin: Origin, tmp_path: Path
 ) -> None:

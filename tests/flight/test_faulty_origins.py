@@ -9,6 +9,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
 from tests.flight.test_flight import CACHEABLE, Seat, Tower
+from tests.origin.test_upload import Body
 from txstalecache.flight.landing import Failed
 from txstalecache.flight.plan import Sharing
 from txstalecache.http.messages import Fields, ResponseHead
@@ -75,6 +76,23 @@ def test_an_origin_that_keeps_no_deadline_is_not_waited_for_for_ever(sharing: Sh
     tower.clock.advance(62)
     assert seat.landing is None
     tower.clock.advance(2)
+    assert isinstance(seat.landing, Failed) and seat.landing.status == 504
+    assert tower.at_rest() and not tower.registry._late
+
+
+def test_while_its_client_sends_a_body_no_deadline_of_the_origins_runs() -> None:
+    tower = Tower()
+    body = Body()
+    seat = seated(tower, Sharing.PRIVATE, deadlines=Deadlines(connect=3, total=60), body=body)
+    tower.clock.advance(62)
+    sent: Any = tower.origin.requests[0].body
+    sent.startProducing(None)
+    for _ in range(30):
+        tower.clock.advance(10)
+    assert seat.landing is None
+    body.done.callback(None)
+    for _ in range(13):
+        tower.clock.advance(10)
     assert isinstance(seat.landing, Failed) and seat.landing.status == 504
     assert tower.at_rest() and not tower.registry._late
 

@@ -98,7 +98,7 @@ def test_a_get_without_an_answer_is_sent_to_one_other_server_and_no_further(faul
 
 def test_a_server_that_is_not_well_is_not_asked_because_another_has_too_much_to_do() -> None:
     group = Group()
-    group.members[1].health.checked(False)
+    group.members[1].health.checked("no answer")
     outcome = group.fetch("GET", "/")
     group.origins[0].fail(0, Fault.OVERLOADED)
     assert group.asked == [1, 0]
@@ -140,7 +140,7 @@ def test_a_server_that_fails_is_left_alone_for_a_while_and_then_tried() -> None:
 def test_when_none_is_well_all_are_tried() -> None:
     group = Group(retry=False)
     for member in group.members:
-        member.health.checked(False)
+        member.health.checked("it answers 503")
     for _ in range(4):
         group.fetch("GET", "/")
     assert group.asked == [2, 2]
@@ -181,26 +181,29 @@ def test_what_is_idempotent_and_has_no_body_is_sent_again() -> None:
 
 
 def test_a_health_check_takes_a_server_out_and_brings_it_back() -> None:
-    clock, said, asked = Clock(), list[bool](), list[Deferred[bool]]()
+    clock, said, asked = Clock(), list[str](), list[Deferred[str]]()
 
-    async def ask() -> bool:
+    async def ask() -> str:
         asked.append(Deferred())
         return await asked[-1]
 
     check = HealthCheck(clock, ask, said.append, 5.0, 2.0)
-    asked[0].callback(True)
-    for number, good in ((1, False), (2, False), (3, True)):
+    asked[0].callback("")
+    for number, why in ((1, "it answers 503"), (2, "it answers 500"), (3, "")):
         clock.advance(5)
-        asked[number].callback(good)
-    assert said == [True, False, True]  # one bad answer alone says nothing
+        asked[number].callback(why)
+    assert said == ["", "it answers 500", ""]  # one bad answer alone says nothing
     clock.advance(5)
     asked[4].errback(OSError("refused"))
     clock.advance(5)
     clock.advance(2)  # no answer in time
-    assert said == [True, False, True, False]
+    assert said == ["", "it answers 500", "", "no answer within 2 s"]
     clock.advance(3)
+    asked[6].errback(OSError("refused"))
+    assert said[4:] == ["refused"]
+    clock.advance(5)
     check.close()
-    assert len(asked) == 7 and said == [True, False, True, False]
+    assert len(asked) == 8 and len(said) == 5
     assert not clock.getDelayedCalls()
 
 

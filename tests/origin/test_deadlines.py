@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 
 from tests.origin.memory import OK, MemoryOrigin
+from tests.origin.test_upload import Body
 from txstalecache.origin import Fault, Framing
 
 LENGTH_4 = OK + b"Content-Length: 4\r\n\r\n"
@@ -98,6 +101,32 @@ def test_while_paused_both_clocks_stand_still() -> None:
     assert not sink.ended.called  # 54.7 s of the origin's time
     memory.clock.advance(5.4)
     assert sink.error is not None and sink.error.fault is Fault.TIMEOUT
+
+
+def test_the_time_in_which_a_request_body_is_waited_for_is_its_senders() -> None:
+    memory = MemoryOrigin()
+    body = Body()
+    outcome = memory.fetch("POST", "/", (), body)
+    wire = memory.connect()
+    for _ in range(20):
+        memory.clock.advance(10)
+        body.consumer.write(b"x")
+        assert outcome.pending
+    # The origin takes no more for a while, again and again: that is its own time.
+    for _ in range(3):
+        sending: Any = wire.producer
+        sending.pauseProducing()
+        memory.clock.advance(14.9)
+        sending.resumeProducing()
+        memory.clock.advance(10)
+        assert outcome.pending
+    body.done.callback(None)
+    memory.clock.advance(14.9)
+    assert outcome.pending  # 59.6 s of the origin's time
+    wire.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+    memory.clock.advance(0.5)
+    assert outcome.fault is Fault.TIMEOUT
+    assert wire.aborted()
 
 
 def test_a_response_that_nobody_takes_ends_at_the_total() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["count", "rate", "share", "size", "span"]
+__all__ = ["GROUPS", "count", "rate", "share", "size", "span"]
 
 UNKNOWN = "–"
+
+#: Between groups of three digits.
+GROUPS = "\N{NARROW NO-BREAK SPACE}"
 
 
 def count(number: object) -> str:
     """``12 345``, in groups of three."""
-    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if isinstance(number, int) else UNKNOWN
+    return f"{number:,}".replace(",", GROUPS) if isinstance(number, int) else UNKNOWN
 
 
 def rate(number: object) -> str:

@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import NoReturn
 
 from txstalecache import __version__
@@ -63,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problem = parsed.check(parsed) if hasattr(parsed, "check") else None
     if problem is not None:
         whole.error(problem)
+    if isinstance(sys.stdout, TextIOWrapper):
+        # As standard error by itself: a dash is no reason to fail where there is none.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         ended: int = parsed.run(parsed)
         sys.stdout.flush()

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from txstalecache.cli.figures import GROUPS
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -19,9 +21,9 @@ __all__ = ["Page", "table", "visible"]
 
 
 def visible(text: object) -> str:
-    """``text`` with everything that does not print written as an escape."""
+    """``text`` with everything that does not print written as an escape, but what is between the groups of a figure."""
     return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+        one if one.isprintable() or one == GROUPS else one.encode("unicode_escape").decode("ascii")
         for one in str(text).encode("utf-8", "backslashreplace").decode("utf-8")
     )
 

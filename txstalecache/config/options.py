@@ -140,10 +140,10 @@ class Options(usage.Options):
     given: list[str]
     """The options as they were written, for the processes that are started with them."""
 
-    def __init__(self, text: str | None = None) -> None:
-        """``text``: as ``Settings.parse`` has it."""
+    def __init__(self, text: str | None = None, started: str | None = None) -> None:
+        """``text`` and ``started``: as ``Settings.parse`` has them."""
         super().__init__()
-        self._text = text
+        self._text, self._started = text, started
         # The defaults are for --help alone: what is not given is for the file to say.
         self.update(dict.fromkeys(self.defaults))
         self._origins: list[str] = []
@@ -177,7 +177,9 @@ class Options(usage.Options):
             given = {name: self[name] for name in DEFAULTS}
             # twistd goes to its --rundir after this, and the file is read again there.
             config = None if self["config"] is None else os.path.abspath(self["config"])
-            self.settings = Settings.parse(given, demo=bool(self["demo"]), config=config, text=self._text)
+            self.settings = Settings.parse(
+                given, demo=bool(self["demo"]), config=config, text=self._text, started=self._started
+            )
         except SettingsError as error:
             self._refuse(error.problems)
 

@@ -491,7 +491,7 @@ ROUTE = Table(
         Item("connect", read.positive, "3s", "To the origin."),
         Item("first_byte", read.positive, "15s", "From the origin."),
         Item("between_bytes", read.positive, "15s", "From the origin."),
-        Item("total", read.positive, "60s", "Of one fetch."),
+        Item("total", read.positive, "60s", "Of one fetch, but for what a client takes to send or to read."),
     ),
 )
 

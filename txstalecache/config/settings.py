@@ -146,10 +146,12 @@ class Settings:
         demo: bool = False,
         config: str | None = None,
         text: str | None = None,
+        started: str | None = None,
     ) -> Settings:
         """Settings from texts, named as the options are; what is not given has its default. Several origins are
         separated by white space. ``config`` is a file; of the options, those for the process override it. ``text`` is
-        what the file says, where nothing is to be read any more: neither the file nor the token.
+        what the file says, where nothing is to be read any more: neither the file nor the token; ``started`` what it
+        said at the start, for what holds until a restart.
 
         Raises SettingsError with every problem at once.
         """
@@ -162,7 +164,7 @@ class Settings:
             if demo:
                 problems.append("--demo: brings its own origin; leave out --config")
             problems += [f"--{name}: belongs into the file that --config names" for name in _OF_ROUTES if name in told]
-            file = _configuration(config, text, problems)
+            file = _configuration(config, text, problems, started)
             values.update((name, file.setting(PLACES[name])) for name in _OF_PROCESS if name not in told)
         elif demo and servers:
             problems.append("--demo: brings its own origin; leave out --origin")
@@ -253,10 +255,13 @@ def _read(texts: Mapping[str, str | None], problems: list[str]) -> dict[str, Any
     return values
 
 
-def _configuration(path: str, text: str | None, problems: Sequence[str] = ()) -> Configuration:
-    """What the file at ``path`` says, or ``text`` in its place. SettingsError: what is wrong, behind ``problems``."""
+def _configuration(
+    path: str, text: str | None, problems: Sequence[str] = (), started: str | None = None
+) -> Configuration:
+    """What the file at ``path`` says, or ``text`` in its place, and of the process ``started``. SettingsError: what is
+    wrong, behind ``problems``."""
     try:
-        return Configuration.load(path) if text is None else Configuration.parse(text, path)
+        return Configuration.load(path) if text is None else Configuration.parse(text, path, started)
     except ConfigError as error:
         raise SettingsError([*problems, *(f"{path}: {problem}" for problem in error.problems)]) from None
 

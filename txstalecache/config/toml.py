@@ -90,12 +90,14 @@ class Configuration:
         return cls.parse(text, path)
 
     @classmethod
-    def parse(cls, text: str, path: str | None = None) -> Configuration:
-        """What ``text``, TOML, says; hooks may be in modules beside ``path``. ConfigError with all problems at once."""
-        try:
-            document = tomllib.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ConfigError([f"not TOML: {_unread(error, text)}"]) from None
+    def parse(cls, text: str, path: str | None = None, started: str | None = None) -> Configuration:
+        """What ``text``, TOML, says; hooks may be in modules beside ``path``. Of the process ``started`` says it, where
+        given: the text with which that was started. ConfigError with all problems at once."""
+        document = _tables(text)
+        if started is not None:
+            process = [table.title for table in _ONCE]
+            document = {name: said for name, said in document.items() if name not in process}
+            document.update((name, said) for name, said in _tables(started).items() if name in process)
         problems: list[str] = []
         for name in document:
             if name not in _TABLES:
@@ -130,6 +132,13 @@ class Configuration:
             lines += _lines(ROUTE.items, merged)
             lines += [f"{name} = {_toml(merged[name])}" for name in ("match", "hooks") if name in merged]
         return "\n".join(lines[1:]) + "\n"
+
+
+def _tables(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError([f"not TOML: {_unread(error, text)}"]) from None
 
 
 def _unread(error: Exception, text: str) -> str:

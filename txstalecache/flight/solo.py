@@ -5,7 +5,12 @@ Must not know: clients' connections, how answers are rendered.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
 from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.flight import Flight
@@ -18,11 +23,42 @@ from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
 __all__ = ["SoloFlight"]
 
 
+@implementer(IBodyProducer)
+class _Sending:
+    """``body``, and whether it is ``under_way``: has been begun, and not ended."""
+
+    under_way = False
+
+    def __init__(self, body: IBodyProducer) -> None:
+        self._body = body
+        self.length = body.length
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        self.under_way = True
+        sent: Deferred[None] = self._body.startProducing(consumer)
+        return sent.addBoth(self._over)
+
+    def _over(self, result: None) -> None:
+        self.under_way = False
+        return result
+
+    def pauseProducing(self) -> None:
+        self._body.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._body.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self.under_way = False
+        self._body.stopProducing()
+
+
 class SoloFlight(Flight):
     """See the module. It waits for nobody but the origin: as long as the deadlines of the fetch say, which an origin
-    keeps by itself; one that does not is not waited for much longer."""
+    keeps by itself; one that does not is not waited for much longer, once it has the request's body."""
 
     _client: Deferred[Landing] | None = None
+    _sending: _Sending | None = None
 
     def wait(self) -> Deferred[Landing]:
         """A Deferred of the caller's own, which never fails; cancelling it drops the fetch, unless what comes is
@@ -33,13 +69,21 @@ class SoloFlight(Flight):
         return client
 
     def _start(self) -> None:
+        if self.plan.body is not None:
+            self._sending = _Sending(self.plan.body)
+            self.plan = replace(self.plan, body=self._sending)
+        self._be_patient()
+        super()._start()
+
+    def _be_patient(self) -> None:
         limits = self.plan.deadlines
         self.due = self._registry.clock.seconds() + limits.connect + limits.total
         self._registry.watch(self.due)
-        super()._start()
 
     def tick(self) -> None:
-        if self.state is State.PENDING:
+        if self.state is State.PENDING and self._sending is not None and self._sending.under_way:
+            self._be_patient()
+        elif self.state is State.PENDING:
             self._failed(OriginError(Fault.TIMEOUT, "no response head in time"))
         else:
             super().tick()

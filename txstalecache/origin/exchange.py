@@ -54,7 +54,8 @@ class Exchange:
 
     Deadlines: ``first_byte`` runs from the request's last byte (or the last 1xx) to the end of the final head;
     ``between_bytes`` while a delivered body is coming and is not paused, and while the origin takes no more of a
-    request body; ``total`` from the fetch on, standing still while the body is paused: that is the reader's time.
+    request body; ``total`` from the fetch on, standing still while the body is paused, which is the reader's time, and
+    while the origin would take more of a request body than there is, which is the time of whoever sends it.
     """
 
     phase = Phase.WAITING
@@ -146,7 +147,9 @@ class Exchange:
         self._connection = None
 
     def _uploaded(self, error: str | None) -> None:
-        self._moved, self._upload = self.moved, None
+        if self._upload is not None:
+            self._total_due += self._upload.waited
+            self._moved, self._upload = self.moved, None
         self._since = self._clock.seconds()
         if self._connection is None:
             return
@@ -160,13 +163,14 @@ class Exchange:
         if upload is not None:
             self._moved, self._upload = self.moved, None
             self._persistent = False
+            self._total_due += upload.waited
             upload.stop()
 
     # -- deadlines ----------------------------------------------------------------------------------------------------
 
     def due(self) -> float:
         """When this has taken too long, in the clock's seconds."""
-        limits, total = self.request.deadlines, self._total_due if self._paused_at is None else inf
+        limits, total = self.request.deadlines, self.total_due
         upload, step = self._upload, inf
         if upload is not None:
             if upload.stalled_at is not None:
@@ -179,12 +183,15 @@ class Exchange:
 
     @property
     def total_due(self) -> float:
-        """When the whole of it has taken too long."""
-        return self._total_due
+        """When the whole of it has taken too long; inf while its time stands still."""
+        upload = self._upload
+        if self._paused_at is not None or (upload is not None and upload.stalled_at is None):
+            return inf
+        return self._total_due + (0.0 if upload is None else upload.waited)
 
     def expire(self) -> None:
         """``due`` has come."""
-        if self._clock.seconds() >= self._total_due:
+        if self._clock.seconds() >= self.total_due:
             detail = f"not done in {self.request.deadlines.total:g} s"
         elif self.phase is Phase.HEAD and self._upload is None:
             detail = f"no response head in {self.request.deadlines.first_byte:g} s"

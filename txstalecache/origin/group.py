@@ -131,7 +131,7 @@ class OriginGroup:
     def _answered(self, response: IOriginResponse, health: Health, well: bool) -> IOriginResponse:
         """``well``: it was so when it was asked."""
         if response.head.status in self._fail_statuses:
-            health.failed()
+            health.failed(f"it answers {response.head.status}")
         elif well:
             health.succeeded()
         else:
@@ -156,5 +156,5 @@ class OriginGroup:
 def _unanswered(failure: Failure, health: Health) -> Failure:
     error = failure.value
     if isinstance(error, OriginError) and error.fault in _ITS_OWN:
-        health.failed()
+        health.failed(str(error))
     return failure

@@ -9,10 +9,11 @@ from collections.abc import Callable, Coroutine
 from math import inf
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 __all__ = ["Health", "HealthCheck"]
 
@@ -47,35 +48,42 @@ class Health:
             self._log.warn("{name} answers again", name=self._name)
         self._fails, self._until = 0, 0.0
 
-    def failed(self) -> None:
-        """It gave none, or one that counts as a failure."""
+    def failed(self, why: str) -> None:
+        """It gave none, or one that counts as a failure: ``why`` is for the log."""
         self._fails += 1
         if self._fails >= self._max_fails:
             if self.well:
                 told = "asked all the same" if self._fail_timeout == inf else f"left alone for {self._fail_timeout:g} s"
-                self._log.warn("{name} has failed {n} times and is {told}", name=self._name, n=self._fails, told=told)
+                self._log.warn(
+                    "{name} has failed {n} times and is {told} ({why})",
+                    name=self._name,
+                    n=self._fails,
+                    told=told,
+                    why=why,
+                )
             self._until = self._clock.seconds() + self._fail_timeout
 
-    def checked(self, good: bool) -> None:
-        """It was asked how it is."""
+    def checked(self, why: str) -> None:
+        """It was asked how it is, and is not well for the reason ``why``; well where that is empty."""
+        good = not why
         if good is not self._checked:
-            self._log.warn("{name} is {state}", name=self._name, state="well again" if good else "not well")
+            self._log.warn("{name} is {state}", name=self._name, state="well again" if good else f"not well ({why})")
         self._checked = good
         if good:
             self._fails, self._until = 0, 0.0
 
 
 class HealthCheck:
-    """Calls ``ask`` every ``interval`` seconds, and tells ``health`` what comes of it within ``timeout`` seconds. Two
-    bad answers in a row count."""
+    """Calls ``ask`` every ``interval`` seconds, and tells ``health`` what comes of it within ``timeout`` seconds: why
+    the server is not well, or nothing. Two bad answers in a row count."""
 
     _log = Logger()
 
     def __init__(
         self,
         clock: IReactorTime,
-        ask: Callable[[], Coroutine[Any, Any, bool]],
-        health: Callable[[bool], None],
+        ask: Callable[[], Coroutine[Any, Any, str]],
+        health: Callable[[str], None],
         interval: float,
         timeout: float,
     ) -> None:
@@ -92,15 +100,20 @@ class HealthCheck:
     def _ask(self) -> Deferred[None]:
         asked = Deferred.fromCoroutine(self._how()).addTimeout(self._timeout, self._clock)
         # What goes wrong with the question is the answer.
-        self._asking = asked.addErrback(lambda failure: False).addCallback(self._answered)
+        self._asking = asked.addErrback(self._unanswered).addCallback(self._answered)
         return self._asking
 
-    def _answered(self, good: bool) -> None:
+    def _unanswered(self, failure: Failure) -> str:
+        if failure.check(TimeoutError):
+            return f"no answer within {self._timeout:g} s"
+        return " ".join(failure.getErrorMessage().split())[:200] or failure.value.__class__.__name__
+
+    def _answered(self, why: str) -> None:
         if not self._loop.running:
             return
-        self._bad = 0 if good else self._bad + 1
-        if good or self._bad > 1:
-            self._health(good)
+        self._bad = self._bad + 1 if why else 0
+        if not why or self._bad > 1:
+            self._health(why)
 
     def close(self) -> None:
         """Ask no more."""

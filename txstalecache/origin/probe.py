@@ -57,6 +57,8 @@ class _Once:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         wires = _Wires(protocolFactory)
+        # The agent's own factory would log that it starts, and that it stops.
+        wires.wrappedFactory.noisy = False
         self._wires.append(wires)
         connecting: Deferred[Any] = self._endpoint.connect(cast(IProtocolFactory, wires))
         return connecting.addCallback(lambda wire: wire.wrappedProtocol)
@@ -78,8 +80,9 @@ class Probe:
         self._url = EncodedURL.from_text(f"http://probed{path}")
         self._host = host
 
-    async def __call__(self) -> bool:
-        """Whether it answers 2xx or 3xx. Raises what connecting and reading raise; cancelling cuts the connection."""
+    async def __call__(self) -> str:
+        """What it answers that is not 2xx or 3xx, else nothing. Raises what connecting and reading raise; cancelling
+        cuts the connection."""
         once = _Once(self._endpoint)
         agent = Agent.usingEndpointFactory(self._reactor, once)
         # A jar for no domain: what a server sets is not kept.
@@ -94,4 +97,4 @@ class Probe:
             )
         finally:
             once.cut()
-        return 200 <= int(response.code) < 400
+        return "" if 200 <= int(response.code) < 400 else f"it answers {response.code}"

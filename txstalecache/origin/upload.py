@@ -44,10 +44,19 @@ class Upload:
         """Bytes of body written."""
         self.stalled_at: float | None = None
         """Since when the origin takes no more (the clock's seconds); None while it does."""
+        self._waited = 0.0
+        self._taking_since = 0.0
+
+    @property
+    def waited(self) -> float:
+        """For how many seconds the origin would have taken what there was not yet: the producer's time."""
+        taking = self._running and self.stalled_at is None
+        return self._waited + (self._clock.seconds() - self._taking_since if taking else 0.0)
 
     def start(self) -> None:
         """Start the producer; the head is written already."""
         self._running = True
+        self._taking_since = self._clock.seconds()
         self._transport.registerProducer(self, True)
         try:
             done: Deferred[None] = self._body.startProducing(self)
@@ -64,6 +73,7 @@ class Upload:
     def _detach(self) -> bool:
         if not self._running:
             return False
+        self._waited = self.waited
         self._running = False
         self.stalled_at = None
         self._transport.unregisterProducer()
@@ -122,12 +132,15 @@ class Upload:
 
     def pauseProducing(self) -> None:
         """The origin takes no more for now."""
+        self._waited = self.waited
         self.stalled_at = self._clock.seconds()
         self._stalled()
         self._source.pauseProducing()  # type: ignore[union-attr]
 
     def resumeProducing(self) -> None:
         """It takes more."""
+        self._waited = self.waited
+        self._taking_since = self._clock.seconds()
         self.stalled_at = None
         self._source.resumeProducing()
 
