@@ -116,11 +116,7 @@ class Pool:
         due = min(self._clock.seconds() + self._queue_wait, exchange.total_due)
         self._queue[exchange] = due
         exchange.withdraw = self._withdraw
-        if self._queue_timer is None:
-            self._arm(due)
-        elif due < self._queue_timer.getTime():
-            self._queue_timer.cancel()
-            self._arm(due)
+        self._arm(due)
 
     def _take_idle(self) -> Connection | None:
         while self._idle:
@@ -155,6 +151,11 @@ class Pool:
         self._disarm_when_empty()
 
     def _arm(self, due: float) -> None:
+        """Look at the queue at ``due`` at the latest."""
+        if self._queue_timer is not None:
+            if self._queue_timer.getTime() <= due:
+                return
+            self._queue_timer.cancel()
         self._queue_timer = self._clock.callLater(max(due - self._clock.seconds(), 0.0), self._sweep)
 
     def _disarm_when_empty(self) -> None:
@@ -172,7 +173,8 @@ class Pool:
                 exchange.fail(OriginError(Fault.TIMEOUT, "no connection in time"))
             else:
                 exchange.fail(OriginError(Fault.OVERLOADED, f"no free connection in {self._queue_wait:g} s"))
-        if self._queue and self._queue_timer is None:
+        if self._queue:
+            # Whoever has failed may have come again by now, and armed it for itself.
             self._arm(min(self._queue.values()))
 
     # -- connections come ---------------------------------------------------------------------------------------------
