@@ -467,6 +467,24 @@ def test_shutting_down_lands_everybody_and_cancels_the_fetch() -> None:
     assert tower.at_rest()
 
 
+def test_it_is_told_once_that_nothing_is_on_its_way_any_more() -> None:
+    tower = Tower()
+    seat = tower.join()
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    told: list[bool] = []
+    tower.registry.landed().addCallback(lambda _: told.append(True))
+    assert seat.landing is not None and not told
+    finish(response)
+    assert told and not tower.registry.watchers
+    tower.registry.landed().addCallback(lambda _: told.append(True))
+    assert len(told) == 2 and not tower.registry.watchers
+    tower.registry.invalidate(KEY)
+    tower.join().leave()
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert len(told) == 2
+    assert tower.at_rest()
+
+
 def test_whoever_comes_after_the_shutdown_is_told_so() -> None:
     tower = Tower()
     tower.registry.close()
@@ -870,6 +888,18 @@ def test_a_fetch_for_one_client_ends_with_it() -> None:
     seat = Seat(tower.registry.solo(tower.plan(sharing=Sharing.PRIVATE)))
     seat.leave()
     assert tower.origin.cancelled == [0]
+    assert tower.at_rest()
+
+
+def test_a_fetch_for_one_client_goes_on_without_it_for_what_is_stored() -> None:
+    tower = Tower()
+    seat = Seat(tower.registry.solo(tower.plan(sharing=Sharing.SOLO)))
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"bo")
+    seat.leave()
+    assert not response.aborted
+    finish(response, b"dy")
+    assert tower.stored is not None and b"".join(tower.stored.body) == b"body"
     assert tower.at_rest()
 
 
