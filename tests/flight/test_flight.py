@@ -609,6 +609,16 @@ HOOKS = Hooks(
 )
 
 
+def test_a_lifetime_that_the_routes_own_code_gives_counts_from_now_however_old_the_answer_is() -> None:
+    tower = Tower()
+    tower.join(hooks=Hooks(ttl=lambda request, response: 30))
+    finish(tower.origin.answer(0, 200, [*CACHEABLE, (b"Age", b"20")]))
+    stored = tower.stored
+    assert stored is not None
+    assert (stored.age(tower.store.now()), stored.freshness.lifetime) == (20, 50)
+    assert tower.at_rest()
+
+
 def test_what_a_304_renews_is_stored_as_the_routes_own_code_would_have_it() -> None:
     tower = Tower()
     seat = tower.join(entry=tower.entry(), hooks=HOOKS)
