@@ -956,6 +956,19 @@ def test_wait_stale_counts_from_each_ones_own_arrival() -> None:
     assert first.landing is None
 
 
+@pytest.mark.parametrize("before", [1, 2])
+def test_wait_stale_is_for_who_found_an_entry_where_those_before_found_none(before: int) -> None:
+    """They looked while Redis was away, say."""
+    tower = Tower()
+    others = [tower.join() for _ in range(before)]
+    entry = tower.entry()
+    seat = tower.join(entry=entry)
+    tower.clock.advance(1)
+    assert seat.landing == Settled(entry, collapsed=True, stale="wait")
+    assert not any(other.landing for other in others)
+    tower.registry.close()
+
+
 def test_wait_stale_gives_nothing_that_no_window_permits() -> None:
     tower = Tower()
     entry = tower.entry(if_error=0.0)
@@ -1019,6 +1032,18 @@ def test_a_flight_that_has_ended_is_not_left_to_the_garbage_collector(fields: An
         assert flight() is None
     finally:
         gc.enable()
+
+
+def test_a_flight_is_looked_at_when_somebody_is_due_and_not_before() -> None:
+    tower = Tower()
+    tower.join()
+    began = tower.clock.seconds()
+    (timer,) = tower.clock.getDelayedCalls()
+    assert timer.getTime() == began + 15
+    tower.join()
+    assert timer.getTime() == began + 5
+    tower.registry.close()
+    assert tower.at_rest()
 
 
 def test_one_timer_looks_at_all_flights_and_the_fault_of_one_is_nobodys_who_waits(logged_failures: Any) -> None:
@@ -1281,6 +1306,16 @@ def test_beyond_the_bytes_in_flight_bodies_stream_unstored() -> None:
 
 
 # -- large bodies ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [4, None])
+def test_what_is_as_long_as_max_object_is_stored(length: int | None) -> None:
+    tower = Tower()
+    seat = tower.join(rules=Rules(max_object=4))
+    finish(tower.origin.answer(0, 200, CACHEABLE, length))
+    assert seat.data == b"body" and tower.stored is not None
+    assert tower.marker is None
+    assert tower.at_rest()
 
 
 def test_over_max_object_nothing_is_stored_nobody_joins_and_the_origin_is_paused() -> None:
