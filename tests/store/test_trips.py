@@ -77,6 +77,17 @@ async def test_requests_for_different_variants_at_once_each_get_theirs(
 
 
 @async_test
+async def test_what_a_second_trip_brings_counts_as_memory(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one = await make_store(shared_redis.url)
+    body = b"x" * 100_000
+    one.store.put(key(), entry(one.store.now(), body, selector=((b"accept-encoding", b"br"),)), 15)
+    await one.store.flush()
+    two = await make_store(shared_redis.url)  # does not know by what the key varies
+    assert (await two.store.lookup(key(), get(accept_encoding="br"))).entry is not None
+    assert two.memory.bytes > len(body)
+
+
+@async_test
 async def test_a_variant_that_redis_did_not_give_in_time_is_asked_for_again(
     shared_redis: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
