@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.support.held_origin import HeldOrigin
@@ -181,6 +184,34 @@ def test_one_server_is_asked_for_what_had_better_meet_again_whatever_its_target(
     for number in range(8):
         group.group.fetch(replace(origin_request("GET", f"/{number}"), affinity=b"one"))
     assert sorted(group.asked) == [0, 8]
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What was logged about servers."""
+    lines: list[str] = []
+
+    @implementer(ILogObserver)
+    def observer(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("txstalecache.origin.health."):
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observer)
+    yield lines
+    globalLogPublisher.removeObserver(observer)
+
+
+def test_what_becomes_of_a_server_is_said_once(said: list[str]) -> None:
+    clock = Clock()
+    health = Health(clock, "one", 2, 10.0)
+    for _ in range(4):
+        health.failed()
+    health.recovered()
+    health.recovered()
+    assert said == ["one has failed 2 times and is left alone for 10 s", "one answers again"]
+    for good in (False, False, True, True):
+        health.checked(good)
+    assert said[2:] == ["one is not well", "one is well again"]
 
 
 def test_the_last_server_is_asked_however_it_fails() -> None:
