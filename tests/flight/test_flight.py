@@ -365,6 +365,23 @@ def test_a_failure_that_was_covered_is_known_to_those_who_come_next(fault: Fault
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize("status", [503, None])
+def test_an_error_that_was_covered_is_that_of_those_who_say_the_same_and_no_connection_is_everybodys(
+    status: int | None,
+) -> None:
+    tower = Tower()
+    tower.join(STRANGE, entry=tower.entry())
+    if status is None:
+        tower.origin.fail(0, Fault.UNREACHABLE)
+    else:
+        tower.origin.answer(0, status)
+    found = tower.store.peek(KEY, tower.plan().request)
+    assert found is not None and found.marker is not None
+    assert found.marker.said == (b"" if status is None else tower.plan([STRANGE]).said)
+    assert found.marker.status == (502 if status is None else status)
+    assert tower.at_rest()
+
+
 def test_after_an_error_was_covered_the_origin_is_left_alone_for_the_back_off() -> None:
     tower = Tower()
     entry = tower.entry(if_error=600.0, keep=600.0)
@@ -787,6 +804,25 @@ def test_what_turns_out_not_to_be_stored_takes_the_entry_away_all_the_same(waits
         assert tower.stored is None, (rules, framing)
         assert seat is None or (seat.data == body and seat.ended == "delivered")
         assert tower.at_rest()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_turns_out_too_long_takes_the_entry_away_at_once_and_is_not_read_for_that(waits: bool) -> None:
+    tower = Tower()
+    plan = tower.plan(entry=tower.entry(), rules=Rules(max_object=3))
+    seat = Seat(tower.registry.join(plan)[0]) if waits else None
+    if not waits:
+        tower.registry.refresh(plan)
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"bo")
+    assert tower.stored is not None and not response.aborted
+    response.send(b"dy")
+    assert tower.stored is None
+    if seat is not None:
+        assert seat.data == b"body" and not response.aborted
+        seat.leave()
+    assert response.aborted
+    assert tower.at_rest()
 
 
 def test_what_the_holder_of_a_lost_lease_brings_takes_nothing_away() -> None:
@@ -1242,6 +1278,22 @@ def test_what_an_invalidation_or_a_purge_has_passed_is_not_said_to_be_stored(sai
 
 
 CARRIED = {"error": 503, "unreachable": None, "wait": None, "deadline": None}
+
+
+def test_what_an_invalidation_has_passed_takes_nothing_away_from_who_asks_after_it() -> None:
+    tower = Tower()
+    tower.join(entry=tower.entry())
+    old = tower.origin.answer(0, 200, CACHEABLE)
+    old.send(b"bo")
+    tower.store.discard(KEY)
+    tower.registry.invalidate(KEY)
+    tower.clock.advance(1)
+    tower.join()
+    tower.clock.advance(1)
+    finish(old, b"dy")
+    finish(tower.origin.answer(1, 200, CACHEABLE), b"new")
+    assert tower.stored is not None and tower.stored.body == (b"new",)
+    assert tower.at_rest()
 
 
 @pytest.mark.parametrize("how", CARRIED)
