@@ -325,6 +325,19 @@ def test_100_continue_is_said_when_the_body_is_wanted_and_not_before() -> None:
     assert len(client.resource.requests) == 2
 
 
+def test_a_client_of_http_1_0_is_told_no_100_continue() -> None:
+    """RFC 9110 §10.1.1: it would not know what that is."""
+    client = Client()
+    client.send(b"POST /x HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+    eater = Eater()
+    eater.eat(client.resource.requests[0])
+    assert client.said == b""
+    client.send(b"ab")
+    assert eater.data == b"ab" and client.said == b""
+    client.resource.answer(0)
+    assert status(client.said) == 200
+
+
 def test_an_answer_instead_of_100_continue_ends_the_connection() -> None:
     client = Client()
     client.send(b"POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")

@@ -520,6 +520,21 @@ def test_who_asks_is_not_in_a_shape() -> None:
     assert [value for _, value in asked.shaped(head, shape(head)).fields] == [b"-", b"-"]
 
 
+@pytest.mark.parametrize("made", [CacheResource, Rendered])
+def test_a_client_of_http_1_0_hears_nothing_before_its_answer_and_the_end_by_the_close(made: Any) -> None:
+    """RFC 9110 §15.2, RFC 9112 §6.3."""
+    for target in (b"/hinted", b"/streamed-none"):
+        side = Side(Route(), False, made=made)
+        side.send(b"GET %b HTTP/1.0\r\nHost: a\r\n\r\n" % target)
+        for _ in range(5):
+            side.clock.advance(0.1)
+        head, _, body = side.heard().partition(b"\r\n\r\n")
+        assert b" 200 " in head.partition(b"\r\n")[0] and b"transfer-encoding" not in head.lower()
+        assert len(body) == Origin.PATHS[target][2]
+        assert side.wire.disconnecting and not side.wire.disconnected
+        side.close()
+
+
 def test_a_stale_hit_is_written_before_its_refresh_begins() -> None:
     side = Side(Route(), True)
     request = b"GET /short HTTP/1.1\r\nHost: a\r\n\r\n"

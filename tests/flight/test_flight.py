@@ -365,6 +365,23 @@ def test_a_failure_that_was_covered_is_known_to_those_who_come_next(fault: Fault
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize("status", [503, None])
+def test_an_error_that_was_covered_is_that_of_those_who_say_the_same_and_no_connection_is_everybodys(
+    status: int | None,
+) -> None:
+    tower = Tower()
+    tower.join(STRANGE, entry=tower.entry())
+    if status is None:
+        tower.origin.fail(0, Fault.UNREACHABLE)
+    else:
+        tower.origin.answer(0, status)
+    found = tower.store.peek(KEY, tower.plan().request)
+    assert found is not None and found.marker is not None
+    assert found.marker.said == (b"" if status is None else tower.plan([STRANGE]).said)
+    assert found.marker.status == (502 if status is None else status)
+    assert tower.at_rest()
+
+
 def test_after_an_error_was_covered_the_origin_is_left_alone_for_the_back_off() -> None:
     tower = Tower()
     entry = tower.entry(if_error=600.0, keep=600.0)
@@ -464,6 +481,24 @@ def test_shutting_down_lands_everybody_and_cancels_the_fetch() -> None:
     tower.registry.close()
     assert seat.landing.status == 503
     assert tower.origin.cancelled == [0]
+    assert tower.at_rest()
+
+
+def test_it_is_told_once_that_nothing_is_on_its_way_any_more() -> None:
+    tower = Tower()
+    seat = tower.join()
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    told: list[bool] = []
+    tower.registry.landed().addCallback(lambda _: told.append(True))
+    assert seat.landing is not None and not told
+    finish(response)
+    assert told and not tower.registry.watchers
+    tower.registry.landed().addCallback(lambda _: told.append(True))
+    assert len(told) == 2 and not tower.registry.watchers
+    tower.registry.invalidate(KEY)
+    tower.join().leave()
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert len(told) == 2
     assert tower.at_rest()
 
 
@@ -589,6 +624,16 @@ HOOKS = Hooks(
     tags=lambda request, response: [b"ours", response.fields.get(b"x-new") or b""],
     before_store=lambda request, entry: replace(entry, fields=entry.fields.replacing(b"X-Mark", b"1")),
 )
+
+
+def test_a_lifetime_that_the_routes_own_code_gives_counts_from_now_however_old_the_answer_is() -> None:
+    tower = Tower()
+    tower.join(hooks=Hooks(ttl=lambda request, response: 30))
+    finish(tower.origin.answer(0, 200, [*CACHEABLE, (b"Age", b"20")]))
+    stored = tower.stored
+    assert stored is not None
+    assert (stored.age(tower.store.now()), stored.freshness.lifetime) == (20, 50)
+    assert tower.at_rest()
 
 
 def test_what_a_304_renews_is_stored_as_the_routes_own_code_would_have_it() -> None:
@@ -777,6 +822,25 @@ def test_what_turns_out_not_to_be_stored_takes_the_entry_away_all_the_same(waits
         assert tower.at_rest()
 
 
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_turns_out_too_long_takes_the_entry_away_at_once_and_is_not_read_for_that(waits: bool) -> None:
+    tower = Tower()
+    plan = tower.plan(entry=tower.entry(), rules=Rules(max_object=3))
+    seat = Seat(tower.registry.join(plan)[0]) if waits else None
+    if not waits:
+        tower.registry.refresh(plan)
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"bo")
+    assert tower.stored is not None and not response.aborted
+    response.send(b"dy")
+    assert tower.stored is None
+    if seat is not None:
+        assert seat.data == b"body" and not response.aborted
+        seat.leave()
+    assert response.aborted
+    assert tower.at_rest()
+
+
 def test_what_the_holder_of_a_lost_lease_brings_takes_nothing_away() -> None:
     tower = Tower()
     entry = tower.entry()
@@ -908,6 +972,18 @@ def test_a_fetch_for_one_client_ends_with_it() -> None:
     assert tower.at_rest()
 
 
+def test_a_fetch_for_one_client_goes_on_without_it_for_what_is_stored() -> None:
+    tower = Tower()
+    seat = Seat(tower.registry.solo(tower.plan(sharing=Sharing.SOLO)))
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"bo")
+    seat.leave()
+    assert not response.aborted
+    finish(response, b"dy")
+    assert tower.stored is not None and b"".join(tower.stored.body) == b"body"
+    assert tower.at_rest()
+
+
 @pytest.mark.parametrize(("status", "why"), [(503, "error"), (None, "unreachable")])
 def test_a_client_that_is_fetched_for_alone_gets_what_may_stand_in(status: int | None, why: str) -> None:
     tower = Tower()
@@ -949,6 +1025,19 @@ def test_wait_stale_counts_from_each_ones_own_arrival() -> None:
     tower.clock.advance(0.2)
     assert second.landing.stale == "wait"
     assert first.landing is None
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_wait_stale_is_for_who_found_an_entry_where_those_before_found_none(before: int) -> None:
+    """They looked while Redis was away, say."""
+    tower = Tower()
+    others = [tower.join() for _ in range(before)]
+    entry = tower.entry()
+    seat = tower.join(entry=entry)
+    tower.clock.advance(1)
+    assert seat.landing == Settled(entry, collapsed=True, stale="wait")
+    assert not any(other.landing for other in others)
+    tower.registry.close()
 
 
 def test_wait_stale_gives_nothing_that_no_window_permits() -> None:
@@ -1014,6 +1103,18 @@ def test_a_flight_that_has_ended_is_not_left_to_the_garbage_collector(fields: An
         assert flight() is None
     finally:
         gc.enable()
+
+
+def test_a_flight_is_looked_at_when_somebody_is_due_and_not_before() -> None:
+    tower = Tower()
+    tower.join()
+    began = tower.clock.seconds()
+    (timer,) = tower.clock.getDelayedCalls()
+    assert timer.getTime() == began + 15
+    tower.join()
+    assert timer.getTime() == began + 5
+    tower.registry.close()
+    assert tower.at_rest()
 
 
 def test_one_timer_looks_at_all_flights_and_the_fault_of_one_is_nobodys_who_waits(logged_failures: Any) -> None:
@@ -1258,6 +1359,22 @@ def test_what_an_invalidation_or_a_purge_has_passed_is_not_said_to_be_stored(sai
 CARRIED = {"error": 503, "unreachable": None, "wait": None, "deadline": None}
 
 
+def test_what_an_invalidation_has_passed_takes_nothing_away_from_who_asks_after_it() -> None:
+    tower = Tower()
+    tower.join(entry=tower.entry())
+    old = tower.origin.answer(0, 200, CACHEABLE)
+    old.send(b"bo")
+    tower.store.discard(KEY)
+    tower.registry.invalidate(KEY)
+    tower.clock.advance(1)
+    tower.join()
+    tower.clock.advance(1)
+    finish(old, b"dy")
+    finish(tower.origin.answer(1, 200, CACHEABLE), b"new")
+    assert tower.stored is not None and tower.stored.body == (b"new",)
+    assert tower.at_rest()
+
+
 @pytest.mark.parametrize("how", CARRIED)
 @pytest.mark.parametrize("hardness", list(Hardness))
 def test_an_entry_that_a_flight_carries_is_purged_as_any_other(how: str, hardness: Hardness) -> None:
@@ -1320,6 +1437,16 @@ def test_beyond_the_bytes_in_flight_bodies_stream_unstored() -> None:
 
 
 # -- large bodies ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [4, None])
+def test_what_is_as_long_as_max_object_is_stored(length: int | None) -> None:
+    tower = Tower()
+    seat = tower.join(rules=Rules(max_object=4))
+    finish(tower.origin.answer(0, 200, CACHEABLE, length))
+    assert seat.data == b"body" and tower.stored is not None
+    assert tower.marker is None
+    assert tower.at_rest()
 
 
 def test_over_max_object_nothing_is_stored_nobody_joins_and_the_origin_is_paused() -> None:

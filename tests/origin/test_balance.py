@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.support.held_origin import HeldOrigin
@@ -159,6 +162,65 @@ def test_answers_that_count_as_failures_take_a_server_out_and_any_other_answer_s
     for _ in range(4):
         group.fetch("GET", "/")
     assert group.asked == [4, 8]
+
+
+def test_what_answers_when_none_is_well_is_well_again() -> None:
+    group = Group(retry=False)
+    for member in group.members:
+        member.health.failed("refused")
+        member.health.failed("refused")
+    group.fetch("GET", "/")
+    answering = group.asked.index(1)
+    group.origins[answering].answer(0)
+    assert [member.health.well for member in group.members] == [number == answering for number in range(2)]
+    for _ in range(3):
+        group.fetch("GET", "/")
+    assert group.asked[answering] == 4
+
+
+def test_an_answer_to_what_was_asked_before_a_server_failed_does_not_make_it_well() -> None:
+    group = Group(count=1, retry=False)
+    for _ in range(3):
+        group.fetch("GET", "/")
+    for number in range(2):
+        group.origins[0].fail(number, Fault.UNREACHABLE)
+    group.origins[0].answer(2)
+    assert not group.members[0].health.well
+
+
+def test_one_server_is_asked_for_what_had_better_meet_again_whatever_its_target() -> None:
+    group = Group(choose=by_hash)
+    for number in range(8):
+        group.group.fetch(replace(origin_request("GET", f"/{number}"), affinity=b"one"))
+    assert sorted(group.asked) == [0, 8]
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What was logged about servers."""
+    lines: list[str] = []
+
+    @implementer(ILogObserver)
+    def observer(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("txstalecache.origin.health."):
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observer)
+    yield lines
+    globalLogPublisher.removeObserver(observer)
+
+
+def test_what_becomes_of_a_server_is_said_once(said: list[str]) -> None:
+    clock = Clock()
+    health = Health(clock, "one", 2, 10.0)
+    for _ in range(4):
+        health.failed("it answers 503")
+    health.recovered()
+    health.recovered()
+    assert said == ["one has failed 2 times and is left alone for 10 s (it answers 503)", "one answers again"]
+    for why in ("refused", "refused", "", ""):
+        health.checked(why)
+    assert said[2:] == ["one is not well (refused)", "one is well again"]
 
 
 def test_the_last_server_is_asked_however_it_fails() -> None:

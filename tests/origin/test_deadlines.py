@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 
-from tests.origin.memory import OK, MemoryOrigin
+from tests.origin.memory import OK, MemoryOrigin, Outcome
 from tests.origin.test_upload import Body
 from txstalecache.origin import Fault, Framing
 
@@ -169,6 +169,24 @@ def test_each_waiter_has_its_own_time() -> None:
     assert (first.fault, second.fault) == (Fault.OVERLOADED, None)
     memory.clock.advance(3)
     assert second.fault is Fault.OVERLOADED
+
+
+def test_who_waits_has_its_own_time_though_one_before_comes_again_at_once() -> None:
+    """A flight's second attempt, say: it waits longer than the one behind the first."""
+    memory = MemoryOrigin(max_connections=1)
+    memory.fetch()
+    memory.connect()
+    first, again = memory.fetch(), list[Outcome]()
+    first.deferred.addCallback(lambda _: again.append(memory.fetch()))
+    memory.clock.advance(3)
+    second = memory.fetch()
+    memory.clock.advance(2.1)
+    assert (first.fault, second.pending, again[0].pending) == (Fault.OVERLOADED, True, True)
+    memory.clock.advance(3)
+    assert (second.fault, again[0].pending) == (Fault.OVERLOADED, True)
+    memory.clock.advance(2)
+    assert again[0].fault is Fault.OVERLOADED
+    assert memory.delayed_calls == 1  # the connection's own
 
 
 @pytest.mark.parametrize("deadline", ["first_byte", "total"])

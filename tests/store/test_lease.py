@@ -218,6 +218,22 @@ def test_local_back_offs_double_and_pass() -> None:
         assert leases.grant(NAME, Purpose.REFRESH) is not None
 
 
+def test_what_is_said_of_a_lease_that_is_over_counts_no_more() -> None:
+    clock = Clock()
+    leases = LocalLeases(clock)
+    failed, went_well = leases.grant(NAME, Purpose.FETCH), leases.grant("other", Purpose.FETCH)
+    assert failed is not None and went_well is not None
+    failed.back_off()
+    failed.release()
+    assert leases.rests(NAME)
+    failed.back_off()
+    clock.advance(1.25)
+    assert not leases.rests(NAME)
+    went_well.release()
+    went_well.back_off()
+    assert not leases.rests("other")
+
+
 def test_the_net_under_lost_words_widens_from_50_to_500_ms() -> None:
     clock = Clock()
     changes = Changes(clock)

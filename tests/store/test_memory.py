@@ -82,6 +82,16 @@ def test_a_scan_does_not_wash_out_what_is_popular() -> None:
     assert sum(tier.look(key(name)) is not None for name in popular) == 40
 
 
+def test_a_newcomer_has_its_time_though_what_is_popular_fills_the_tier() -> None:
+    tier = MemoryTier(400_000)
+    for number in range(200):
+        tier.put(shelf(f"/popular/{number}"))
+        tier.get(key(f"/popular/{number}"))
+    assert tier.evicted
+    tier.put(shelf("/new"))
+    assert tier.look(key("/new")) is not None
+
+
 def test_it_costs_the_same_however_many_there_are() -> None:
     # Operations, not seconds: eviction of one newcomer looks at a bounded number of others on average.
     tier = MemoryTier(3_000_000)

@@ -96,9 +96,10 @@ async def test_a_late_store_does_not_replace_a_newer_entry(shared_redis: RedisSe
     new, old = entry(now, b"new"), entry(now - 5, b"old")
     one.store.put(key(), new, 15)
     await one.store.flush()
+    await heard(two, shared_redis)  # so that it is Redis' answer that says it
     two.store.put(key(), old, 15)
     await two.store.flush()
-    await until(lambda: two.memory.look(key()) is None)
+    await until(lambda: two.memory.look(key()) is None, 5.0)
     for backend in (one, two):
         assert (await backend.store.lookup(key(), get())).entry == new
 

@@ -156,6 +156,15 @@ def test_trimmed_are_those_from_before_anything_that_lives() -> None:
     assert len(purges) == 0 and not purges._lengths and not purges._variants
 
 
+def test_a_purge_of_everything_leaves_a_later_soft_one_in_force() -> None:
+    purges = Purges()
+    purges.add([soft(Scope.of_tag(b"blue"), 20.0), hard(Scope.everything(), 10.0)])
+    purges.trim(15.0)
+    stored = entry(19.0, tags=frozenset({b"blue"}))
+    left = purges.apply(HERE, stored)
+    assert left is not None and left is not stored
+
+
 def test_too_many_scopes_purge_more_never_less() -> None:
     purges = Purges()
     purges.MOST = 100

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
@@ -16,6 +19,7 @@ from txstalecache.http.entry import Marker, MarkerKind
 from txstalecache.store import StoreService
 from txstalecache.store.envelope import PIECE
 from txstalecache.store.layout import Layout
+from txstalecache.store.purges import Scope
 
 ENTRY = Layout("test:").name(key().digest, "e")
 
@@ -29,6 +33,21 @@ async def in_memory(backend: StoreService, redis: RedisServer, name: str = "/a")
     await backend.store.lookup(key(name), get())
     found = backend.store.peek(key(name), get())
     assert found is not None and found.entry is not None
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What was logged about tracking."""
+    lines: list[str] = []
+
+    @implementer(ILogObserver)
+    def observer(event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("txstalecache.store.tracking."):
+            lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observer)
+    yield lines
+    globalLogPublisher.removeObserver(observer)
 
 
 @pytest.mark.parametrize("change", ["DEL", "SET", "FLUSHALL", "expiry", "another process", "another's discard"])
@@ -186,7 +205,26 @@ async def test_when_the_word_is_cut_off_memory_is_dropped_and_holds_for_1_s(
 
 
 @async_test
-async def test_without_tracking_memory_holds_for_1_s(redis_server: RedisServer, make_store: MakeStore) -> None:
+async def test_what_is_purged_while_nobody_tells_of_changes_is_learned_as_soon_as_somebody_does(
+    shared_redis: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    tracking = two._tracking
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "_begin", lambda: None)
+        tracking._listener.transport.abortConnection()
+        await until(lambda: not two.store.session)
+        await until(lambda: tracking._listener is not None)
+        assert await one.store.purge(Scope.of_tag(b"blue"))
+        assert not len(two.store.purges)
+    tracking._begin()
+    await until(lambda: two.store.session and len(two.store.purges))
+
+
+@async_test
+async def test_without_tracking_memory_holds_for_1_s_and_that_is_said_once(
+    redis_server: RedisServer, make_store: MakeStore, said: list[str]
+) -> None:
     redis_server.command(
         "ACL", "SETUSER", "app", "on", ">s3cret", "~*", "&*", "+@all", "-client|tracking"
     ) if redis_server.command("INFO", "server").split(b"redis_version:")[1][:1] > b"7" else redis_server.command(
@@ -200,6 +238,7 @@ async def test_without_tracking_memory_holds_for_1_s(redis_server: RedisServer, 
         backend._client.connect(backend._tracking._factory)
     await pause(0.3)
     assert not backend.degraded and not backend._client.breaker_open
+    assert len(said) == 1 and "does not tell what changes" in said[0]
     backend.store.put(key(), entry(backend.store.now()), 600)
     await backend.store.flush()
     assert (await backend.store.lookup(key(), get())).where == "memory"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import CancelledError, gatherResults
+from twisted.internet.defer import CancelledError, fail, gatherResults
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
+from txstalecache.store.commands import Unavailable
+from txstalecache.store.remote import Remote
 
 
 def calls(stats: bytes, command: bytes) -> int:
@@ -72,3 +74,29 @@ async def test_requests_for_different_variants_at_once_each_get_theirs(
             (coding.encode(),) for coding in [*codings, *codings]
         ]
         two.memory.clear()
+
+
+@async_test
+async def test_what_a_second_trip_brings_counts_as_memory(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    one = await make_store(shared_redis.url)
+    body = b"x" * 100_000
+    one.store.put(key(), entry(one.store.now(), body, selector=((b"accept-encoding", b"br"),)), 15)
+    await one.store.flush()
+    two = await make_store(shared_redis.url)  # does not know by what the key varies
+    assert (await two.store.lookup(key(), get(accept_encoding="br"))).entry is not None
+    assert two.memory.bytes > len(body)
+
+
+@async_test
+async def test_a_variant_that_redis_did_not_give_in_time_is_asked_for_again(
+    shared_redis: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await make_store(shared_redis.url)
+    stored = entry(one.store.now(), selector=((b"accept-encoding", b"br"),))
+    one.store.put(key(), stored, 15)
+    await one.store.flush()
+    two = await make_store(shared_redis.url)  # does not know by what the key varies
+    with monkeypatch.context() as patched:
+        patched.setattr(Remote, "fetch", lambda *_: fail(Unavailable("too late")))
+        assert (await two.store.lookup(key(), get(accept_encoding="br"))).entry is None
+    assert (await two.store.lookup(key(), get(accept_encoding="br"))).entry == stored

@@ -69,14 +69,17 @@ class SharedFlight(Flight):
     def wait(self, plan: Plan, *, leads: bool = False) -> Deferred[Landing]:
         """A Deferred of the caller's own, which never fails; cancelling it only detaches the caller. ``plan`` is what
         the caller would have fetched without this."""
-        waiter = self.waiters.add(plan.request, plan.entry, self._registry.clock.seconds(), leads=leads)
+        now = self._registry.clock.seconds()
+        waiter = self.waiters.add(plan.request, plan.entry, now, leads=leads)
         arrival = self._arrival
         if self.state is State.STREAMING and arrival is not None:
             self.waiters.land(waiter, self._late_seat(arrival, waiter))
             return waiter
         if not leads and plan.group == self.plan.group and forward.differ(plan.fetch.fields, self.plan.fetch.fields):
             self._other = waiter, plan
-        if self.due == inf or len(self.waiters) == 2:
+        # Where those before have no entry: who has one is the first to be due.
+        sooner = plan.entry is not None and now + self.plan.clocks.wait_stale < self.due
+        if self.due == inf or len(self.waiters) == 2 or sooner:
             # From the second one on somebody waits for the leader.
             self._schedule()
         return waiter

@@ -126,11 +126,7 @@ class Pool:
         exchange.withdraw = self._withdraw
         if self._pressing is None:
             self._pressing = self._clock.callLater(self.PRESS, self._press)
-        if self._queue_timer is None:
-            self._arm(due)
-        elif due < self._queue_timer.getTime():
-            self._queue_timer.cancel()
-            self._arm(due)
+        self._arm(due)
 
     def _take_idle(self) -> Connection | None:
         while self._idle:
@@ -165,6 +161,11 @@ class Pool:
         self._disarm_when_empty()
 
     def _arm(self, due: float) -> None:
+        """Look at the queue at ``due`` at the latest."""
+        if self._queue_timer is not None:
+            if self._queue_timer.getTime() <= due:
+                return
+            self._queue_timer.cancel()
         self._queue_timer = self._clock.callLater(max(due - self._clock.seconds(), 0.0), self._sweep)
 
     def _disarm_when_empty(self) -> None:
@@ -197,7 +198,8 @@ class Pool:
                 exchange.fail(OriginError(Fault.TIMEOUT, "no connection in time"))
             else:
                 exchange.fail(OriginError(Fault.OVERLOADED, f"no free connection in {self._queue_wait:g} s"))
-        if self._queue and self._queue_timer is None:
+        if self._queue:
+            # Whoever has failed may have come again by now, and armed it for itself.
             self._arm(min(self._queue.values()))
         self._disarm_when_empty()
 

@@ -142,18 +142,18 @@ class Trips:
     ) -> None:
         """A variant that the index told of: the second round trip of a process that does not know the key's Vary."""
         assert self._tiers.remote is not None
-        opened: Opened | None = None
         try:
             opened = await self._tiers.remote.fetch(trip.key, chosen, self._bodies(trip.key))
         except (Unavailable, Refused):
-            pass
-        finally:
+            pass  # It is there all the same: whoever comes next asks for it anew.
+        else:
             if opened is None:
                 shelf.forget(chosen)
             else:
                 shelf.add(_variant(opened))
             if shelf.alive:
                 self._tiers.memory.put(shelf)
+        finally:
             _settle(waiters, lambda asked: self._answer(shelf, asked))
 
     def _answer(self, shelf: Shelf, asked: RequestHead) -> Found:
