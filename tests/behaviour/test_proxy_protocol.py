@@ -1,5 +1,5 @@
 """Behind PROXY the client is whom that names, and not whoever stands in front: in the log, towards the origin, and
-where it is asked whose word counts."""
+where it is asked whose word counts. Behind a proxy that is trusted, the log names whom that names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.haproxy import proxyEndpoint
 
 from tests.support.async_test import async_test
-from tests.support.client import connect
+from tests.support.client import connect, fetch
 from tests.support.origin import Answer, ScriptedOrigin
 from tests.support.proxy import Proxy
 
@@ -64,3 +64,17 @@ async def test_its_word_counts_where_the_route_trusts_it(
     reply = await connection.request("GET", "/x", [("X-Pass", "1")])
     assert (b"detail=bypass" in (reply.field("cache-status") or b"")) is passed
     await connection.close()
+
+
+@pytest.mark.parametrize(("trusted", "client"), [("127.0.0.1", "203.0.113.9"), ("10.0.0.0/8", "127.0.0.1")])
+@async_test
+async def test_the_log_names_whom_a_trusted_proxy_names(
+    origin: ScriptedOrigin, make_proxy: Any, trusted: str, client: str
+) -> None:
+    origin.on("/x", Answer(200, [("Cache-Control", "max-age=60")], b"x"))
+    proxy = await make_proxy(origin.url, trusted_proxies=(ip_network(trusted),))
+    named = [("X-Forwarded-For", "198.51.100.1, 203.0.113.9")]
+    for method in ("GET", "GET", "GET", "TRACE"):
+        await fetch(proxy.port, method, "/x", named)
+    assert [record.role for record in proxy.log] == ["leader", "hit", "hit", "-"]
+    assert [record.client for record in proxy.log] == [client] * 4

@@ -22,7 +22,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.interfaces import IListeningPort, IReactorTime
 
-from txstalecache.config.routes import Route, Routes
+from txstalecache.config.routes import Networks, Route, Routes
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
@@ -50,6 +50,7 @@ class Proxy:
         edge: EdgeLimits | None = None,
         clock: IReactorTime | None = None,
         before: tuple[Route, ...] = (),
+        trusted_proxies: Networks = (),
         **route: Any,
     ) -> None:
         from twisted.internet import reactor
@@ -71,9 +72,10 @@ class Proxy:
             reactor=clock or reactor,
             routes=Routes((*before, Route(**route))),
             limits=limits or Limits(),
+            trusted_proxies=trusted_proxies,
             log=self.log.append,
         )
-        self.site = CacheSite(self.resource, reactor, limits=edge or EdgeLimits(body=None), refused=self.log.append)
+        self.site = CacheSite(self.resource, reactor, limits=edge or EdgeLimits(body=None), refused=self.resource.recorded)
         self._listening: IListeningPort | None = None
 
     @property

@@ -227,8 +227,9 @@ PROXY = Table(
             "trusted_proxies",
             read.networks,
             None,
-            "Whose ``X-Forwarded-*`` and ``Forwarded`` are passed on, and whose ``X-Forwarded-Proto`` is the scheme "
-            "(also in keys); anybody else's are replaced.",
+            "Whose ``X-Forwarded-*`` and ``Forwarded`` are passed on, whose ``X-Forwarded-Proto`` is the scheme "
+            "(also in keys), and whose ``X-Forwarded-For`` names the client in the access log; anybody else's are "
+            "replaced.",
             "nobody's",
         ),
     ),

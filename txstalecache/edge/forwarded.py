@@ -5,13 +5,17 @@ Must not know: caching.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
 
+from txstalecache.config.routes import Networks, within
 from txstalecache.http import forward
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
+from txstalecache.observe.accesslog import Record
 
-__all__ = ["forwarded", "with_scheme"]
+__all__ = ["forwarded", "through", "with_scheme"]
 
 _SAID_BY_CLIENTS = (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip")
 
@@ -42,3 +46,22 @@ def _forwarded(request: RequestHead, client: str | None, trusted: bool, pseudony
     path = peer if before is None else before + b", " + peer
     fields = forward.alone(request, (b"x-forwarded-for",), ((b"X-Forwarded-For", path),), pseudonym)
     return fields if b"x-forwarded-proto" in fields else fields.adding(b"X-Forwarded-Proto", request.scheme)
+
+
+def through(proxies: Networks, log: Callable[[Record], None]) -> Callable[[Record], None]:
+    """``log``, told of the clients that ``proxies`` name, and not of those proxies."""
+    if not proxies:
+        return log
+    return lambda record: log(replace(record, client=_named(record.client, record.fields, proxies)))
+
+
+def _named(peer: str, fields: Fields, proxies: Networks) -> str:
+    """Who stands behind ``peer``: from the end of ``X-Forwarded-For`` on, as far as one of ``proxies`` says so."""
+    for said in reversed(b",".join(fields.get_all(b"x-forwarded-for")).split(b",")):
+        if not within(peer, proxies):
+            break
+        try:
+            peer = str(ip_address(said.strip().decode("ascii")))
+        except ValueError:
+            break
+    return peer

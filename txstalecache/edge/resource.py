@@ -34,7 +34,7 @@ from txstalecache.edge.asked import HeadReader
 from txstalecache.edge.contained import contained
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.fastlane import FastLane
-from txstalecache.edge.forwarded import with_scheme
+from txstalecache.edge.forwarded import through, with_scheme
 from txstalecache.edge.heads import Rejected
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import early, key_of, meets, prepared
@@ -126,7 +126,7 @@ class CacheResource(Resource):
         self._routes = routes
         self._trusted_proxies = trusted_proxies
         self._uses = Uses()
-        self._log = contained(log)
+        self._log = contained(None if log is None else through(trusted_proxies, log))
         self.tally = Tally() if tally is None else tally
         self.registry = Registry(reactor, origin, backend.store, backend.leases, limits)
         kept = self._store.memory.limit if isinstance(self._store, TieredStore) else 0

@@ -29,7 +29,7 @@ class Record:
     time: float
     """When the request came, since the epoch."""
     client: str
-    """The peer's address, without port."""
+    """The peer's address, without port; behind a trusted proxy, of the one that it names."""
     method: bytes
     target: bytes
     version: bytes
