@@ -68,6 +68,7 @@ def main(calls: int = 5000) -> int:
     # As for a connection of the reactor's: written to the socket itself.
     transport: Any = Server.__new__(Server)
     transport.socket, transport._tempDataLen, transport.dataBuffer, transport.disconnecting = near, 0, b"", 0
+    transport.client = ("127.0.0.1", 0)
 
     def channel_of(site: CacheSite) -> Any:
         channel: Any = site.buildProtocol(None)

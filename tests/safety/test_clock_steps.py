@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.async_test import async_test
-from tests.support.client import connect, fetch
+from tests.support.client import connect, fetch, open_exchange
 from tests.support.origin import Answer, Gate, Head, ScriptedOrigin
 from tests.support.proxy import later, settled
 from tests.support.redis import RedisServer
@@ -34,8 +34,9 @@ async def test_a_clock_that_is_set_changes_no_age_and_no_deadline(
     standing = await connect(proxy.port)
     await standing.request("GET", "/x")
     held = fetch(proxy.port, "GET", "/held")
-    hung = fetch(proxy.port, "GET", "/hung")
+    leader = open_exchange(proxy.port, "GET", "/hung")
     await origin.arrived(3)
+    hung = fetch(proxy.port, "GET", "/hung")
 
     after = await proxy.ask(f"wall {step}")
     assert 0 <= after["now"] - before["now"] < 30
@@ -43,6 +44,7 @@ async def test_a_clock_that_is_set_changes_no_age_and_no_deadline(
     assert (await held).status == 200, "no deadline has passed because the clock was set"
     asked = time.monotonic()
     assert (await hung).status == 504, "and none has moved out of reach"
+    leader.abort()
     assert time.monotonic() - asked < 20
     for reply in (await standing.request("GET", "/x"), await fetch(proxy.port, "GET", "/x")):
         assert (reply.status, reply.body) == (200, b"kept")
