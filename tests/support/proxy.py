@@ -75,7 +75,9 @@ class Proxy:
             trusted_proxies=trusted_proxies,
             log=self.log.append,
         )
-        self.site = CacheSite(self.resource, reactor, limits=edge or EdgeLimits(body=None), refused=self.resource.recorded)
+        self.site = CacheSite(
+            self.resource, reactor, limits=edge or EdgeLimits(body=None), refused=self.resource.recorded
+        )
         self._listening: IListeningPort | None = None
 
     @property
