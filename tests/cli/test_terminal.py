@@ -129,7 +129,8 @@ def test_ctrl_c_cancels_what_is_being_warmed(
     (tmp_path / "urls").write_text("".join(f"http://localhost/cold-{number}-{one}\n" for one in range(500)))
     warming = command.begun("warm", "urls", "--rate", "5")
     deadline = time.monotonic() + 20
-    while not any(f"/cold-{number}-" in path for path in served.hits):
+    # The first one is fetched before the command has heard which job it is.
+    while sum(f"/cold-{number}-" in path for path in served.hits) < 4:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     warming.send_signal(number)
@@ -137,6 +138,20 @@ def test_ctrl_c_cancels_what_is_being_warmed(
     assert warming.returncode == Exit.INTERRUPTED
     assert said == b""
     assert re.fullmatch(rb"txstalecache warm: cancelled after \d+ URLs\n", problem)
+
+
+def test_ctrl_c_before_the_job_is_known_says_that_it_may_go_on(stranger: Stranger, tmp_path: Path) -> None:
+    stranger.reply = None
+    (tmp_path / "urls").write_text("http://localhost/cold\n")
+    warming = Command(tmp_path, stranger.url).begun("warm", "urls")
+    deadline = time.monotonic() + 20
+    while not stranger.asked:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    warming.send_signal(signal.SIGINT)
+    said, problem = warming.communicate(timeout=20)
+    assert (warming.returncode, said) == (Exit.INTERRUPTED, b"")
+    assert problem.startswith(b"txstalecache warm: cancelled before it was known which job it is")
 
 
 def test_warming_shows_how_far_it_is(command: Command, tmp_path: Path) -> None:

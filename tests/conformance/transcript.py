@@ -240,12 +240,13 @@ class Stage:
         self._cases += 1
         self._path = f"{case.under}/case-{self._cases}"
         self._bodies = []
+        # What one turn says of a moment, the next one is to mean as well, be it in another second.
+        self._now = time.time()
         for number, turn in enumerate(turns(case.steps), 1):
             await self._turn(turn, f"{case.name}, request {number} ({turn.ask.method})")
 
     async def _turn(self, turn: Turn, where: str) -> None:
         ask, came = turn.ask, len(self._origin.requests)
-        self._now = time.time()
         self._script = [*turn.answers, *turn.behind]
         self._surprises = []
         gate = f"{self._path}-{came}-behind"
@@ -279,6 +280,7 @@ class Stage:
             self._check_asked(asked_behind, got[-1], f"{where}, refresh")
         if turn.pause:
             await later(turn.pause)
+            self._now += turn.pause
 
     # -- the origin's side -------------------------------------------------------------------------------------------
 

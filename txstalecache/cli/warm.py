@@ -70,7 +70,11 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
 
     said = _source(arguments.source)
     said |= {name: value for name in ("rate", "concurrency") if (value := getattr(arguments, name)) is not None}
-    job = str((await client.post("/v1/warm", "job", said))["job"])
+    try:
+        job = str((await client.post("/v1/warm", "job", said))["job"])
+    except CancelledError:
+        print("txstalecache warm: cancelled before it was known which job it is: it may go on", file=sys.stderr)
+        return Exit.INTERRUPTED
     path = f"/v1/warm/{job}"
     if arguments.detach:
         if arguments.json:
