@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
+from tests.origin.test_upload import Body
 from tests.support.held_origin import HeldOrigin, HeldResponse
 from txstalecache.flight.body import Reader
 from txstalecache.flight.clocks import Clocks, Late
@@ -932,6 +933,26 @@ def test_what_changes_things_is_waited_for_without_its_client_until_it_is_heard_
         tower.clock.advance(plan.deadlines.connect + plan.deadlines.total)
         assert heard == []
     assert landed.called and tower.at_rest()
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_the_time_of_a_body_that_is_under_way_is_its_clients_as_long_as_that_is_there(leaves: bool) -> None:
+    tower = Tower()
+    body = Body()
+    seat = Seat(tower.registry.solo(tower.plan(sharing=Sharing.PRIVATE, body=body, heard=lambda head: None)))
+    sent = tower.origin.requests[0].body
+    assert sent is not None
+    sent.startProducing(None)
+    if leaves:
+        seat.waiting.addErrback(lambda failure: failure.trap(CancelledError))
+        seat.waiting.cancel()
+    patience = Deadlines().connect + Deadlines().total
+    for _ in range(3):
+        tower.clock.advance(patience)
+    assert bool(tower.registry.flights) is not leaves
+    body.done.callback(None)
+    tower.clock.advance(patience)
+    assert tower.at_rest()
 
 
 def test_a_leader_that_leaves_takes_nothing_from_the_others() -> None:

@@ -28,7 +28,6 @@ from txstalecache.flight.hooks import Hooks
 from txstalecache.flight.laggards import Laggards
 from txstalecache.flight.landing import Attached, Failed, Landing
 from txstalecache.flight.plan import Plan
-from txstalecache.flight.relayed import Relayed
 from txstalecache.flight.state import State
 from txstalecache.http import parts, policy, tags, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
@@ -408,7 +407,7 @@ class Flight(ABC):
         return entry if hooks is None else hooks.stored(self.plan.fetch, head, entry)
 
     def broken(self, error: OriginError) -> None:
-        if not isinstance(self._response, Relayed):  # else it counts where the origin was asked
+        if self._arrival is None or self._arrival.own:  # else it counts where the origin was asked
             self._registry.figures.faulted(error.fault)
         self.body.cut()
         self.end(State.BROKEN)

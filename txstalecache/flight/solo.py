@@ -81,12 +81,12 @@ class SoloFlight(Flight):
         self._registry.watch(self.due)
 
     def tick(self) -> None:
-        if self.state is State.PENDING and self._sending is not None and self._sending.under_way:
-            self._be_patient()
-        elif self.state is State.PENDING:
-            self._failed(OriginError(Fault.TIMEOUT, "no response head in time"))
-        else:
+        if self.state is not State.PENDING:
             super().tick()
+        elif self._client is not None and self._sending is not None and self._sending.under_way:
+            self._be_patient()  # it is the client's time, as long as it is there
+        else:
+            self._failed(OriginError(Fault.TIMEOUT, "no response head in time"))
 
     @property
     def waiting(self) -> int:
