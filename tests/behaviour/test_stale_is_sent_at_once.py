@@ -71,3 +71,20 @@ async def test_past_the_window_the_origin_is_asked_first(origin: ScriptedOrigin,
     origin.release("go")
     assert (await fetch(proxy.port, "GET", "/x")).body == b"old"
     assert (await fetch(proxy.port, "GET", "/x")).body == b"new"
+
+
+@pytest.mark.parametrize("name", ["Cookie", "Authorization"])
+@pytest_twisted.ensureDeferred
+async def test_who_sends_no_credentials_gets_stale_at_once_where_answers_vary_by_them(
+    origin: ScriptedOrigin, make_proxy: Any, name: str
+) -> None:
+    origin.on("/x", second_is_held([*STALE, ("Vary", name)], [("Cache-Control", "max-age=60"), ("Vary", name)]))
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, "GET", "/x")
+    reply = await fetch(proxy.port, "GET", "/x")
+    assert (reply.body, proxy.log[-1].verdict, proxy.log[-1].role) == (b"old", "stale", "hit")
+    await origin.at_gate("go")
+    assert origin.requests[-1].field(name.lower()) is None
+    origin.release("go")
+    await until(lambda: proxy.flights == 0)
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"new"

@@ -113,8 +113,9 @@ def test_a_selector_holds_no_secrets(secret: str) -> None:
 
 
 def test_who_asks_is_seen_in_a_selector() -> None:
-    assert by_credentials(selector([b"cookie"], request()))
-    assert by_credentials(selector([b"accept", b"authorization"], request()))
+    assert by_credentials(selector([b"cookie"], request("Cookie: a=1")))
+    assert by_credentials(selector([b"accept", b"authorization"], request("Authorization: Basic x")))
+    assert not by_credentials(selector([b"authorization", b"cookie"], request("Accept: x")))
 
 
 def test_a_digest_is_not_the_credential() -> None:

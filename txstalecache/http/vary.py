@@ -115,5 +115,6 @@ def matches(entry_selector: Selector, request: RequestHead) -> bool:
 
 
 def by_credentials(entry_selector: Selector) -> bool:
-    """Whether the response was chosen by who asked: it must not be fetched again on anybody else's behalf."""
-    return any(name in CREDENTIALS for name, _ in entry_selector)
+    """Whether the response was chosen by who asked: it must not be fetched again on anybody else's behalf. Who sent no
+    credentials is nobody."""
+    return any(value is not None and name in CREDENTIALS for name, value in entry_selector)
