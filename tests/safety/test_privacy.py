@@ -136,6 +136,26 @@ async def test_a_refresh_goes_with_nobodys_credentials(origin: ScriptedOrigin, m
 
 
 @async_test
+async def test_what_was_chosen_by_who_asked_is_not_fetched_ahead_on_their_behalf(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    origin.handler = lambda request: Answer(
+        200, [("Cache-Control", "public, max-age=60"), ("Vary", "Cookie")], b"for " + identity(request)
+    )
+    proxy = await make_proxy(origin.url, refresh_ahead=1e9)  # every hit would have it fetched ahead
+    await fetch(proxy.port, "GET", "/x", [("Cookie", "id=1")])
+    asked = len(origin.requests)
+    for _ in range(5):
+        assert (await fetch(proxy.port, "GET", "/x", [("Cookie", "id=1")])).body == b"for 1"
+        await until(lambda: not proxy.flights)
+    assert len(origin.requests) == asked
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"for nobody"
+    await until(lambda: not proxy.flights)
+    assert len(origin.requests) > asked  # what was chosen by nobody's is
+    assert identity(origin.requests[-1]) == b"nobody"
+
+
+@async_test
 async def test_what_one_uploads_and_is_told_reaches_no_other(origin: ScriptedOrigin, make_proxy: Any) -> None:
     origin.handler = lambda request: Answer(200, [("Cache-Control", "max-age=60")], b"thanks for " + request.body)
     proxy = await make_proxy(origin.url)

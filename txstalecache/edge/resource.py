@@ -49,7 +49,7 @@ from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.readers import Readers
 from txstalecache.flight.registry import Registry
-from txstalecache.http import forward, parts, policy, tags
+from txstalecache.http import forward, parts, policy, tags, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
@@ -174,9 +174,13 @@ class CacheResource(Resource):
         return FastLane(self._store, self._routes, self._refresh, self._clock, log, tally, reader, self.pseudonym)
 
     def _refresh(self, head: RequestHead, route: Route, key: Key, entry: Entry, names: tuple[bytes, ...]) -> None:
-        """Renew ``entry`` behind a client that has its answer."""
-        # The lane has it as it came.
-        self.registry.refresh(planning.renewing(self._visit(NOBODY, prepared(route, head), route, key), entry, names))
+        """Renew ``entry`` behind a client of the lane, which has the head as it came."""
+        self._renew(self._visit(NOBODY, prepared(route, head), route, key), entry, names)
+
+    def _renew(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> None:
+        """Fetch ``entry`` anew behind a client that has its answer; not what was chosen by who that is."""
+        if not vary.by_credentials(entry.selector):
+            self.registry.refresh(planning.renewing(visit, entry, names))
 
     # -- the straight line ---------------------------------------------------------------------------------------
 
@@ -273,11 +277,11 @@ class CacheResource(Resource):
                 self._from_entry(visit, entry, "hit")
                 beta = visit.route.refresh_ahead
                 if beta and early(entry, now, beta, 1.0 - random()):
-                    self.registry.refresh(planning.renewing(visit, entry, found.vary))
+                    self._renew(visit, entry, found.vary)
             case Stale(entry):
                 self._from_entry(visit, entry, "hit")
                 # Nothing below touches the request: the client is free.
-                self.registry.refresh(planning.renewing(visit, entry, found.vary))
+                self._renew(visit, entry, found.vary)
             case Validate(entry, conditions=conditions):
                 await self._join(visit, planning.shared(visit, entry, conditions, found.vary), forced=verdict.own)
             case Miss():
