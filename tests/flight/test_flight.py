@@ -607,19 +607,6 @@ def test_a_304_for_something_else_ends_the_rival_that_asked_for_the_same() -> No
     assert tower.at_rest()
 
 
-def test_a_304_for_something_else_ends_the_wait_for_a_lease() -> None:
-    tower = Tower()
-    leases = tower.registry.leases = LateLeases(tower.clock)
-    entry = tower.entry(if_error=0.0, if_unreachable=0.0)
-    seats = [tower.join(entry=entry), tower.join(entry=entry)]
-    tower.clock.advance(5)
-    tower.origin.answer(0, 304, [(b"ETag", b'"other"')])
-    assert leases.asked.called and len(tower.origin.requests) == 2
-    finish(tower.origin.answer(1, 200, CACHEABLE))
-    assert [seat.data for seat in seats] == [b"body", b"body"]
-    assert tower.at_rest()
-
-
 HOOKS = Hooks(
     ttl=lambda request, response: 500.0,
     tags=lambda request, response: [b"ours", response.fields.get(b"x-new") or b""],
@@ -1237,15 +1224,18 @@ def test_who_would_not_have_what_another_process_stored_waits_on_for_a_fetch() -
     assert fussy.data == b"body" and tower.at_rest()
 
 
-def test_a_lease_that_comes_after_the_second_attempt_brings_no_third_fetch() -> None:
+def test_who_waits_for_the_lease_of_another_leaves_the_second_attempt_to_its_holder() -> None:
     tower = Tower()
     leases = tower.registry.leases = LateLeases(tower.clock)
     seats = [tower.join() for _ in range(10)]
+    tower.clock.advance(6)
     assert not tower.origin.requests
-    tower.clock.advance(5)
-    assert len(tower.origin.requests) == 1
     leases.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
     assert len(tower.origin.requests) == 1
+    tower.clock.advance(4)
+    assert len(tower.origin.requests) == 1, "its own fetch has just begun"
+    tower.clock.advance(1)
+    assert len(tower.origin.requests) == 2
     finish(tower.origin.answer(0, 200, CACHEABLE))
     assert {seat.data for seat in seats} == {b"body"}
     assert tower.at_rest()

@@ -479,23 +479,39 @@ async def test_nobody_waits_until_somebody_else_has_read_what_is_not_kept(
 
 
 @async_test
-async def test_who_has_asked_without_the_lease_waits_for_it_no_longer(
+async def test_a_fetch_without_progress_gets_one_second_attempt_in_the_whole_fleet(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    fleet = here, *others = await processes(shared_redis, 3)
+    clocks = Clocks(leader_age=0.3)
+    seats = [here.join(clocks=clocks)]
+    await until(lambda: here.asked == 1)
+    seats += [other.join(clocks=clocks) for other in others for _ in range(2)]
+    await until(lambda: here.asked == 2)
+    await pause(1.5)  # several times as long
+    assert [one.asked for one in fleet] == [2, 0, 0]
+    here.origin.answer(1, 200, CACHEABLE).end()
+    await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in seats))
+    assert here.origin.cancelled == [0]
+    await over(*fleet)
+
+
+@async_test
+async def test_who_waits_elsewhere_counts_for_the_second_attempt_and_nobody_else_does(
     shared_redis: RedisServer, processes: Any
 ) -> None:
     here, there = await processes(shared_redis)
-    here.join()
+    clocks = Clocks(leader_age=0.2)
+    first = here.join(clocks=clocks)
     await until(lambda: here.asked == 1)
-    seats = [there.join(clocks=Clocks(leader_age=0.1)) for _ in range(2)]
-    await until(lambda: there.asked == 1)
-    response = there.origin.answer(0, 200, CACHEABLE)
-    response.send(b"some")
-    await until(lambda: seats[0].data == b"some")
-    await pause(0.8)  # longer than it takes until leases are looked at again
-    response.send(b" more")
-    response.end()
-    await until(lambda: all(seat.ended for seat in seats))
-    assert [(seat.ended, seat.data) for seat in seats] == [("delivered", b"some more")] * 2
-    here.registry.close()
+    await pause(0.6)
+    assert here.asked == 1, "nobody waits beside its leader"
+    second = there.join(clocks=clocks)
+    await until(lambda: here.asked == 2)
+    here.origin.answer(1, 200, CACHEABLE).end()
+    await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in (first, second)))
+    assert there.asked == 0
+    await over(here, there)
 
 
 @async_test
@@ -716,7 +732,7 @@ async def test_a_finished_entry_still_serves_who_looked_too_late(shared_redis: R
     response = here.origin.answer(0, 200, CACHEABLE)
     response.send(b"body")
     response.end()  # in one turn: the head is gone before anybody has read it
-    await until(lambda: second.landing is not None)
+    await until(lambda: isinstance(second.landing, Settled) or second.ended == "delivered")
     assert isinstance(second.landing, Settled) or second.data == b"body"
     await over(here, there)
     assert there.asked == 0

@@ -47,10 +47,10 @@ class Boarding:
         if lease is None:
             self._run(self._board())
             return
-        flight.lease = lease
+        flight.hold(lease)
         # In Redis nothing is, or nobody can ask it; what is here has been looked at in this very turn, or not.
         if not plan.again or not self._settled_by_what_is_here():
-            self._fetch()
+            flight.fetch()
 
     @property
     def _name(self) -> str:
@@ -67,11 +67,6 @@ class Boarding:
     def _boarded(self, fetches: bool, task: Deferred[Any]) -> None:
         self._flight.air.discard(task)
         if fetches and self._flight.state is State.PENDING:
-            self._fetch()
-
-    def _fetch(self) -> None:
-        # The flight may have grown tired of waiting for the lease, and have asked the origin: that is the fetch then.
-        if not self._flight.air:
             self._flight.fetch()
 
     def _failed(self, failure: Failure, task: Deferred[Any]) -> Failure | None:
@@ -96,7 +91,7 @@ class Boarding:
 
     async def _granted(self, lease: ILease) -> bool:
         flight = self._flight
-        flight.lease = lease
+        flight.hold(lease)
         if lease.bare and not flight.plan.part:
             return not self._settled_by_what_is_here()
         # Look again after getting the lock: somebody may have stored between our miss and now.

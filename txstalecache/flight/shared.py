@@ -49,6 +49,10 @@ class SharedFlight(Flight):
 
     lease: ILease | None = None
     """What is held for this."""
+    _send: Send | None = None
+    """The way to those who wait in other processes, once there are any."""
+    _passed_on = False
+    """Whether what comes is for them, too."""
     _transmission: Transmission | None = None
     """On its way to other processes."""
     _supersedes = False
@@ -122,6 +126,19 @@ class SharedFlight(Flight):
         # Whoever comes next fetches anew, and is not to wait for the lease of this.
         self._let_go()
 
+    def hold(self, lease: ILease) -> None:
+        """``lease`` has been granted."""
+        self.lease = lease
+        lease.when_watched(self._watched)
+
+    def _watched(self, send: Send) -> None:
+        """Somebody waits in another process."""
+        self._send = send
+        if self.state is State.PENDING:
+            self._schedule()
+        else:
+            self._pass_on()
+
     def _let_go(self) -> None:
         """Nobody elsewhere need wait for this."""
         lease, self.lease = self.lease, None
@@ -138,8 +155,11 @@ class SharedFlight(Flight):
 
     def fetch(self) -> None:
         if self._asked_until is None:
-            limits = self.plan.deadlines
-            self._asked_until = self._registry.clock.seconds() + limits.connect + limits.total
+            limits, now = self.plan.deadlines, self._registry.clock.seconds()
+            self._asked_until = now + limits.connect + limits.total
+            self._progressed = now
+            if self._awaited:
+                self._schedule()
         super().fetch()
 
     def _again(self) -> None:
@@ -227,8 +247,9 @@ class SharedFlight(Flight):
             seats = [self._late_seat(arrival, waiter) for waiter in waiters]
         if arrival.provoked:
             self._let_go()  # whoever asks for himself is not to wait until this one has been read
-        elif self.lease is not None and arrival.passed_on:
-            self.lease.when_watched(self._pass_on)
+        elif arrival.passed_on:
+            self._passed_on = True
+            self._pass_on()
         wanted = self._goes_on or bool(self.body.readers) or any(isinstance(seat, Attached) for seat in seats)
         if wanted:
             # What is here of the body already is taken in first: a short answer is then written in one piece.
@@ -391,9 +412,11 @@ class SharedFlight(Flight):
         if self._transmission is not None:
             self._transmission.pass_by()
 
-    def _pass_on(self, send: Send) -> None:
-        """Somebody waits in another process: what comes goes there as well. Nobody here waits for that."""
-        arrival = self._arrival
+    def _pass_on(self) -> None:
+        """Where somebody waits in another process, what comes goes there as well. Nobody here waits for that."""
+        arrival, send = self._arrival, self._send
+        if send is None or self.lease is None or not self._passed_on:
+            return
         begun = bool(self.body.length) and not self._storing
         if self.state is not State.STREAMING or arrival is None or begun:
             return
@@ -451,9 +474,15 @@ class SharedFlight(Flight):
         if self.state is not State.PENDING:
             return super()._next(now)
         due = self.waiters.due()
-        if len(self.waiters) > 1 and self.attempts < ATTEMPTS:
+        if self._may_try_again:
             due = min(due, self._progressed + self.plan.clocks.leader_age)
         return due
+
+    @property
+    def _may_try_again(self) -> bool:
+        """Whether a fetch that makes no progress is to be tried once more, and by us: while another process has the
+        lease that one sees to it, for those who wait here as well."""
+        return self._awaited and self._asked_until is not None and self.attempts < ATTEMPTS
 
     def tick(self) -> None:
         if self.state is not State.PENDING:
@@ -475,7 +504,7 @@ class SharedFlight(Flight):
                 self.waiters.land(waiter, landing)
         if self.state is not State.PENDING:
             return
-        if self._stalled() >= clocks.leader_age and len(self.waiters) > 1 and self.attempts < ATTEMPTS:
+        if self._may_try_again and self._stalled() >= clocks.leader_age:
             self._progressed = now
             self._again()
         self._if_abandoned()
