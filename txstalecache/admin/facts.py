@@ -19,12 +19,11 @@ from twisted.internet.interfaces import IReactorTime
 from txstalecache.config.routes import Routes
 from txstalecache.edge.explain import Explainer
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.edge.prepare import key_of, prepared
+from txstalecache.edge.prepare import anonymous, key_of, prepared
 from txstalecache.flight.flight import Flight
 from txstalecache.flight.registry import Registry
 from txstalecache.http.entry import Entry
-from txstalecache.http.keys import Key, split_url
-from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.keys import Key
 from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.observe.metrics import Upstream
 from txstalecache.observe.tally import Tally
@@ -183,7 +182,7 @@ class Facts:
         return Deferred.fromCoroutine(self._entry(url, body))
 
     async def _entry(self, url: str, body: bool) -> dict[str, Any]:
-        head = _asking(url)
+        head = anonymous(url.encode("ascii"))
         route = self._routes.pick(head)
         try:
             key = key_of(route, prepared(route, head))
@@ -287,11 +286,6 @@ def _address(origin: IOrigin) -> str:
         return ""
     address = origin.address
     return f"unix:{address.path}" if address.scheme == "unix" else f"{address.host}:{address.port}"
-
-
-def _asking(url: str) -> RequestHead:
-    scheme, host, target = split_url(url.encode("ascii"))
-    return RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
 
 
 def _url_of(key: Key, scheme: bytes = b"") -> str:
