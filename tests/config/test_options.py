@@ -239,6 +239,15 @@ def test_reading_the_options_leaves_the_choice_of_reactor_open(module: str) -> N
     subprocess.run([sys.executable, "-c", program], env=environment(), timeout=30, check=True)
 
 
+def test_a_proxy_without_an_admin_interface_loads_nothing_of_it() -> None:
+    program = (
+        "import sys, txstalecache.service, txstalecache.workers\n"
+        "of_it = {'prometheus_client', 'txstalecache.admin.resource'} & set(sys.modules)\n"
+        "assert not of_it, of_it\n"
+    )
+    subprocess.run([sys.executable, "-c", program], env=environment(), timeout=30, check=True)
+
+
 def test_help_loads_nothing_that_it_has_no_use_for() -> None:
     program = (
         "import sys\n"

@@ -11,7 +11,7 @@ import os
 import socket
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -25,7 +25,6 @@ from txstalecache.flight.registry import Registry
 from txstalecache.http.entry import Entry
 from txstalecache.http.keys import Key
 from txstalecache.http.pseudonym import OURS, Pseudonym
-from txstalecache.observe.metrics import Upstream
 from txstalecache.observe.tally import Tally
 from txstalecache.origin.group import OriginGroup
 from txstalecache.origin.http import HttpOrigin
@@ -35,6 +34,9 @@ from txstalecache.store.interfaces import Purpose
 from txstalecache.store.memory import Shelf
 from txstalecache.store.purges import Purge, Purges
 from txstalecache.store.stored import stored
+
+if TYPE_CHECKING:
+    from txstalecache.observe.metrics import Upstream
 
 __all__ = ["Facts", "flight_told", "upstreams"]
 
