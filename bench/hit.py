@@ -57,9 +57,9 @@ def main(calls: int = 5000) -> int:
     assert head is not None
     now = store.store.now()
     answer = ResponseHead(200, Fields([(b"Cache-Control", b"max-age=36000"), (b"Content-Type", b"text/plain")]))
-    admission = policy.admit(head, answer, Rules(), now, now)
+    admission = policy.admit(head, answer, Rules(), (now, now))
     assert isinstance(admission, Store)
-    entry = make_entry(head, answer, (b"x" * 1024,), admission, now, now)
+    entry = make_entry(head, answer, (b"x" * 1024,), admission, (now, now))
     store.store.put(DEFAULT_TEMPLATE.key(head), entry, 36000.0)
 
     near, far = socket.socketpair()

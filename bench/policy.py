@@ -60,9 +60,9 @@ def stored() -> Entry:
             )
         ),
     )
-    admission = policy.admit(asked, answer, RULES, NOW, NOW)
+    admission = policy.admit(asked, answer, RULES, (NOW, NOW))
     assert isinstance(admission, Store)
-    return policy.make_entry(asked, answer, (b"x" * 4096,), admission, NOW, NOW)
+    return policy.make_entry(asked, answer, (b"x" * 4096,), admission, (NOW, NOW))
 
 
 ENTRY = stored()

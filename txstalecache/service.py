@@ -25,7 +25,6 @@ from twisted.python.failure import Failure
 
 from txstalecache import __version__
 from txstalecache.admin.facts import Facts
-from txstalecache.administration import Administration
 from txstalecache.config.settings import Settings, SettingsError
 from txstalecache.demo import DemoOrigin, DemoSite, advice, invitation
 from txstalecache.edge.limits import EdgeLimits
@@ -39,6 +38,7 @@ from txstalecache.store import open_store
 from txstalecache.upstreams import open_upstream
 
 if TYPE_CHECKING:
+    from txstalecache.administration import Administration
     from txstalecache.observe.spans import Spans
 
 __all__ = ["CannotStart", "ProxyService"]
@@ -196,6 +196,9 @@ class ProxyService(Service):
         """Listen for the operator; never on the public endpoint."""
         if self._admin_endpoint is None or self._problem:
             return
+        # Late: what it takes to load is a part of what a process takes to start, and no worker has one.
+        from txstalecache.administration import Administration
+
         administration = self._administration = Administration(
             self._reactor,
             self._resource,

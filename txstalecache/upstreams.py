@@ -11,9 +11,9 @@ from typing import Any
 
 from txstalecache.config.schema import Policy
 from txstalecache.config.toml import UpstreamPlan
-from txstalecache.origin.address import Address as ServerAddress
+from txstalecache.origin.address import Address
 from txstalecache.origin.balance import Chooser, by_hash, least_connections, round_robin
-from txstalecache.origin.group import Address, Member, OriginGroup
+from txstalecache.origin.group import Member, OriginGroup, Rewrite
 from txstalecache.origin.health import Health, HealthCheck
 from txstalecache.origin.http import HttpOrigin, client_endpoint
 from txstalecache.origin.interfaces import IOrigin
@@ -48,7 +48,7 @@ def open_upstream(reactor: Any, plan: UpstreamPlan) -> IOrigin:
             tls=tls if url.startswith("https:") else None,
         )
 
-    address = Address(
+    rewrite = Rewrite(
         host=values["host"],
         strip_prefix=(values["strip_prefix"] or "").encode("ascii"),
         add_prefix=(values["add_prefix"] or "").encode("ascii"),
@@ -60,13 +60,13 @@ def open_upstream(reactor: Any, plan: UpstreamPlan) -> IOrigin:
         Member(url, server(url), Health(reactor, url, values["max_fails"], fail_timeout), weight)
         for url, weight in plan.servers
     ]
-    checks = [] if values["health_path"] is None else _checks(reactor, members, tls, address.host, values)
+    checks = [] if values["health_path"] is None else _checks(reactor, members, tls, rewrite.host, values)
     return OriginGroup(
         members,
         choose=_CHOOSERS[plan.policy],
         retry=values["retry"],
         fail_statuses=values["fail_statuses"],
-        address=address,
+        rewrite=rewrite,
         closing=[check.close for check in checks],
     )
 
@@ -79,7 +79,7 @@ def _checks(
 
     checks = []
     for member in members:
-        where = ServerAddress.parse(member.name)
+        where = Address.parse(member.name)
         probe = Probe(reactor, client_endpoint(reactor, where, tls), values["health_path"], host or where.authority)
         interval, timeout = values["health_interval"], values["health_timeout"]
         checks.append(HealthCheck(reactor, probe, member.health.checked, interval, timeout))

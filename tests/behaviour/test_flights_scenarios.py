@@ -16,6 +16,7 @@ from tests.support.origin import Answer, Chunk, Gate, Hang, Head, Request, Scrip
 from tests.support.proxy import settled, until
 from txstalecache.flight.clocks import Clocks
 from txstalecache.flight.state import State
+from txstalecache.origin.interfaces import Deadlines
 
 CLIENTS = 50
 SHARED = [("Cache-Control", "max-age=60")]
@@ -242,7 +243,11 @@ async def test_s9_an_origin_that_hangs_is_asked_twice_then_everybody_is_told(
     origin: ScriptedOrigin, make_proxy: Any
 ) -> None:
     origin.on("/x", [Hang()])
-    proxy = await make_proxy(origin.url, clocks=Clocks(wait_stale=0.1, leader_age=0.2, wait_deadline=1.0))
+    proxy = await make_proxy(
+        origin.url,
+        clocks=Clocks(wait_stale=0.1, leader_age=0.2, wait_deadline=1.0),
+        deadlines=Deadlines(first_byte=1.5),
+    )
     clients = crowd(proxy, 10)
     await waiting(proxy, 10)
     await origin.arrived(2)

@@ -124,9 +124,9 @@ def test_purge_takes_what_it_names(command: Command, proxy: Proxy, scope: str, v
     # A whole URL is looked for in Redis too.
     expected = "1 entry stored" if value == url("/gone") else r"\d+ entr(y|ies) known in memory"
     assert re.search(f": would be purged, {expected}$", counted.strip())
-    assert "fresh" in command.said("explain", url("/gone"))
+    assert "hit" in ask(proxy.port, "/gone")[1]["cache-status"]
     assert ": purged, " in command.said(*order)
-    assert "verdict  miss" in command.said("explain", url("/gone"))
+    assert "fwd=uri-miss" in ask(proxy.port, "/gone")[1]["cache-status"]
 
 
 def test_a_soft_purge_leaves_stale_and_a_refresh_fetches(command: Command, proxy: Proxy, served: Origin) -> None:

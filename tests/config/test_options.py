@@ -22,13 +22,18 @@ ORIGIN = ["--origin", "http://127.0.0.1:9"]
 both = pytest.mark.parametrize("runner", sorted(PROXY))
 
 
-def refused(done: subprocess.CompletedProcess[str], begins: str) -> None:
-    """One clear line, a status that is not zero, no traceback."""
-    assert done.returncode != 0
-    assert "Traceback" not in done.stdout + done.stderr
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
+def one_line(said: str, begins: str) -> None:
+    """One clear line, no traceback."""
+    lines = said.splitlines()
+    assert len(lines) == 1, said
     assert lines[0].startswith(f"txstalecache: {begins}")
+
+
+def refused(done: subprocess.CompletedProcess[str], begins: str) -> None:
+    """One clear line, and a status that is not zero."""
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    one_line(done.stderr, begins)
 
 
 @both
@@ -53,6 +58,8 @@ def test_help_explains_every_option_with_unit_and_default(runner: str, tmp_path:
     assert "--demo" in text
 
 
+USUAL = ["--listen", "tcp:0:interface=127.0.0.1", "--redis", "memory", *ORIGIN]
+
 BAD = [
     (["--ttl", "10x"], "--ttl: expected seconds"),
     (["--stale", "-1"], "--stale: expected seconds"),
@@ -63,6 +70,13 @@ BAD = [
     (["--origin", "gopher://x"], "--origin: "),
     (["--listen", "carrier-pigeon:8080"], "--listen: expected an endpoint of a kind that Twisted knows"),
     (["--listen", "tcp:no-number"], "--listen: expected a port"),
+    (["--config", ""], "--config: expected the name of a file"),
+    (["--nonsense"], "option --nonsense not recognized"),
+    (["stray"], "unexpected argument 'stray'"),
+]
+
+#: What shows only when the service is made, or started.
+UNUSABLE = [
     (["--listen", "unix:/x.sock:nonsense=1"], "--listen unix:/x.sock:nonsense=1: "),
     (["--listen", "ssl:0:privateKey=/missing.pem"], "--listen ssl:0"),
     (["--listen", "systemd:domain=INET:index=0"], "--listen systemd:domain=INET:index=0: no such socket was passed"),
@@ -74,20 +88,44 @@ BAD = [
         ["--listen", "unix:/missing/x.sock"],
         "cannot listen on unix:/missing/x.sock: No such file or directory: /missing/x.sock",
     ),
-    (["--config", ""], "--config: expected the name of a file"),
     (["--access-log", "/missing/directory/access.log"], "--access-log: No such file or directory"),
-    (["--nonsense"], "option --nonsense not recognized"),
-    (["stray"], "unexpected argument 'stray'"),
 ]
 
 
+def written(value: object) -> str:
+    return " ".join(value) if isinstance(value, list) else ""
+
+
+@pytest.mark.parametrize(("arguments", "begins"), BAD, ids=written)
+def test_a_bad_value_is_one_line_and_a_status(
+    arguments: list[str], begins: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        Options().parseOptions([*USUAL, *arguments])
+    assert ended.value.code == 64
+    said = capsys.readouterr()
+    assert said.out == ""
+    one_line(said.err, begins)
+
+
 @both
-@pytest.mark.parametrize(
-    ("arguments", "begins"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
-)
-def test_a_bad_value_is_one_line_and_a_status(runner: str, arguments: list[str], begins: str, tmp_path: Path) -> None:
-    usual = ["--listen", "tcp:0:interface=127.0.0.1", "--redis", "memory", *ORIGIN]
-    refused(finished([*PROXY[runner], *usual, *arguments], tmp_path), begins)
+@pytest.mark.parametrize(("arguments", "begins"), [BAD[0], *BAD[-2:]], ids=written)
+def test_nothing_is_added_to_that_line(runner: str, arguments: list[str], begins: str, tmp_path: Path) -> None:
+    done = finished([*PROXY[runner], *USUAL, *arguments], tmp_path)
+    assert done.returncode == 64
+    refused(done, begins)
+
+
+@pytest.mark.parametrize(("arguments", "begins"), UNUSABLE, ids=written)
+def test_a_value_that_cannot_be_used_is_one_line_and_a_status(
+    arguments: list[str], begins: str, tmp_path: Path
+) -> None:
+    refused(finished([*PROXY["twistd"], *USUAL, *arguments], tmp_path), begins)
+
+
+@pytest.mark.parametrize(("arguments", "begins"), [UNUSABLE[0], *UNUSABLE[-2:]], ids=written)
+def test_so_it_is_with_twist(arguments: list[str], begins: str, tmp_path: Path) -> None:
+    refused(finished([*PROXY["twist"], *USUAL, *arguments], tmp_path), begins)
 
 
 @both
@@ -197,6 +235,15 @@ def test_reading_the_options_leaves_the_choice_of_reactor_open(module: str) -> N
         "options = Options(); options.parseOptions(['--origin', 'http://127.0.0.1:9', '--redis', 'redis://127.0.0.1'])\n"
         "assert 'twisted.internet.reactor' not in sys.modules\n"
         "assert 'txredisapi' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], env=environment(), timeout=30, check=True)
+
+
+def test_a_proxy_without_an_admin_interface_loads_nothing_of_it() -> None:
+    program = (
+        "import sys, txstalecache.service, txstalecache.workers\n"
+        "of_it = {'prometheus_client', 'txstalecache.admin.resource'} & set(sys.modules)\n"
+        "assert not of_it, of_it\n"
     )
     subprocess.run([sys.executable, "-c", program], env=environment(), timeout=30, check=True)
 

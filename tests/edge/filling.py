@@ -59,11 +59,10 @@ def main(limit: int, sizes: list[int]) -> int:
     for number in range(200):
         ask(100, -number)
     gc.collect()
-    before, chosen, asked, number = resident(), Random(1), 0, 0
-    while asked < 3 * limit:
-        size = chosen.choice(sizes)
-        ask(size, number)
-        asked += size + 500
+    before, chosen, number = resident(), Random(1), 0
+    # Until it has had to let go of twice as much as it has room for.
+    while side.memory.evicted < 2 * len(side.memory):
+        ask(chosen.choice(sizes), number)
         number += 1
     print(resident() - before)
     return 0

@@ -42,8 +42,8 @@ def arrival(
 ) -> Arrival:
     asked = plan() if asked is None else asked
     head = ResponseHead(status, Fields(answer))
-    admission = policy.admit(asked.fetch, head, asked.rules, NOW, NOW)
-    return Arrival(asked, head, length, admission, NOW, NOW, **more)
+    admission = policy.admit(asked.fetch, head, asked.rules, (NOW, NOW))
+    return Arrival(asked, head, length, admission, (NOW, NOW), **more)
 
 
 def waiter(*fields: tuple[bytes, bytes], leads: bool = False) -> Waiter:

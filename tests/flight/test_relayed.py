@@ -709,8 +709,9 @@ async def test_a_redis_that_falls_silent_holds_up_nobody_here(one_redis_server: 
 
 @async_test
 async def test_without_redis_the_readers_are_cut_and_the_holder_goes_on(
-    one_redis_server: RedisServer, processes: Any
+    one_redis_server: RedisServer, processes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("txstalecache.store.relay.LIFE", 1.0)
     here, there = await processes(one_redis_server)
     first, second = await watched(here, there, one_redis_server)
     response = here.origin.answer(0, 200, CACHEABLE)
@@ -723,6 +724,7 @@ async def test_without_redis_the_readers_are_cut_and_the_holder_goes_on(
     await until(lambda: first.ended == "delivered")
     assert first.data == b"some more"
     await over(here, there)
+    await until(lambda: not here.backend._relays.under_way)
 
 
 @async_test

@@ -49,9 +49,9 @@ def entry(
 ) -> Entry:
     """The entry made of an answer that took no time at all and came at ``NOW``."""
     head = response(text if "date:" in text.lower() else text + "\nDate: @0", status)
-    admission = policy.admit(request(asked), head, rules, NOW, NOW)
+    admission = policy.admit(request(asked), head, rules, (NOW, NOW))
     assert isinstance(admission, Store), admission
-    return policy.make_entry(request(asked), head, (body,), admission, NOW, NOW)
+    return policy.make_entry(request(asked), head, (body,), admission, (NOW, NOW))
 
 
 def with_freshness(known: Entry, **changes: Any) -> Entry:

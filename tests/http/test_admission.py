@@ -17,7 +17,7 @@ FORCED = Rules(ttl=5.0, stale=100.0)
 
 def admitted(text: str, asked: str = "", status: int = 200, method: str = "GET", rules: Rules = RULES) -> Admission:
     text = text if "Date:" in text else f"{text}\nDate: @0"
-    return admit(request(asked, method), response(text, status), rules, NOW, NOW)
+    return admit(request(asked, method), response(text, status), rules, (NOW, NOW))
 
 
 def stored(text: str, asked: str = "", status: int = 200, rules: Rules = RULES) -> Freshness:
@@ -211,7 +211,7 @@ def test_must_understand_means_the_statuses_this_cache_knows(status: int, unders
 
 
 def test_a_lifetime_is_counted_from_age_0() -> None:
-    found = admit(request(), response("Cache-Control: max-age=60\nAge: 20\nDate: @0"), RULES, NOW - 3, NOW)
+    found = admit(request(), response("Cache-Control: max-age=60\nAge: 20\nDate: @0"), RULES, (NOW - 3, NOW))
     assert isinstance(found, Store)
     assert (found.freshness.initial_age, found.freshness.lifetime) == (23.0, 60.0)
 
@@ -402,9 +402,9 @@ def test_cache_control_is_not_honoured_where_the_route_says_so_but_private_is() 
 def test_set_cookie_is_stored_without_the_field_where_the_route_says_so() -> None:
     rules = Rules(ttl=5.0, store_set_cookie=True)
     head = response("Set-Cookie: a=1\nA: 1")
-    found = admit(request(), head, rules, NOW, NOW)
+    found = admit(request(), head, rules, (NOW, NOW))
     assert isinstance(found, Store)
-    made = make_entry(request(), head, (), found, NOW, NOW)
+    made = make_entry(request(), head, (), found, (NOW, NOW))
     assert b"set-cookie" not in made.fields and b"a" in made.fields
     assert admitted("Cache-Control: max-age=60\nSet-Cookie: a", rules=Rules(store_set_cookie=True)) == Withhold(
         "set-cookie"
@@ -416,7 +416,9 @@ def test_set_cookie_is_stored_without_the_field_where_the_route_says_so() -> Non
 
 def kept(text: str, asked: str = "", body: bytes = b"") -> Fields:
     head = response(text)
-    return make_entry(request(asked), head, (body,), Store(Freshness(initial_age=0, lifetime=1), True), NOW, NOW).fields
+    return make_entry(
+        request(asked), head, (body,), Store(Freshness(initial_age=0, lifetime=1), True), (NOW, NOW)
+    ).fields
 
 
 def test_everything_else_is_kept_in_order() -> None:
@@ -458,7 +460,7 @@ def test_a_date_is_added_where_there_is_none_and_never_rewritten(text: str, expe
 def test_an_entry_knows_what_it_was_chosen_by_and_its_tags() -> None:
     head = response("Vary: Foo, Accept-Encoding\nSurrogate-Key: x y")
     made = make_entry(
-        request("Foo: 1"), head, (b"ab", b"c"), Store(Freshness(initial_age=0, lifetime=1), True), NOW - 2, NOW
+        request("Foo: 1"), head, (b"ab", b"c"), Store(Freshness(initial_age=0, lifetime=1), True), (NOW - 2, NOW)
     )
     assert made.selector == ((b"accept-encoding", None), (b"foo", b"1"))
     assert made.tags == {b"x", b"y"}
@@ -484,11 +486,11 @@ def test_no_answer_raises_and_what_is_stored_has_a_life(
     pairs: list[tuple[bytes, bytes]], status: int, sent: float, received: float
 ) -> None:
     head = ResponseHead(status, Fields(pairs))
-    found = admit(request(), head, RULES, sent, received)
+    found = admit(request(), head, RULES, (sent, received))
     if isinstance(found, Store):
         life = found.freshness
         assert life.lifetime >= 0 and life.initial_age >= 0
         assert life.lifetime + life.keep > life.initial_age
         assert life.keep >= max(life.while_revalidate, life.if_error, life.if_unreachable)
-        made = make_entry(request(), head, (b"x",), found, sent, received)
+        made = make_entry(request(), head, (b"x",), found, (sent, received))
         assert made.age(received) >= 0 and made.expiry(received) > 0

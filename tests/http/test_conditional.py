@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.http.exchanges import NOW, RULES, bare_entry, entry, fields, request, response, with_freshness
 from txstalecache.http import policy
 from txstalecache.http.conditional import (
-    Admit,
+    Validation,
     conditions,
     freshen,
     freshen_by_head,
@@ -129,15 +129,16 @@ STORED = (
 )
 
 
-def by(rules: Rules = RULES) -> Admit:
-    return lambda asked, head: policy.admit(asked, head, rules, LATER, LATER)
+def said(asked: RequestHead, head: ResponseHead, rules: Rules = RULES) -> Validation:
+    times = (LATER, LATER)
+    return Validation(asked, head, times, lambda asked, head: policy.admit(asked, head, rules, times))
 
 
 def freshened(
     text: str, stored: str = STORED, *, asked: str = "", rules: Rules = RULES, status: int = 304
 ) -> Entry | None:
     known = entry(stored)
-    return freshen(known, request(asked), response(text, status), by(rules), LATER, LATER)
+    return freshen(known, said(request(asked), response(text, status), rules))
 
 
 @pytest.mark.parametrize(
@@ -227,9 +228,9 @@ def test_an_old_expires_stays_old() -> None:
 
 def test_a_received_age_of_the_first_answer_does_not_count_for_ever() -> None:
     known = entry('Cache-Control: max-age=600\nETag: "a"\nAge: 500')
-    found = freshen(known, request(), response(""), by(), LATER, LATER)
+    found = freshen(known, said(request(), response("")))
     assert found is None  # a 200
-    found = freshen(known, request(), response("", 304), by(), LATER, LATER)
+    found = freshen(known, said(request(), response("", 304)))
     assert found is not None and found.age(LATER) == 0.0
 
 
@@ -253,7 +254,7 @@ def test_an_answer_that_stays_valid_for_no_time_still_answers() -> None:
 
 
 def test_a_validation_by_head_freshens_too() -> None:
-    found = freshen(entry(STORED), request(method="HEAD"), response("", 304), by(), LATER, LATER)
+    found = freshen(entry(STORED), said(request(method="HEAD"), response("", 304)))
     assert found is not None and found.freshness.lifetime == 60.0
 
 
@@ -278,11 +279,11 @@ TEXTS = st.lists(
 @given(TEXTS)
 def test_freshening_twice_with_the_same_304_is_freshening_once(pairs: list[tuple[bytes, bytes]]) -> None:
     head = ResponseHead(304, Fields(pairs))
-    once = freshen(entry(STORED), request(), head, by(), LATER, LATER)
+    once = freshen(entry(STORED), said(request(), head))
     if once is None:
         return
     assert once.age(LATER) >= 0
-    twice = freshen(once, request(), head, by(), LATER, LATER)
+    twice = freshen(once, said(request(), head))
     assert twice == once
 
 
@@ -300,7 +301,7 @@ def test_no_bytes_raise(tag: bytes, since: bytes, stored: bytes) -> None:
 
 def by_head(text: str, status: int = 200, stored: str = STORED) -> tuple[Entry, Entry | None]:
     known = entry(stored)
-    return known, freshen_by_head(known, request(method="HEAD"), response(text, status), by(), LATER, LATER)
+    return known, freshen_by_head(known, said(request(method="HEAD"), response(text, status)))
 
 
 @pytest.mark.parametrize(
@@ -334,7 +335,7 @@ def test_other_answers_to_head_say_nothing_about_it(status: int) -> None:
 
 def test_head_only() -> None:
     known = entry(STORED)
-    assert freshen_by_head(known, request(), response('ETag: "b"'), by(), LATER, LATER) is known
+    assert freshen_by_head(known, said(request(), response('ETag: "b"'))) is known
 
 
 def test_an_entry_can_be_given_another_life() -> None:

@@ -62,21 +62,21 @@ def test_the_first_age_counts_and_only_as_a_number(text: str, expected: float) -
     ],
 )
 def test_the_initial_age_is_the_larger_of_what_date_and_age_say(text: str, delay: float, expected: float) -> None:
-    assert initial_age(fields(text), NOW - delay, NOW) == expected
+    assert initial_age(fields(text), (NOW - delay, NOW)) == expected
 
 
 def test_a_date_cut_off_to_seconds_does_not_make_an_answer_older() -> None:
-    assert initial_age(fields("Date: @0"), NOW + 0.75, NOW + 0.75) == 0.0
-    assert initial_age(fields("Date: @0"), NOW + 1.25, NOW + 1.25) == 1.0
+    assert initial_age(fields("Date: @0"), (NOW + 0.75, NOW + 0.75)) == 0.0
+    assert initial_age(fields("Date: @0"), (NOW + 1.25, NOW + 1.25)) == 1.0
 
 
 @given(st.binary(max_size=30), st.binary(max_size=40), st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
 def test_an_age_is_never_negative(age: bytes, date: bytes, sent: float, received: float) -> None:
-    assert initial_age(Fields([(b"Age", age), (b"Date", date)]), sent, received) >= 0.0
+    assert initial_age(Fields([(b"Age", age), (b"Date", date)]), (sent, received)) >= 0.0
 
 
 def test_the_fractions_of_an_age_add_up() -> None:
-    known = with_freshness(bare_entry(), initial_age=initial_age(fields("Date: @0"), NOW - 0.6, NOW))
+    known = with_freshness(bare_entry(), initial_age=initial_age(fields("Date: @0"), (NOW - 0.6, NOW)))
     assert int(known.age(NOW + 0.5)) == 1
 
 

@@ -18,7 +18,7 @@ from tests.support.held_origin import HeldOrigin
 from tests.support.sink import origin_request
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.origin.balance import by_hash, least_connections, round_robin
-from txstalecache.origin.group import Address, Member, OriginGroup
+from txstalecache.origin.group import Member, OriginGroup, Rewrite
 from txstalecache.origin.health import Health, HealthCheck
 from txstalecache.origin.interfaces import Fault, IOrigin, OriginError
 
@@ -269,9 +269,9 @@ def test_a_health_check_takes_a_server_out_and_brings_it_back() -> None:
     assert not clock.getDelayedCalls()
 
 
-def test_a_request_is_addressed_as_the_group_says() -> None:
+def test_a_request_is_rewritten_as_the_group_says() -> None:
     def sent(target: bytes, **how: Any) -> RequestHead:
-        return Address(**how)(RequestHead(b"GET", target, Fields([(b"Host", b"a")]), b"http", b"a"))
+        return Rewrite(**how)(RequestHead(b"GET", target, Fields([(b"Host", b"a")]), b"http", b"a"))
 
     assert sent(b"/api/x?y", strip_prefix=b"/api").target == b"/x?y"
     assert sent(b"/api", strip_prefix=b"/api/").target == b"/"

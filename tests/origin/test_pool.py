@@ -19,6 +19,7 @@ from tests.support.origin import Answer, Chunk, Close, Gate, Head, Raw, Request,
 from tests.support.sink import KeepingSink, fetch_from, origin_request
 from txstalecache.origin.http import PooledOrigin
 from txstalecache.origin.interfaces import Fault, OriginError
+from txstalecache.origin.limits import PoolLimits
 
 
 @async_test
@@ -267,9 +268,7 @@ def test_connections_that_fail_at_once_do_not_pile_up_on_the_stack() -> None:
             return attempts[-1]
 
     clock = Clock()
-    ours = PooledOrigin(
-        clock, Endpoint(), b"x", secure=False, max_connections=1, queue=5000, queue_wait=5, min_rate=0, idle=4
-    )
+    ours = PooledOrigin(clock, Endpoint(), b"x", PoolLimits(max_connections=1, queue=5000), secure=False)
     outcomes = [Outcome(ours.fetch(origin_request())) for _ in range(5001)]
     attempts[0].errback(ConnectionRefusedError())
     assert {outcome.fault for outcome in outcomes} == {Fault.UNREACHABLE}

@@ -102,7 +102,7 @@ async def test_sentinels_that_are_silent_or_do_not_know_are_passed_over(make_sto
 async def test_why_no_sentinel_knows_the_master_is_told(case: str, tmp_path: Path, make_store: MakeStore) -> None:
     with ExitStack() as stack, capturedLogs() as events:
         fleet = Sentinels(redis_binaries()[max(redis_binaries())], tmp_path, stack, "s3cret")
-        await until(fleet.knows_the_replica, 20)
+        await until(fleet.answer, 20)
         redis = int(fleet.servers[0].command("CONFIG", "GET", "port", auth=("s3cret",))[1])
         port = {"redis": redis, "nobody": 1}.get(case, fleet.sentinels[0])
         asked = {"name": "other?sentinel_password=s3cret-s", "wrong": "main?sentinel_password=hunter2"}.get(

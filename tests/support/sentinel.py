@@ -51,6 +51,15 @@ class Sentinels:
         if password:
             self.url = f"redis+sentinel://:{password}@{hosts}/main?sentinel_password={password}-s"
 
+    def answer(self) -> bool:
+        """Whether the Sentinels can be asked."""
+        for port in self.sentinels:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                return False
+        return True
+
     def knows_the_replica(self) -> bool:
         """Whether the Sentinels can fail over: they have found one another and the replica."""
         for port in self.sentinels:

@@ -1,5 +1,4 @@
-"""What an operator may ask and tell a running proxy, over HTTP, on an endpoint of its own."""
+"""What an operator may ask and tell a running proxy, over HTTP, on an endpoint of its own.
 
-from txstalecache.admin.resource import AdminResource, IPurger
-
-__all__ = ["AdminResource", "IPurger"]
+What a process tells about itself (``facts``) is for every process; what listens, for the one that has the endpoint.
+"""

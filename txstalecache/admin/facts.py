@@ -11,7 +11,7 @@ import os
 import socket
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -19,14 +19,12 @@ from twisted.internet.interfaces import IReactorTime
 from txstalecache.config.routes import Routes
 from txstalecache.edge.explain import Explainer
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.edge.prepare import key_of, prepared
+from txstalecache.edge.prepare import anonymous, key_of, prepared
 from txstalecache.flight.flight import Flight
 from txstalecache.flight.registry import Registry
 from txstalecache.http.entry import Entry
-from txstalecache.http.keys import Key, split_url
-from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.keys import Key
 from txstalecache.http.pseudonym import OURS, Pseudonym
-from txstalecache.observe.metrics import Upstream
 from txstalecache.observe.tally import Tally
 from txstalecache.origin.group import OriginGroup
 from txstalecache.origin.http import HttpOrigin
@@ -36,6 +34,9 @@ from txstalecache.store.interfaces import Purpose
 from txstalecache.store.memory import Shelf
 from txstalecache.store.purges import Purge, Purges
 from txstalecache.store.stored import stored
+
+if TYPE_CHECKING:
+    from txstalecache.observe.metrics import Upstream
 
 __all__ = ["Facts", "flight_told", "upstreams"]
 
@@ -183,7 +184,7 @@ class Facts:
         return Deferred.fromCoroutine(self._entry(url, body))
 
     async def _entry(self, url: str, body: bool) -> dict[str, Any]:
-        head = _asking(url)
+        head = anonymous(url.encode("ascii"))
         route = self._routes.pick(head)
         try:
             key = key_of(route, prepared(route, head))
@@ -287,11 +288,6 @@ def _address(origin: IOrigin) -> str:
         return ""
     address = origin.address
     return f"unix:{address.path}" if address.scheme == "unix" else f"{address.host}:{address.port}"
-
-
-def _asking(url: str) -> RequestHead:
-    scheme, host, target = split_url(url.encode("ascii"))
-    return RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
 
 
 def _url_of(key: Key, scheme: bytes = b"") -> str:

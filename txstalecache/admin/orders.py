@@ -15,7 +15,7 @@ from typing import Any
 from txstalecache.admin.warm import Jobs
 from txstalecache.edge.heads import Rejected, authority
 from txstalecache.http.fields import is_token
-from txstalecache.http.keys import DEFAULT_TEMPLATE, split_url
+from txstalecache.http.keys import split_url
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.vary import MOST_NAMES
 from txstalecache.store.purges import Hardness, Scope
@@ -187,7 +187,7 @@ def _authority(said: bytes) -> bytes:
 
 def _host(scheme: bytes, authority: bytes) -> bytes:
     """As keys have it: without the port that the scheme implies."""
-    return DEFAULT_TEMPLATE.key(RequestHead(b"GET", b"/", Fields(), scheme, authority)).host
+    return RequestHead(b"GET", b"/", Fields(), scheme, authority).host
 
 
 @dataclass(frozen=True, slots=True)

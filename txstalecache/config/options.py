@@ -98,8 +98,7 @@ class Options(usage.Options):
             "wait-deadline",
             None,
             "15",
-            "SECONDS a request waits for a fetch that others may join, be it the one that it began, before it "
-            "gets 504.",
+            "SECONDS a request waits for the fetch of another before it gets 504. Who asked the origin waits for it.",
         ],
         ["memory", "m", "64M", "BYTES of entries kept in this process, in front of Redis. 0: none."],
         ["access-log", None, "-", "FILE the access log is appended to; - for standard output, none for no log."],

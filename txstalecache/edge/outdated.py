@@ -24,8 +24,7 @@ def scopes(route: Route, method: bytes, asked: RequestHead) -> list[Scope]:
     host = asked.host if template.has_host else b""
     if template.has_target:
         return [Scope.of_url(target, host)]
-    path = target.partition(b"?")[0]
-    return [Scope.of_url(path, host), Scope.of_prefix(path + b"?", host)]
+    return [Scope.of_url(asked.path, host), Scope.of_prefix(asked.path + b"?", host)]
 
 
 def _keyed_beside(route: Route) -> bool:

@@ -13,11 +13,17 @@ from txstalecache.config.routes import Condition, Route
 from txstalecache.http.entry import Entry
 from txstalecache.http.fields import end_to_end, members
 from txstalecache.http.forward import with_host
-from txstalecache.http.keys import Key, KeyTemplate, cookie_value
+from txstalecache.http.keys import Key, KeyTemplate, cookie_value, split_url
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies
 
-__all__ = ["addressed", "early", "key_of", "meets", "prepared"]
+__all__ = ["addressed", "anonymous", "early", "key_of", "meets", "prepared"]
+
+
+def anonymous(url: bytes) -> RequestHead:
+    """What somebody asks for ``url`` with who says nothing about himself. ValueError when it is no such URL."""
+    scheme, host, target = split_url(url)
+    return RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
 
 
 def prepared(route: Route, head: RequestHead) -> RequestHead:

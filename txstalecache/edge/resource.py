@@ -37,7 +37,7 @@ from txstalecache.edge.fastlane import FastLane
 from txstalecache.edge.forwarded import through, with_scheme
 from txstalecache.edge.heads import Rejected
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.edge.prepare import early, key_of, meets, prepared
+from txstalecache.edge.prepare import anonymous, early, key_of, meets, prepared
 from txstalecache.edge.reply import refusal
 from txstalecache.edge.twistedweb import TwistedExchange
 from txstalecache.edge.uses import Uses
@@ -51,8 +51,8 @@ from txstalecache.flight.readers import Readers
 from txstalecache.flight.registry import Registry
 from txstalecache.http import forward, parts, policy, tags, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
-from txstalecache.http.keys import Key, split_url
-from txstalecache.http.messages import Fields, RequestHead, ResponseHead
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
@@ -435,8 +435,7 @@ class CacheResource(Resource):
     def visiting(self, url: bytes) -> Visit:
         """A visit of somebody who sends nothing about himself. TypeError, ValueError."""
         _expect(isinstance(url, bytes), "url", "bytes", url)
-        scheme, host, target = split_url(url)
-        head = RequestHead(b"GET", target, Fields([(b"Host", host)]), scheme, host)
+        head = anonymous(url)
         route = self._routes.pick(head)
         head = prepared(route, head)
         try:

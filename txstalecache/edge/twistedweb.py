@@ -7,7 +7,6 @@ Must not know: caching, the origin.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, BinaryIO, cast
 
@@ -27,12 +26,11 @@ from txstalecache.edge.phrases import phrase
 from txstalecache.edge.reply import SERVER
 from txstalecache.edge.upload import StreamedUpload
 from txstalecache.flight.body import Reader
+from txstalecache.http.fields import TOKEN, VALUE
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 
 __all__ = ["CacheRequest", "TwistedExchange"]
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
 _NONE = Headers()
 
 
@@ -129,12 +127,12 @@ class TwistedExchange(Exchange):
 
     def head(self) -> RequestHead:
         method, version, fields = self.method, self.version, self.fields
-        if not _TOKEN.fullmatch(method):
+        if not TOKEN.fullmatch(method):
             raise Rejected(400, "method is not a token")
         if method in (b"CONNECT", b"TRACE"):
             raise Rejected(405, "method not allowed")
         for name, value in fields:
-            if not (_TOKEN.fullmatch(name) and _VALUE.fullmatch(value)):
+            if not (TOKEN.fullmatch(name) and VALUE.fullmatch(value)):
                 raise Rejected(400, "malformed header field")
         host = authority(fields.get_all(b"host"), version)
         target = origin_form(method, self.target, self.scheme, host)

@@ -13,7 +13,7 @@ from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.waiters import Waiter
 from txstalecache.http import forward, parts, policy, ranges, vary
 from txstalecache.http.admission import stored_fields
-from txstalecache.http.entry import Entry, Selector
+from txstalecache.http.entry import Entry, Selector, Times
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Fresh, Pass, Store, Withhold
 
@@ -37,8 +37,8 @@ class Arrival:
         "own",
         "plan",
         "provoked",
-        "request_time",
         "response_time",
+        "times",
         "too_long",
         "withheld",
     )
@@ -49,8 +49,7 @@ class Arrival:
         head: ResponseHead,
         length: int | None,
         admission: Admission,
-        request_time: float,
-        response_time: float,
+        times: Times,
         chosen: Selector | None = None,
     ) -> None:
         status, shared = head.status, plan.sharing is Sharing.SHARED
@@ -58,8 +57,8 @@ class Arrival:
         self.head = head
         self.length = length
         self.admission = admission
-        self.request_time = request_time
-        self.response_time = response_time
+        self.times = times
+        self.response_time = times[1]
         self.own = chosen is None
         """Whether our own fetch brought it."""
         self._chosen = chosen
@@ -144,8 +143,7 @@ class Arrival:
         """It and its whole body, as they are stored. Only where ``storable``."""
         admission = self.admission
         assert isinstance(admission, Store)
-        times = self.request_time, self.response_time
-        return policy.make_entry(self.plan.fetch, self.head, chunks, admission, *times, self.chosen)
+        return policy.make_entry(self.plan.fetch, self.head, chunks, admission, self.times, self.chosen)
 
     def fits(self, request: RequestHead) -> bool:
         """Whether it is the variant that ``request`` is for."""

@@ -30,7 +30,7 @@ from txstalecache.flight.landing import Attached, Failed, Landing
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.state import State
 from txstalecache.http import parts, policy, tags, vary
-from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
+from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector, Times
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Share, Store, Withhold
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, OriginRequest
@@ -197,7 +197,7 @@ class Flight(ABC):
         self._asked = request_time
         # Whatever else is in the air for it, a lease that is waited for among it, is for nothing now.
         self._ground()
-        self._arrived(response, request_time, now)
+        self._arrived(response, (request_time, now))
 
     def instead(self, entry: Entry | None, request: RequestHead, status: int | None) -> Entry | None:
         """What may stand in for the origin's ``status`` (None: it gave no answer): ``entry``, as purges said since it
@@ -212,24 +212,21 @@ class Flight(ABC):
 
     # -- the decision at the head --------------------------------------------------------------------------------
 
-    def _arrived(
-        self, response: IOriginResponse, request_time: float, response_time: float, chosen: Selector | None = None
-    ) -> None:
+    def _arrived(self, response: IOriginResponse, times: Times, chosen: Selector | None = None) -> None:
         """The head of an answer is here. ``chosen`` as ``Arrival`` has it."""
-        admission = self._admission(response.head, request_time, response_time)
-        self._admitted(response, admission, request_time, response_time, chosen)
+        self._admitted(response, self._admission(response.head, times), times, chosen)
 
-    def _admission(self, head: ResponseHead, request_time: float, response_time: float) -> Admission:
+    def _admission(self, head: ResponseHead, times: Times) -> Admission:
         """What the rules make of an answer that has come."""
-        admission = self._ruled(self.plan.fetch, head, request_time, response_time)
+        admission = self._ruled(self.plan.fetch, head, times)
         if head.status in policy.ERRORS and isinstance(admission, Store) and self._covers(head):
             return Share(admission.explicit, "error")
         return admission
 
-    def _ruled(self, asked: RequestHead, head: ResponseHead, request_time: float, response_time: float) -> Admission:
+    def _ruled(self, asked: RequestHead, head: ResponseHead, times: Times) -> Admission:
         """What the rules make of ``head`` in answer to ``asked``, and the route's own code of that."""
         plan = self.plan
-        admission = policy.admit(asked, head, plan.rules, request_time, response_time)
+        admission = policy.admit(asked, head, plan.rules, times)
         return admission if plan.hooks is None else self._hooked(plan.hooks, admission, asked, head)
 
     def _covers(self, error: ResponseHead) -> bool:
@@ -253,17 +250,9 @@ class Flight(ABC):
             self._log.failure("a hook failed")
             return Withhold("hook-failed")
 
-    def _admitted(
-        self,
-        response: IOriginResponse,
-        admission: Admission,
-        request_time: float,
-        response_time: float,
-        chosen: Selector | None,
-    ) -> None:
+    def _admitted(self, response: IOriginResponse, admission: Admission, times: Times, chosen: Selector | None) -> None:
         """It is known who may have the answer."""
-        head, length = response.head, response.length
-        arrival = Arrival(self.plan, head, length, admission, request_time, response_time, chosen)
+        arrival = Arrival(self.plan, response.head, response.length, admission, times, chosen)
         self._arrival = arrival
         self._tags = tags.of(self.plan.fetch, arrival.head.fields)
         self._storing = arrival.storable and self._room_for(arrival.length or 0) and not self.outdated

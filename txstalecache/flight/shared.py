@@ -26,9 +26,9 @@ from txstalecache.flight.settling import settled_for
 from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import conditional, forward, policy, tags
-from txstalecache.http.entry import Entry, MarkerKind, Selector
+from txstalecache.http.entry import Entry, MarkerKind, Selector, Times
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
-from txstalecache.http.verdict import Store
+from txstalecache.http.verdict import Admission, Store
 from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
 from txstalecache.store.interfaces import ILease, Purpose, Send
 from txstalecache.store.relay import Reception, Told, Transmission
@@ -177,40 +177,36 @@ class SharedFlight(Flight):
             return False
         self._response = Relayed(reception)
         self._asked = told.request_time
-        self._arrived(self._response, told.request_time, told.response_time, told.selector)
+        self._arrived(self._response, (told.request_time, told.response_time), told.selector)
         return True
 
     def _in_time(self, told: Told) -> bool:
         """Whether an answer that began to come elsewhere before this took off is still for some who wait here."""
         times, now = (told.request_time, told.response_time), self._registry.store.now()
-        arrival = Arrival(self.plan, told.head, None, self._admission(told.head, *times), *times, told.selector)
+        arrival = Arrival(self.plan, told.head, None, self._admission(told.head, times), times, told.selector)
         return any(arrival.suits(waiter.request, now) for waiter in self.waiters)
 
     # -- the decision at the head --------------------------------------------------------------------------------
 
-    def _arrived(
-        self, response: IOriginResponse, request_time: float, response_time: float, chosen: Selector | None = None
-    ) -> None:
-        plan, head, times = self.plan, response.head, (request_time, response_time)
+    def _arrived(self, response: IOriginResponse, times: Times, chosen: Selector | None = None) -> None:
+        plan, head = self.plan, response.head
         self._progressed = self._registry.clock.seconds()
         if plan.entry is not None and head.status == 304:
-            self._validated(plan.entry, response, *times)
+            self._validated(plan.entry, response, times)
             return
-        admission = self._admission(head, *times)
+        admission = self._admission(head, times)
         if head.status in policy.ERRORS and not isinstance(admission, Store):
             if self._fell_back(head.status):
                 response.abort()
                 return
             if self._awaited:
                 self._mark_error(policy.ORIGIN_ERROR, head.status)
-        self._admitted(response, admission, *times, chosen)
+        self._admitted(response, admission, times, chosen)
 
-    def _validated(self, entry: Entry, response: IOriginResponse, request_time: float, response_time: float) -> None:
+    def _validated(self, entry: Entry, response: IOriginResponse, times: Times) -> None:
         """RFC 9111 §4.3.4: the origin says the entry still holds."""
         plan, store = self.plan, self._registry.store
-        admit = self._admitting(request_time, response_time)
-        times, fixed = (request_time, response_time), plan.rules.fixed_fields
-        fresh = conditional.freshen(entry, plan.seen, response.head, admit, *times, fixed)
+        fresh = conditional.freshen(entry, self._validation(response.head, times))
         response.deliver(Discard())
         purged = store.left(plan.key, entry) is None
         if purged or fresh is None:
@@ -284,9 +280,7 @@ class SharedFlight(Flight):
         plan = self.plan
         fresh = None
         if plan.fetch.method == b"HEAD":
-            times, fixed = (arrival.request_time, arrival.response_time), plan.rules.fixed_fields
-            admit = self._admitting(*times)
-            fresh = conditional.freshen_by_head(entry, plan.seen, arrival.head, admit, *times, fixed)
+            fresh = conditional.freshen_by_head(entry, self._validation(arrival.head, arrival.times))
         if fresh is None:
             found = self._registry.store.peek(plan.key, plan.request)
             newer = found is not None and found.entry is not None and found.entry.response_time > arrival.response_time
@@ -295,8 +289,14 @@ class SharedFlight(Flight):
         elif fresh is not entry:
             self._renewed(fresh)
 
-    def _admitting(self, request_time: float, response_time: float) -> conditional.Admit:
-        return lambda asked, head: self._ruled(asked, head, request_time, response_time)
+    def _validation(self, head: ResponseHead, times: Times) -> conditional.Validation:
+        """What ``head`` says of the entry that was to be validated."""
+        plan = self.plan
+
+        def admit(asked: RequestHead, merged: ResponseHead) -> Admission:
+            return self._ruled(asked, merged, times)
+
+        return conditional.Validation(plan.seen, head, times, admit, plan.rules.fixed_fields)
 
     def _renewed(self, entry: Entry) -> Entry:
         """``entry``, which still holds, as it is stored again."""
@@ -424,7 +424,7 @@ class SharedFlight(Flight):
             return
         late = self._storing and arrival.keeps_fresh(arrival.response_time)
         head = replace(arrival.head, fields=arrival.head.fields.without(b"set-cookie", b"set-cookie2"))
-        told = Told(head, arrival.chosen, arrival.request_time, arrival.response_time, late)
+        told = Told(head, arrival.chosen, *arrival.times, late)
         self._transmission = transmission = send(self.plan.key, told)
         if not transmission.over:
             reader = Passage(self.body, transmission)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from txstalecache.http import freshness, parts, tags, vary
 from txstalecache.http.cachecontrol import NOTHING_SAID, Control
-from txstalecache.http.entry import Entry, Freshness, Selector
+from txstalecache.http.entry import Entry, Freshness, Selector, Times
 from txstalecache.http.fields import end_to_end, format_date, parse_date
 from txstalecache.http.freshness import HEURISTIC_STATUSES, Lifetime, Source
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
@@ -106,16 +106,14 @@ def _freshness(control: Control, lifetime: float, rules: Rules, validator: bool,
     )
 
 
-def admit(
-    request: RequestHead, response: ResponseHead, rules: Rules, request_time: float, response_time: float
-) -> Admission:
+def admit(request: RequestHead, response: ResponseHead, rules: Rules, times: Times) -> Admission:
     """Who may have this answer, and for how long.
 
     ``request`` is the request as it was **sent** to the origin: a shared fetch has no Cookie. Times in seconds
     since the epoch. A 304 is never shared: whoever asked for one deals with it first (``conditional.freshen``); a 206
     only with those who asked for what it is a part of (``parts``).
     """
-    fields = response.fields
+    fields, response_time = response.fields, times[1]
     found = governing(fields)
     why = _refusal(request, response, rules, found)
     if why is not None:
@@ -124,7 +122,7 @@ def admit(
     if request.method == b"HEAD":
         return Share(explicit, "head")  # RFC 9110 §9.3.2: it has no body to store
     control = found.control if rules.honour_cache_control else NOTHING_SAID
-    age = freshness.initial_age(fields, request_time, response_time)
+    age = freshness.initial_age(fields, times)
     forced = forced_lifetime(response.status, rules)
     if forced is not None and not control.no_cache:
         # It counts from now: the operator does not mean the time spent in caches before.
@@ -157,16 +155,16 @@ def make_entry(
     response: ResponseHead,
     body: tuple[bytes, ...],
     store: Store,
-    request_time: float,
-    response_time: float,
+    times: Times,
     chosen: Selector | None = None,
 ) -> Entry:
     """The entry for an answer that ``admit`` let be stored.
 
     ``request`` is the request as it was sent, ``chosen`` what the answer was chosen by; None: by what was sent of what
-    it varies by. Dropped are hop-by-hop fields, Age,
-    Set-Cookie, and what ``no-cache="…"`` names; Date is added when there is none (RFC 9110 §6.6.1).
+    it varies by. Dropped are hop-by-hop fields, Age, Set-Cookie, and what ``no-cache="…"`` names; Date is added when
+    there is none (RFC 9110 §6.6.1).
     """
+    request_time, response_time = times
     fields = stored_fields(response.fields, response_time)
     length = sum(map(len, body))
     if fields.get(b"content-length") not in (None, b"%d" % length):

@@ -12,17 +12,15 @@ from dataclasses import replace
 
 from txstalecache.http import tags, vary
 from txstalecache.http.admission import stored_fields
-from txstalecache.http.entry import Entry, Freshness
+from txstalecache.http.entry import Entry, Freshness, Times
 from txstalecache.http.fields import members, parse_date, updated
 from txstalecache.http.freshness import initial_age
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.targeted import governing
+from txstalecache.http.values import dataclass
 from txstalecache.http.verdict import Admission, Store, Withhold
 
-__all__ = ["Admit", "conditions", "freshen", "freshen_by_head", "not_modified", "not_modified_fields"]
-
-#: Who may have an answer, and for how long; as ``admission.admit`` has it, and whoever may add to that.
-Admit = Callable[[RequestHead, ResponseHead], Admission]
+__all__ = ["Validation", "conditions", "freshen", "freshen_by_head", "not_modified", "not_modified_fields"]
 
 # RFC 9110 §15.4.5: metadata of the representation that the client has already.
 _NOT_IN_304 = frozenset(
@@ -101,16 +99,24 @@ def _fits(entry: Entry, fields: Fields) -> bool:
     return True  # no validator, or none to compare with: it answers the conditions that were sent
 
 
-def _renewed(
-    entry: Entry,
-    request: RequestHead,
-    fields: Fields,
-    admit: Admit,
-    request_time: float,
-    response_time: float,
-    fixed: frozenset[bytes],
-) -> Entry | None:
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What the origin has said of an entry that it was asked about, by conditions or by HEAD."""
+
+    request: RequestHead
+    """As it was sent."""
+    response: ResponseHead
+    times: Times
+    admit: Callable[[RequestHead, ResponseHead], Admission]
+    """Who may have the entry under its newer head, and for how long: ``admission.admit``, and whoever may add to it."""
+    fixed: frozenset[bytes] = frozenset()
+    """As ``vary.names`` has it."""
+
+
+def _renewed(entry: Entry, said: Validation) -> Entry | None:
     """``entry`` with a newer head: its freshness starts again. None when it may no longer be shared."""
+    request, fields = said.request, said.response.fields
+    request_time, response_time = said.times
     newer = stored_fields(fields, response_time)
     merged = updated(entry.fields, newer)
     merged = merged.without(*governing(merged).control.withheld)
@@ -118,14 +124,14 @@ def _renewed(
     # What decides is the merged head as if it had just come, with the Age that really came.
     head = Fields((*merged.pairs, *((b"Age", value) for value in age[:1])))
     asked = replace(request, method=b"GET") if request.method == b"HEAD" else request
-    admission = admit(asked, ResponseHead(entry.status, head))
+    admission = said.admit(asked, ResponseHead(entry.status, head))
     if isinstance(admission, Withhold):
         return None
     if isinstance(admission, Store):
         decided = admission.freshness
     else:
         # It answers those who wait for it, and is gone.
-        decided = Freshness(initial_age=initial_age(head, request_time, response_time), lifetime=0.0)
+        decided = Freshness(initial_age=initial_age(head, said.times), lifetime=0.0)
     return Entry(
         status=entry.status,
         fields=merged,
@@ -133,53 +139,36 @@ def _renewed(
         request_time=request_time,
         response_time=response_time,
         freshness=decided,
-        selector=vary.selector(vary.names(merged, fixed) or (), request),
+        selector=vary.selector(vary.names(merged, said.fixed) or (), request),
         tags=tags.of(request, merged),
     )
 
 
-def freshen(
-    entry: Entry,
-    request: RequestHead,
-    response: ResponseHead,
-    admit: Admit,
-    request_time: float,
-    response_time: float,
-    fixed: frozenset[bytes] = frozenset(),
-) -> Entry | None:
-    """The entry after a 304 to ``request``, which carried its conditions (RFC 9111 §4.3.4).
+def freshen(entry: Entry, said: Validation) -> Entry | None:
+    """The entry after a 304 to a request that carried its conditions (RFC 9111 §4.3.4).
 
     Every field of the 304 takes the stored one's place, but those that go with the body; freshness starts again. None
     when the 304 is about another representation, or when by it the response may no longer be shared: the entry is then
-    of no use, and what holds must be fetched without conditions. A Set-Cookie in the 304 goes to nobody. ``fixed`` as
-    ``vary.names`` has it.
+    of no use, and what holds must be fetched without conditions. A Set-Cookie in the 304 goes to nobody.
     """
-    if response.status != 304 or not _fits(entry, response.fields):
+    if said.response.status != 304 or not _fits(entry, said.response.fields):
         return None
-    return _renewed(entry, request, response.fields, admit, request_time, response_time, fixed)
+    return _renewed(entry, said)
 
 
-def freshen_by_head(
-    entry: Entry,
-    request: RequestHead,
-    response: ResponseHead,
-    admit: Admit,
-    request_time: float,
-    response_time: float,
-    fixed: frozenset[bytes] = frozenset(),
-) -> Entry | None:
+def freshen_by_head(entry: Entry, said: Validation) -> Entry | None:
     """The GET entry after the answer to a HEAD request that would have chosen it (RFC 9111 §4.3.5).
 
     The same object when the answer says nothing about it (not a 200); None when it shows that the entry no longer
     holds.
     """
-    if response.status != 200 or request.method != b"HEAD" or entry.status != 200:
+    if said.response.status != 200 or said.request.method != b"HEAD" or entry.status != 200:
         return entry
-    fields = response.fields
+    fields = said.response.fields
     for name in (b"etag", b"last-modified"):
         if name in fields and fields.get(name) != entry.fields.get(name):
             return None
     length = fields.get(b"content-length")
     if length is not None and length.strip() != b"%d" % entry.length:
         return None
-    return _renewed(entry, request, fields, admit, request_time, response_time, fixed)
+    return _renewed(entry, said)

@@ -12,10 +12,13 @@ from enum import Enum
 from txstalecache.http.messages import Fields
 from txstalecache.http.values import enumeration
 
-__all__ = ["Entry", "Freshness", "Marker", "MarkerKind", "Selector"]
+__all__ = ["Entry", "Freshness", "Marker", "MarkerKind", "Selector", "Times"]
 
 #: The request fields a response was chosen by, with their normalised values (None: absent); sorted by name, lower case.
 Selector = tuple[tuple[bytes, bytes | None], ...]
+
+#: When a response was asked for, and when its head arrived: ``request_time`` and ``response_time`` of RFC 9111 §4.2.3.
+Times = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,8 @@ __all__ = [
     "DESCRIBING",
     "FOREVER",
     "HOP_BY_HOP",
+    "TOKEN",
+    "VALUE",
     "delta_seconds",
     "directives",
     "end_to_end",
@@ -89,8 +91,10 @@ _END_TO_END = frozenset(
 # A quoted string, or one of the two characters that matter outside of it. Possessive: linear on any input.
 _SEPARATOR = re.compile(rb'"(?:[^"\\]|\\.)*+"|[",]', re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
+#: A token (RFC 9110 §5.6.2), and a field's value as it may be passed on: no controls but tab (§5.5).
+TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
+VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
 
 _LINE = re.compile(rb"([^:\r\n]++):[\t ]*+([^\r\n]*+)\r\n")
 
@@ -104,8 +108,8 @@ def lines(block: bytes, start: int) -> list[tuple[bytes, bytes]]:
 
 
 def is_token(value: bytes) -> bool:
-    """Whether ``value`` is a token (RFC 9110 §5.6.2)."""
-    return _TOKEN.fullmatch(value) is not None
+    """Whether ``value`` is a token."""
+    return TOKEN.fullmatch(value) is not None
 
 
 @remembered(2048, longest=64)

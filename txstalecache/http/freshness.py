@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 
+from txstalecache.http.entry import Times
 from txstalecache.http.fields import delta_seconds, parse_date
 from txstalecache.http.messages import Fields
 from txstalecache.http.targeted import Governing
@@ -63,8 +64,9 @@ def date_value(fields: Fields, response_time: float) -> float:
     return response_time if found is None else found
 
 
-def initial_age(fields: Fields, request_time: float, response_time: float) -> float:
+def initial_age(fields: Fields, times: Times) -> float:
     """The corrected initial age in seconds, never negative (RFC 9111 §4.2.3)."""
+    request_time, response_time = times
     # A Date has whole seconds, cut off: so has the time it is compared with, or every answer would seem half a
     # second old.
     apparent = max(0.0, response_time // 1 - date_value(fields, response_time))

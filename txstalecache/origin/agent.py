@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -17,7 +16,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 from zope.interface import implementer
 
-from txstalecache.http.fields import end_to_end, is_token
+from txstalecache.http.fields import TOKEN, VALUE, end_to_end
 from txstalecache.http.messages import BODILESS, Fields, ResponseHead
 from txstalecache.origin.address import Address
 from txstalecache.origin.encode import encode_head, sent_fields
@@ -34,8 +33,6 @@ from txstalecache.origin.interfaces import (
 )
 
 __all__ = ["AgentOrigin"]
-
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
 @implementer(IOrigin)
@@ -116,7 +113,7 @@ def _doubt(status: int, fields: Fields) -> str | None:
         return "a status out of range"
     if len(fields) > MAX_FIELDS or sum(len(name) + len(value) for name, value in fields) > MAX_HEAD:
         return "a response head too large"
-    if not all(is_token(name) and _VALUE.fullmatch(value) for name, value in fields):
+    if not all(TOKEN.fullmatch(name) and VALUE.fullmatch(value) for name, value in fields):
         return "bad syntax in the response head"
     return None
 

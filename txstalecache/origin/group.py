@@ -20,7 +20,7 @@ from txstalecache.origin.health import Health
 from txstalecache.origin.http import HttpOrigin
 from txstalecache.origin.interfaces import Fault, IOrigin, IOriginResponse, OriginError, OriginRequest
 
-__all__ = ["Address", "Member", "OriginGroup"]
+__all__ = ["Member", "OriginGroup", "Rewrite"]
 
 #: Faults that say something about the server, and not about the request or about us.
 _ITS_OWN = frozenset({Fault.UNREACHABLE, Fault.CONNECT_TIMEOUT, Fault.TIMEOUT, Fault.RESET, Fault.MALFORMED})
@@ -29,8 +29,8 @@ _ELSEWHERE = frozenset({Fault.UNREACHABLE, Fault.CONNECT_TIMEOUT, Fault.RESET, F
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """How a request is addressed to the servers, where that is not as the client did."""
+class Rewrite:
+    """What is changed of a request on its way to the servers: whom it names, and the beginning of its path."""
 
     host: bytes | None = None
     """The ``Host`` that is sent; None: the client's."""
@@ -89,7 +89,7 @@ class OriginGroup:
         choose: Chooser = round_robin,
         retry: bool = True,
         fail_statuses: frozenset[int] = frozenset(),
-        address: Address = Address(),
+        rewrite: Rewrite = Rewrite(),
         closing: Sequence[Callable[[], Any]] = (),
     ) -> None:
         if not members:
@@ -98,14 +98,14 @@ class OriginGroup:
         self._choose = choose
         self._retry = retry
         self._fail_statuses = fail_statuses
-        self._address = address
-        self._plain = address == Address()
+        self._rewrite = rewrite
+        self._plain = rewrite == Rewrite()
         self._closing = tuple(closing)
 
     def fetch(self, request: OriginRequest) -> Deferred[IOriginResponse]:
         """See ``IOrigin``."""
         if not self._plain:
-            request = replace(request, head=self._address(request.head))
+            request = replace(request, head=self._rewrite(request.head))
         if len(self.members) == 1:
             return self._ask(self.members[0], request)
         return Deferred.fromCoroutine(self._ask_one(request))

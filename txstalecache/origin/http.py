@@ -20,6 +20,7 @@ from txstalecache.origin.address import Address
 from txstalecache.origin.encode import encode_head
 from txstalecache.origin.exchange import Exchange
 from txstalecache.origin.interfaces import Fault, IOrigin, IOriginResponse, OriginError, OriginRequest
+from txstalecache.origin.limits import PoolLimits
 from txstalecache.origin.pool import Pool
 from txstalecache.origin.tls import TLS
 
@@ -35,33 +36,11 @@ class PooledOrigin:
     requests that bring none."""
 
     def __init__(
-        self,
-        reactor: Any,
-        endpoint: IStreamClientEndpoint,
-        authority: bytes,
-        *,
-        secure: bool,
-        max_connections: int,
-        queue: int,
-        queue_wait: float,
-        min_rate: int,
-        idle: float,
+        self, reactor: Any, endpoint: IStreamClientEndpoint, authority: bytes, limits: PoolLimits, *, secure: bool
     ) -> None:
-        if max_connections < 1:
-            raise ValueError(f"max_connections {max_connections}: expected at least 1")
         self._reactor = reactor
         self._authority = authority
-        self._pool = Pool(
-            reactor,
-            endpoint,
-            authority.decode("ascii"),
-            secure=secure,
-            max_connections=max_connections,
-            queue=queue,
-            queue_wait=queue_wait,
-            min_rate=min_rate,
-            idle=idle,
-        )
+        self._pool = Pool(reactor, endpoint, authority.decode("ascii"), limits, secure=secure)
 
     def fetch(self, request: OriginRequest) -> Deferred[IOriginResponse]:
         """See ``IOrigin``. A request that cannot be sent as one well-formed HTTP/1.1 request is not sent: MALFORMED."""
@@ -124,17 +103,11 @@ class HttpOrigin(PooledOrigin):
         secure = address.scheme == "https"
         if tls is not None and not secure:
             raise ValueError(f"origin {url!r}: TLS options need https://")
-        super().__init__(
-            reactor,
-            client_endpoint(reactor, address, tls or TLS()),
-            address.authority,
-            secure=secure,
-            max_connections=max_connections,
-            queue=queue,
-            queue_wait=queue_wait,
-            min_rate=min_rate,
-            idle=idle,
+        limits = PoolLimits(
+            max_connections=max_connections, queue=queue, queue_wait=queue_wait, min_rate=min_rate, idle=idle
         )
+        endpoint = client_endpoint(reactor, address, tls or TLS())
+        super().__init__(reactor, endpoint, address.authority, limits, secure=secure)
 
 
 def client_endpoint(reactor: Any, address: Address, tls: TLS) -> IStreamClientEndpoint:

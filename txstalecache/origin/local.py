@@ -14,6 +14,7 @@ from twisted.web.server import Request, Site
 from zope.interface import implementer
 
 from txstalecache.origin.http import PooledOrigin
+from txstalecache.origin.limits import PoolLimits
 from txstalecache.origin.pipe import ADDRESS, join
 
 __all__ = ["LocalOrigin"]
@@ -101,14 +102,5 @@ class LocalOrigin(PooledOrigin):
         site = _Site(resource, reactor)
         self.stands = site.stands
         """Called with where in a tree a request found the cache."""
-        super().__init__(
-            reactor,
-            _Endpoint(reactor, site),
-            b"localhost",
-            secure=False,
-            max_connections=max_connections,
-            queue=queue,
-            queue_wait=5.0,
-            min_rate=64 * 1024,
-            idle=4.0,
-        )
+        limits = PoolLimits(max_connections=max_connections, queue=queue)
+        super().__init__(reactor, _Endpoint(reactor, site), b"localhost", limits, secure=False)

@@ -19,6 +19,7 @@ from txstalecache.origin.connection import Connection
 from txstalecache.origin.exchange import Exchange
 from txstalecache.origin.holdups import Holdups
 from txstalecache.origin.interfaces import Fault, OriginError
+from txstalecache.origin.limits import PoolLimits
 
 __all__ = ["Pool"]
 
@@ -50,10 +51,10 @@ class _Attempt(Factory):
 
 
 class Pool:
-    """At most ``max_connections`` connections through ``endpoint``; ``queue`` exchanges may wait ``queue_wait`` seconds
-    for one. While they do, exchanges give way whose clients take or send less than ``min_rate`` bytes a second, as many
-    as wait. The connection used last is used next, so that those not needed reach their ``idle`` limit and close. Why
-    there is no TLS with ``server`` is said in the log, once until there is or it is for another reason."""
+    """Connections through ``endpoint``, as many as ``limits`` allow. While exchanges wait for one, as many give way as
+    wait, whose clients hardly move. The connection used last is used next, so that those not needed reach their limit
+    and close. Why there is no TLS with ``server`` is said in the log, once until there is or it is for another reason.
+    """
 
     _log = Logger()
 
@@ -61,17 +62,7 @@ class Pool:
     PRESS = 0.5
 
     def __init__(
-        self,
-        clock: IReactorTime,
-        endpoint: IStreamClientEndpoint,
-        server: str,
-        *,
-        secure: bool,
-        max_connections: int,
-        queue: int,
-        queue_wait: float,
-        min_rate: int,
-        idle: float,
+        self, clock: IReactorTime, endpoint: IStreamClientEndpoint, server: str, limits: PoolLimits, *, secure: bool
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
@@ -79,15 +70,15 @@ class Pool:
         self._insecure = ""
         """Why there is no TLS, as was said."""
         self._secure = secure
-        self._max = max_connections
-        self._queue_limit = queue
-        self._queue_wait = queue_wait
-        self._idle_limit = idle
+        self._max = limits.max_connections
+        self._queue_limit = limits.queue
+        self._queue_wait = limits.queue_wait
+        self._idle_limit = limits.idle
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._queue: dict[Exchange, float] = {}
         self._queue_timer: IDelayedCall | None = None
-        self._holdups = Holdups(min_rate)
+        self._holdups = Holdups(limits.min_rate)
         self._pressing: IDelayedCall | None = None
         self._serving = False
         self._closing: list[tuple[set[Connection], Deferred[None]]] = []

@@ -310,7 +310,7 @@ class RedisLeases:
         """Redis answers again: before anything is asked for, what nobody holds is not to stay locked."""
         unheard, self._unheard = self._unheard, {}
         for token, name in unheard.items():
-            self._ask(RELEASE, name, token).addErrback(lambda failure: None)
+            self._ask(RELEASE, name, token).addErrback(ignored)
 
     def back_off(self, name: str, token: str) -> None:
         """Turn the lease ``name`` into a back-off if it is still held under ``token``."""
