@@ -152,6 +152,7 @@ def freshened(
         ('ETag: "a"', 'Cache-Control: max-age=60\nETag: W/"a"', False),
         ('ETag: W/"a"', 'Cache-Control: max-age=60\nETag: W/"a"', True),
         ('ETag: "a"', "Cache-Control: max-age=60\nLast-Modified: @-1000", False),
+        ('ETag: W/"a"', "Cache-Control: max-age=60\nLast-Modified: @-1000", False),
         ("Last-Modified: @-1000", STORED, True),
         ("Last-Modified: @-999", STORED, False),
         ('ETag: "a"\nLast-Modified: @-999', STORED, True),

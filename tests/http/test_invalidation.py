@@ -49,6 +49,8 @@ def test_a_safe_method_invalidates_nothing(method: str) -> None:
         ("", [b"/a"]),
         ("/a", [b"/a"]),
         ("/../../b", [b"/a", b"/b"]),
+        ("http://example.com/x/../b?c", [b"/a", b"/b?c"]),
+        ("//example.com/./b", [b"/a", b"/b"]),
         ("/b\xe4", [b"/a", b"/b\xe4"]),
     ],
 )

@@ -11,10 +11,22 @@ from tests.http.exchanges import NOW, RULES, entry, fields, request, with_freshn
 from txstalecache.http import forward
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.http.policy import judge, stands_in, tides_over
+from txstalecache.http.policy import judge, provoked, stands_in, tides_over
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.vary import selector
-from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
+from txstalecache.http.verdict import (
+    Admission,
+    Fresh,
+    Miss,
+    Pass,
+    Refuse,
+    Share,
+    Stale,
+    Store,
+    Validate,
+    Verdict,
+    Withhold,
+)
 
 PLAIN = entry("Cache-Control: max-age=60")
 SWR = entry('Cache-Control: max-age=60, stale-while-revalidate=30\nETag: "a"')
@@ -155,6 +167,7 @@ def test_post_is_judged_where_the_route_caches_it() -> None:
         ),
         ("Cache-Control: max-stale", entry('Cache-Control: s-maxage=60\nETag: "a"'), 61, "Validate stale"),
         ("Cache-Control: max-stale", entry('Cache-Control: no-cache\nETag: "a"'), 1, "Validate no-cache"),
+        ("", entry('Cache-Control: no-cache\nETag: "a"', rules=Rules(stale=90)), 1, "Validate no-cache"),
         ("Cache-Control: max-age=600, max-stale=10", PLAIN, 65, "Stale max-stale"),
         ("Cache-Control: max-age=5, max-stale", PLAIN, 59.5, "Validate max-age"),
         ("Cache-Control: max-age=61, max-stale", PLAIN, 61, "Stale max-stale"),
@@ -199,6 +212,7 @@ def test_only_if_cached_is_answered_504() -> None:
         ("max-age=60, proxy-revalidate", "Pass authorization store"),
         ("max-age=60, public", "Fresh hit"),
         ("max-age=60, must-revalidate", "Fresh hit"),
+        ("must-revalidate\nLast-Modified: @-600", "Fresh hit"),
         ("s-maxage=60", "Fresh hit"),
     ],
 )
@@ -310,6 +324,8 @@ SIE = entry("Cache-Control: max-age=60, stale-if-error=30")
         (marked(MarkerKind.COOKIE, until=0), None, "Cookie: a", 0, "Miss miss"),
         (marked(MarkerKind.ERROR, "origin-error", 503), None, "", 0, "Refuse error"),
         (marked(MarkerKind.ERROR, "connect", 502), None, "", 0, "Refuse error"),
+        (marked(MarkerKind.ERROR, "connect", 502), None, "Cookie: a", 0, "Refuse error"),
+        (marked(MarkerKind.LONG), None, "Cookie: a", 0, "Miss miss"),
         (marked(MarkerKind.ERROR, "origin-error", 503), PLAIN, "", 0, "Fresh hit"),
         (marked(MarkerKind.ERROR, "origin-error", 503), SWR, "", 61, "Stale swr"),
         (marked(MarkerKind.ERROR, "origin-error", 503), SIE, "", 61, "Stale error"),
@@ -332,6 +348,25 @@ def test_what_is_known_about_a_key_counts_where_nothing_is_fresh(
 def test_an_error_marker_answers_with_its_status_and_says_until_when() -> None:
     assert judged(marker=marked(MarkerKind.ERROR, "origin-error", 503)) == Refuse(503, "error", 100)
     assert judged(marker=marked(MarkerKind.ERROR, until=0.3)) == Refuse(502, "error", 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "admission", "expected"),
+    [
+        (400, Withhold("private"), True),
+        (400, Share(False, "no-freshness"), True),
+        (400, Share(True, "ttl-0"), False),
+        (400, Store(PLAIN.freshness, explicit=True), False),
+        (404, Withhold("private"), False),
+        (401, Withhold("unauthorized"), False),
+        (500, Share(False, "no-freshness"), False),
+        (302, Share(False, "no-freshness"), False),
+    ],
+)
+def test_only_an_error_of_the_client_that_nobody_says_is_for_everybody_may_have_been_provoked(
+    status: int, admission: Admission, expected: bool
+) -> None:
+    assert provoked(status, admission) is expected
 
 
 def test_an_error_that_the_request_may_have_provoked_answers_those_who_say_the_same() -> None:

@@ -5,7 +5,7 @@ Must not know: keys, stores.
 
 from __future__ import annotations
 
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from txstalecache.http.messages import RequestHead, ResponseHead
 
@@ -36,6 +36,15 @@ def _origin(parts: object) -> tuple[str, str | None, int | None] | None:
         return None
 
 
+def _resolved(base: str, reference: str) -> SplitResult:
+    """What ``reference`` leads to, without dot segments (RFC 3986 §5.2.2); ``urljoin`` leaves those of one
+    with an authority."""
+    there = urlsplit(urljoin(base, reference))
+    if "/." not in there.path or there.path.startswith("//"):
+        return there
+    return there._replace(path=urlsplit(urljoin(base, there.path)).path)
+
+
 def invalidates(request: RequestHead, response: ResponseHead) -> list[bytes]:
     """The targets (origin form) whose stored responses are out of date after this exchange; the request's own first.
 
@@ -50,7 +59,7 @@ def invalidates(request: RequestHead, response: ResponseHead) -> list[bytes]:
         for value in response.fields.get_all(name):
             try:
                 own = urlsplit(base.decode("latin-1"))
-                there = urlsplit(urljoin(base.decode("latin-1"), value.strip().decode("latin-1")))
+                there = _resolved(base.decode("latin-1"), value.strip().decode("latin-1"))
             except ValueError:
                 continue
             if _origin(own) is None or _origin(own) != _origin(there):
