@@ -515,6 +515,25 @@ async def test_who_waits_elsewhere_counts_for_the_second_attempt_and_nobody_else
 
 
 @async_test
+async def test_a_part_is_read_along_as_a_whole_is(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    asks = (b"Range", b"bytes=0-9")
+    first = here.join(asks, part=True)
+    await until(lambda: here.asked == 1)
+    second = there.join(asks, part=True)
+    await until(lambda: names(shared_redis, "w"))
+    fields = [*CACHEABLE, (b"ETag", b'"1"'), (b"Content-Range", b"bytes 0-9/100"), (b"Content-Length", b"10")]
+    response = here.origin.answer(0, 206, fields, length=10)
+    response.send(b"01234")
+    await until(lambda: second.data == b"01234")
+    response.send(b"56789")
+    response.end()
+    await until(lambda: first.ended == second.ended == "delivered")
+    assert (second.data, there.asked) == (b"0123456789", 0)
+    await over(here, there)
+
+
+@async_test
 async def test_one_error_is_the_whole_fleets(shared_redis: RedisServer, processes: Any) -> None:
     here, *others = await processes(shared_redis, 3)
     first = here.join()

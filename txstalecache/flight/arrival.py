@@ -86,7 +86,9 @@ class Arrival:
     @property
     def passed_on(self) -> bool:
         """Whether it may be for those who wait in other processes."""
-        return not self.withheld and self.plan.fetch.method == b"GET" and not self.error and self.head.status != 206
+        # Who waits elsewhere for a part asked for the same one: it is what the lease is named after.
+        expected = self.head.status != 206 or self.plan.part
+        return expected and not self.withheld and self.plan.fetch.method == b"GET" and not self.error
 
     def keeps_fresh(self, now: float) -> bool:
         """Whether it is also for those who come after its head."""
