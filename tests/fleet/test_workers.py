@@ -21,7 +21,7 @@ from twisted.internet.task import Clock
 from tests.fleet.processes import Origin, Proxy, ask, owners, together
 from tests.safety.test_chaos import leases
 from tests.safety.test_drain import entries
-from tests.support.process import PROXY, Running, environment
+from tests.support.process import PROXY, Running, activated, environment
 from tests.support.redis import RedisServer
 from txstalecache.service import DRAIN
 from txstalecache.store.opening import StoreService
@@ -291,11 +291,6 @@ def test_a_socket_that_systemd_has_opened_will_do(run_proxy: RunProxy, threaded_
         early = socket.create_connection(("127.0.0.1", port), timeout=20)
         early.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         for workers in ("1", "2"):
-            # As systemd does: the socket is descriptor 3, and LISTEN_PID the process itself.
-            activate = (
-                "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), "
-                "LISTEN_FDS='1', LISTEN_FDNAMES='http'); os.execv(sys.argv[2], sys.argv[2:])"
-            )
             proxy = run_proxy(
                 "--listen",
                 "systemd:domain=INET:index=0",
@@ -303,7 +298,7 @@ def test_a_socket_that_systemd_has_opened_will_do(run_proxy: RunProxy, threaded_
                 threaded_origin.url,
                 "--workers",
                 workers,
-                command=[sys.executable, "-c", activate, str(listening.fileno()), *PROXY["twistd"]],
+                command=[*activated(listening.fileno()), *PROXY["twistd"]],
                 pass_fds=[listening.fileno()],
             )
             if workers == "1":
