@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.logger import capturedLogs, formatEvent
 
 from txstalecache.http.messages import Fields
 from txstalecache.observe.accesslog import AccessLog, Record, combined, json_line
@@ -162,6 +164,29 @@ def test_a_full_disk_costs_lines_and_the_log_goes_on() -> None:
     log(record())
     log.close()
     assert log.dropped == 1
+
+
+def test_lines_that_a_full_disk_costs_are_told_of_once_and_their_number_when_it_goes_on(tmp_path: Path) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    path = tmp_path / "access.log"
+    path.symlink_to("/dev/full")
+    with capturedLogs() as events:
+        log = AccessLog(str(path))
+        for lost in range(1, 4):
+            log(record())
+            deadline = time.monotonic() + 20
+            while log.dropped < lost:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        path.unlink()
+        log(record())
+        log.close()
+    assert path.read_text() == combined(record()) + "\n"
+    assert [formatEvent(event) for event in events] == [
+        f"access log {path}: lines are being lost: No space left on device",
+        f"access log {path}: 3 lines have been lost",
+    ]
 
 
 def test_standard_output_is_the_descriptor_not_what_python_calls_so() -> None:
