@@ -189,6 +189,24 @@ def test_lines_that_a_full_disk_costs_are_told_of_once_and_their_number_when_it_
     ]
 
 
+def test_what_follows_a_line_that_a_full_disk_has_cut_begins_on_its_own(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, time\n"
+        "from tests.observe.test_accesslog import record\n"
+        "from txstalecache.observe.accesslog import AccessLog\n"
+        "log = AccessLog(sys.argv[1])\n"
+        "limit = resource.RLIMIT_FSIZE\n"
+        "resource.setrlimit(limit, (20, resource.RLIM_INFINITY)); log(record())\n"
+        "while not log.dropped: time.sleep(0.01)\n"
+        "resource.setrlimit(limit, (resource.RLIM_INFINITY,) * 2); log(record()); log(record()); log.close()\n"
+    )
+    path = tmp_path / "access.log"
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", program, str(path)], cwd=root, timeout=30, check=True)
+    line = combined(record())
+    assert path.read_text().splitlines() == [line[:20], line, line]
+
+
 def test_standard_output_is_the_descriptor_not_what_python_calls_so() -> None:
     program = (
         "import sys, io\n"

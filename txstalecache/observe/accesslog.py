@@ -183,6 +183,8 @@ class AccessLog:
         self._told = 0
         """How many of them the process' own log has told of."""
         self._failing = False
+        self._torn = False
+        """Whether the file ends in a part of a line."""
         self._writer = threading.Thread(target=self._write_all, name="access log", daemon=True)
         self._writer.start()
 
@@ -219,12 +221,14 @@ class AccessLog:
 
     def _write(self, lines: list[bytes]) -> None:
         block = b"".join(lines)
+        whole = rest = memoryview(block)
         try:
             if self._moved():
                 fresh = self._open()
                 self._file.close()
-                self._file = fresh
-            rest = memoryview(block)
+                self._file, self._torn = fresh, False
+            if self._torn:
+                whole = rest = memoryview(b"\n" + block)
             while rest:
                 written = self._file.write(rest)  # a raw file may take less than all
                 if not written:
@@ -234,12 +238,14 @@ class AccessLog:
             # A full disk, a reader that has gone: the next block may fare better.
             with self._changed:
                 self.dropped += len(lines)
+            if done := len(whole) - len(rest):
+                self._torn = whole[done - 1] != ord("\n")
             if not self._failing:
                 self._failing = True
                 why = error.strerror or str(error)
                 self._log.error("access log {path}: lines are being lost: {why}", path=self._path, why=why)
         else:
-            self._failing = False
+            self._failing = self._torn = False
             if lost := self.dropped - self._told:
                 self._told += lost
                 self._log.warn("access log {path}: {n} lines have been lost", path=self._path, n=lost)
