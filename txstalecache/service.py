@@ -7,6 +7,7 @@ Must not know: command lines.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -95,6 +96,17 @@ def _line(error: BaseException) -> str:
         named = error.filename2 or error.filename
         return f"{error.strerror}: {os.fsdecode(named)}" if named else error.strerror
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _as_told(port: IListeningPort) -> IListeningPort:
+    """``port``; ValueError where its socket was passed on to this process (systemd) and is of another domain than was
+    said: the addresses that are read from it then are whatever lies in memory."""
+    told = getattr(port, "socket", None)
+    if told is not None:
+        with socket.socket(fileno=os.dup(told.fileno())) as passed:
+            if passed.family != told.family:
+                raise ValueError(f"the socket that was passed on needs domain={passed.family.name.removeprefix('AF_')}")
+    return port
 
 
 def _where(address: IAddress, listen: str) -> str:
@@ -187,7 +199,7 @@ class ProxyService(Service):
         if self._settings.config is not None:
             origin = ", ".join(upstream.name for upstream in self._settings.upstreams)
         listening: Deferred[IListeningPort] = self._endpoint.listen(self._site)
-        self._pending = listening.addCallback(self._listening, origin).addErrback(self._deaf)
+        self._pending = listening.addCallback(_as_told).addCallback(self._listening, origin).addErrback(self._deaf)
         self._listen_admin()
         if self._problem:
             raise CannotStart(self._problem)
@@ -216,7 +228,7 @@ class ProxyService(Service):
             self._say(invitation(where, self._fleet.token))
 
         started = administration.listen(self._admin_endpoint)
-        started.addCallbacks(listening, self._deaf, errbackArgs=(self._fleet.admin,))
+        started.addCallback(_as_told).addCallbacks(listening, self._deaf, errbackArgs=(self._fleet.admin,))
 
     _covers = "process"
 

@@ -25,11 +25,15 @@ from txstalecache.intercom import Asker, Unanswered
 from txstalecache.nameless import nameless
 from txstalecache.pause import Pause
 from txstalecache.service import DRAIN, CannotStart, ProxyService
+from txstalecache.store.opening import StoreService
 from txstalecache.store.redisserver import NoServer, find_server
 from txstalecache.turns import Shares
 from txstalecache.worker import ANSWERS, CONFIGURATION, SHARES, SOCKET, TOLD
 
 __all__ = ["WorkersService"]
+
+#: Seconds that a worker is given to leave: to drain, to have its Redis take what is on its way there, and to close.
+LEAVING = DRAIN + StoreService.FAREWELL + 5.0
 
 #: Seconds that a worker is given to reload.
 RELOADING = 30.0
@@ -136,7 +140,7 @@ class Worker(ProcessProtocol):
             stopped.callback(None)
         else:
             self._process.signalProcess("TERM")
-            self._timer = self._reactor.callLater(DRAIN + 5, self._kill)
+            self._timer = self._reactor.callLater(LEAVING, self._kill)
         return stopped
 
     def reload(self, text: str) -> None:

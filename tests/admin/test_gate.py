@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv6Address
+from twisted.web.server import Request
+from twisted.web.test.requesthelper import DummyChannel
 
 from tests.admin.asking import TOKEN, Admin
 from tests.fleet.processes import Origin, Proxy, ask
+from txstalecache.admin.gate import Gate, Refused
 from txstalecache.admin.openapi import DOCUMENT
 
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
@@ -43,6 +47,17 @@ def test_a_name_that_was_made_to_point_here_is_turned_away(admin: Admin) -> None
         assert client.recv(1024).startswith(b"HTTP/1.1 421 Misdirected Request\r\n")
     for host in ("localhost", f"localhost:{port}", "127.0.0.1", f"127.0.0.1:{port}", "[::1]", "a.localhost"):
         assert admin.get("/v1/status", Host=host)[0] == 200, host
+
+
+@pytest.mark.parametrize("name", ["192.0.2.7", "192.0.2.7:8081", "[::ffff:192.0.2.7]:8081"])
+def test_the_address_it_came_to_is_ours_where_one_socket_is_for_ipv6_and_ipv4(name: str) -> None:
+    asked = Request(DummyChannel())
+    asked.host = IPv6Address("TCP", "::ffff:192.0.2.7", 8081)
+    asked.requestHeaders.setRawHeaders(b"host", [name.encode()])
+    Gate(TOKEN.encode()).named(asked)
+    asked.requestHeaders.setRawHeaders(b"host", [b"192.0.2.8"])
+    with pytest.raises(Refused, match="--admin-hosts"):
+        Gate(TOKEN.encode()).named(asked)
 
 
 def test_a_form_of_another_site_is_refused_even_with_the_token(admin: Admin) -> None:

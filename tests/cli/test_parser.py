@@ -15,6 +15,7 @@ from txstalecache.cli.exits import Exit
 from txstalecache.cli.figures import count, rate, share, size, span
 from txstalecache.cli.main import SUBCOMMANDS, main
 from txstalecache.cli.page import Page
+from txstalecache.config.options import Options
 from txstalecache.generated import replaced
 
 ROOT = Path(__file__).parents[2]
@@ -28,14 +29,20 @@ def test_the_page_is_what_the_parser_makes() -> None:
         assert f"   * - {status.value}\n     - {status.meaning}" in text
 
 
-@pytest.mark.parametrize("name", [*NAMES, "completion"])
+@pytest.mark.parametrize("name", [*(name for name in NAMES if name != "run"), "completion"])
 def test_every_subcommand_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if name == "run":  # has twist's own
-        return
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"])
     assert ended.value.code == 0
     assert f"usage: txstalecache {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("asked", ["--help", "-h"])
+def test_run_tells_its_own_usage_and_the_options_of_twist(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", asked]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("Usage: txstalecache run [FILE] [--origin URL] [options]\n")
+    assert all(f"--{name}=" in told for name, *_ in Options.optParameters)
 
 
 def test_help_and_completion_load_neither_the_reactor_nor_what_prints() -> None:

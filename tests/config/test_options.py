@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet.processes import Proxy, ask
-from tests.support.process import PROXY, environment, finished
+from tests.support.process import PROXY, activated, environment, finished
 from txstalecache.config.options import Options
 
 ORIGIN = ["--origin", "http://127.0.0.1:9"]
@@ -142,6 +142,30 @@ def test_a_taken_port_is_one_line_and_a_status(runner: str, tmp_path: Path) -> N
         listen = f"tcp:{port}:interface=127.0.0.1"
         done = finished([*PROXY[runner], "--redis", "memory", "--listen", listen, *ORIGIN], tmp_path)
     refused(done, f"cannot listen on {listen}: Address already in use")
+
+
+@both
+@pytest.mark.parametrize("option", ["--listen", "--admin"])
+def test_a_passed_on_socket_of_another_domain_than_was_said_is_one_line_and_a_status(
+    runner: str, option: str, tmp_path: Path
+) -> None:
+    """``ListenStream=80`` is for both families: taken for one of IPv4, clients' addresses were what lay in memory."""
+    (tmp_path / "token").write_text("a token of 16 and more".replace(" ", "-"))
+    usual = ["--redis", "memory", "--listen", "tcp:0:interface=127.0.0.1", "--admin-token-file", "token", *ORIGIN]
+    with socket.socket(socket.AF_INET6) as passed:
+        passed.bind(("::1", 0))
+        passed.listen()
+        command = [
+            *activated(passed.fileno()),
+            *PROXY[runner],
+            *usual,
+            "--admin",
+            "tcp:0",
+            option,
+            "systemd:domain=INET:index=0",
+        ]
+        done = finished(command, tmp_path, inherits=[passed.fileno()])
+    refused(done, "cannot listen on systemd:domain=INET:index=0: the socket that was passed on needs domain=INET6")
 
 
 def test_the_file_is_found_again_from_the_directory_that_twistd_goes_to(tmp_path: Path) -> None:

@@ -12,14 +12,21 @@ from contextlib import ExitStack
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from tests.fleet.processes import Origin, Proxy, ask, owners, together
 from tests.safety.test_chaos import leases
 from tests.safety.test_drain import entries
-from tests.support.process import PROXY, Running, environment
+from tests.support.process import PROXY, Running, activated, environment
 from tests.support.redis import RedisServer
+from txstalecache.service import DRAIN
+from txstalecache.store.opening import StoreService
+from txstalecache.turns import Shares
+from txstalecache.workers import Worker
 
 pytestmark = pytest.mark.slow
 
@@ -239,6 +246,31 @@ def test_sigterm_lets_all_workers_drain(
     assert len(entries(one_redis_server)) >= 8
 
 
+class Signalled(Clock):
+    """A reactor whose one process does nothing but hear signals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signals: list[str] = []
+
+    def spawnProcess(self, *_: object, **__: object) -> Any:
+        return SimpleNamespace(pid=1, signalProcess=self.signals.append)
+
+
+def test_a_worker_that_takes_all_of_its_time_to_leave_is_not_killed() -> None:
+    reactor, shares = Signalled(), Shares.fresh(1)
+    try:
+        worker = Worker(reactor, 1, 0, shares, [], "memory", "", "")
+        worker.start()
+        worker.stop()
+        reactor.advance(DRAIN + StoreService.FAREWELL + 1.0)
+        assert reactor.signals == ["TERM"]
+        reactor.advance(60.0)
+        assert reactor.signals == ["TERM", "KILL"]
+    finally:
+        shares.close()
+
+
 def test_workers_leave_when_the_parent_is_killed(run_proxy: RunProxy, threaded_origin: Origin) -> None:
     proxy = run_proxy("--origin", threaded_origin.url, "--workers", "2")
     processes = proxy.workers(2)
@@ -259,11 +291,6 @@ def test_a_socket_that_systemd_has_opened_will_do(run_proxy: RunProxy, threaded_
         early = socket.create_connection(("127.0.0.1", port), timeout=20)
         early.sendall(b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         for workers in ("1", "2"):
-            # As systemd does: the socket is descriptor 3, and LISTEN_PID the process itself.
-            activate = (
-                "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), "
-                "LISTEN_FDS='1', LISTEN_FDNAMES='http'); os.execv(sys.argv[2], sys.argv[2:])"
-            )
             proxy = run_proxy(
                 "--listen",
                 "systemd:domain=INET:index=0",
@@ -271,7 +298,7 @@ def test_a_socket_that_systemd_has_opened_will_do(run_proxy: RunProxy, threaded_
                 threaded_origin.url,
                 "--workers",
                 workers,
-                command=[sys.executable, "-c", activate, str(listening.fileno()), *PROXY["twistd"]],
+                command=[*activated(listening.fileno()), *PROXY["twistd"]],
                 pass_fds=[listening.fileno()],
             )
             if workers == "1":

@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.logger import capturedLogs, formatEvent
 
 from txstalecache.http.messages import Fields
 from txstalecache.observe.accesslog import AccessLog, Record, combined, json_line
@@ -162,6 +164,47 @@ def test_a_full_disk_costs_lines_and_the_log_goes_on() -> None:
     log(record())
     log.close()
     assert log.dropped == 1
+
+
+def test_lines_that_a_full_disk_costs_are_told_of_once_and_their_number_when_it_goes_on(tmp_path: Path) -> None:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    path = tmp_path / "access.log"
+    path.symlink_to("/dev/full")
+    with capturedLogs() as events:
+        log = AccessLog(str(path))
+        for lost in range(1, 4):
+            log(record())
+            deadline = time.monotonic() + 20
+            while log.dropped < lost:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        path.unlink()
+        log(record())
+        log.close()
+    assert path.read_text() == combined(record()) + "\n"
+    assert [formatEvent(event) for event in events] == [
+        f"access log {path}: lines are being lost: No space left on device",
+        f"access log {path}: 3 lines have been lost",
+    ]
+
+
+def test_what_follows_a_line_that_a_full_disk_has_cut_begins_on_its_own(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys, time\n"
+        "from tests.observe.test_accesslog import record\n"
+        "from txstalecache.observe.accesslog import AccessLog\n"
+        "log = AccessLog(sys.argv[1])\n"
+        "limit = resource.RLIMIT_FSIZE\n"
+        "resource.setrlimit(limit, (20, resource.RLIM_INFINITY)); log(record())\n"
+        "while not log.dropped: time.sleep(0.01)\n"
+        "resource.setrlimit(limit, (resource.RLIM_INFINITY,) * 2); log(record()); log(record()); log.close()\n"
+    )
+    path = tmp_path / "access.log"
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", program, str(path)], cwd=root, timeout=30, check=True)
+    line = combined(record())
+    assert path.read_text().splitlines() == [line[:20], line, line]
 
 
 def test_standard_output_is_the_descriptor_not_what_python_calls_so() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -18,7 +17,7 @@ from tests.safety.test_chaos import leases
 from tests.support.async_test import async_test
 from tests.support.client import NoReply, connect
 from tests.support.origin import Answer, Chunk, Head, Request, ScriptedOrigin, Sleep
-from tests.support.process import PROXY, environment
+from tests.support.process import PROXY, activated, environment
 from tests.support.proxy import later, settled, until
 from tests.support.redis import RedisServer
 
@@ -29,15 +28,6 @@ EACH = 10
 """Requests per second."""
 
 
-#: What systemd does between fork and exec.
-HAND_OVER = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="http")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
 def start(listening: socket.socket, origin: str, redis: str, workers: int, log: Path) -> subprocess.Popen[bytes]:
     """A proxy of so many ``workers`` that takes ``listening`` over as systemd hands a socket over."""
     listen = "systemd:domain=INET:index=0"
@@ -45,7 +35,7 @@ def start(listening: socket.socket, origin: str, redis: str, workers: int, log: 
     command += ["--workers", str(workers)]
     with log.open("wb") as out:
         return subprocess.Popen(
-            [sys.executable, "-c", HAND_OVER, str(listening.fileno()), *command],
+            [*activated(listening.fileno()), *command],
             pass_fds=(listening.fileno(),),
             env=environment(),
             stdout=out,

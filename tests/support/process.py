@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PROXY", "Running", "environment", "finished"]
+__all__ = ["PROXY", "Running", "activated", "environment", "finished"]
 
 _BIN = Path(sys.executable).parent
 
@@ -27,10 +28,30 @@ def environment() -> dict[str, str]:
     return {**os.environ, "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
 
 
-def finished(command: list[str], cwd: Path, seconds: float = 30.0) -> subprocess.CompletedProcess[str]:
-    """Run ``command`` to its end; killed, and the test failed, after ``seconds``."""
+def activated(descriptor: int) -> list[str]:
+    """What makes the command behind it one that systemd has passed the socket ``descriptor`` on to; inherit that."""
+    # As systemd does: the socket is descriptor 3, and LISTEN_PID the process itself.
+    activate = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), "
+        "LISTEN_FDS='1', LISTEN_FDNAMES='http'); os.execv(sys.argv[2], sys.argv[2:])"
+    )
+    return [sys.executable, "-c", activate, str(descriptor)]
+
+
+def finished(
+    command: list[str], cwd: Path, seconds: float = 30.0, *, inherits: Sequence[int] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run ``command``, which ``inherits`` these descriptors, to its end; killed, and the test failed, after
+    ``seconds``."""
     return subprocess.run(
-        command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL
+        command,
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        stdin=subprocess.DEVNULL,
+        pass_fds=inherits,
     )
 
 

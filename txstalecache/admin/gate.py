@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from hashlib import sha256
 from hmac import compare_digest
+from ipaddress import IPv4Address as IPv4
+from ipaddress import IPv6Address as IPv6
 from ipaddress import ip_address
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -59,9 +61,16 @@ class Gate:
         except ValueError:
             pass
         else:
-            if address.is_loopback or address == ip_address(here.host.partition("%")[0]):
+            if address.is_loopback or address in _addresses(here.host):
                 return
-        raise Refused(421, "this is not the host that was asked for")
+        raise Refused(421, "not a name of the admin interface; --admin-hosts, or hosts in [admin], gives it more")
+
+
+def _addresses(host: str) -> tuple[IPv4 | IPv6, ...]:
+    """What ``host`` may be written as: an endpoint for IPv6 and IPv4 has the latter's mapped into the former."""
+    address = ip_address(host.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6) else None
+    return (address,) if mapped is None else (address, mapped)
 
 
 def _name(host: str) -> str:

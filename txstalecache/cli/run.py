@@ -26,10 +26,22 @@ def add(subcommands: Any) -> None:
     parser.set_defaults(run=_run)
 
 
+def _options() -> str:
+    """What can be said; the usage line that twist would print before it is not this command's."""
+    from txstalecache.config.options import Options
+
+    options = Options()
+    options.synopsis = "Usage: txstalecache run [FILE] [--origin URL] [options]"
+    return str(options)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from twisted.application.twist._twist import Twist
 
     options = arguments.options
+    if "--help" in options or "-h" in options:
+        print(_options())
+        return 0
     if options and not options[0].startswith("-"):
         options = ["--config", *options]
     # Its log as lines also where nobody sits in front of it; twist would write JSON then.

@@ -15,6 +15,8 @@ from dataclasses import field
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from twisted.logger import Logger
+
 from txstalecache.http.messages import Fields
 from txstalecache.http.values import dataclass
 from txstalecache.observe.trace import TraceContext
@@ -159,11 +161,13 @@ class AccessLog:
     """Writes a line per record to a file, or to standard output.
 
     Call it with a ``Record``; it never blocks. At most ``PENDING`` bytes wait for the writer: beyond them lines are
-    dropped and counted in ``dropped``. A file that was moved away (logrotate) is opened anew.
+    dropped and counted in ``dropped``; the process' own log says so. A file that was moved away (logrotate) is opened
+    anew.
     The owner calls ``close``.
     """
 
     PENDING = 4 * 1024 * 1024
+    _log = Logger()
 
     def __init__(self, path: str, format: Callable[[Record], str] = combined) -> None:
         """``path`` is a file to append to, or ``-`` for standard output. Raises OSError when it cannot be opened."""
@@ -176,6 +180,11 @@ class AccessLog:
         self._closed = False
         self.dropped = 0
         """Lines that found no room, or could not be written."""
+        self._told = 0
+        """How many of them the process' own log has told of."""
+        self._failing = False
+        self._torn = False
+        """Whether the file ends in a part of a line."""
         self._writer = threading.Thread(target=self._write_all, name="access log", daemon=True)
         self._writer.start()
 
@@ -212,21 +221,34 @@ class AccessLog:
 
     def _write(self, lines: list[bytes]) -> None:
         block = b"".join(lines)
+        whole = rest = memoryview(block)
         try:
             if self._moved():
                 fresh = self._open()
                 self._file.close()
-                self._file = fresh
-            rest = memoryview(block)
+                self._file, self._torn = fresh, False
+            if self._torn:
+                whole = rest = memoryview(b"\n" + block)
             while rest:
                 written = self._file.write(rest)  # a raw file may take less than all
                 if not written:
                     raise BlockingIOError("standard output does not wait")
                 rest = rest[written:]
-        except OSError:
+        except OSError as error:
             # A full disk, a reader that has gone: the next block may fare better.
             with self._changed:
                 self.dropped += len(lines)
+            if done := len(whole) - len(rest):
+                self._torn = whole[done - 1] != ord("\n")
+            if not self._failing:
+                self._failing = True
+                why = error.strerror or str(error)
+                self._log.error("access log {path}: lines are being lost: {why}", path=self._path, why=why)
+        else:
+            self._failing = self._torn = False
+            if lost := self.dropped - self._told:
+                self._told += lost
+                self._log.warn("access log {path}: {n} lines have been lost", path=self._path, n=lost)
         finally:
             # Room is made only when the bytes are gone: what waits in here counts as pending too.
             with self._changed:
