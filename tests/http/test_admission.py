@@ -135,6 +135,8 @@ def test_any_final_status_is_stored_with_an_explicit_lifetime(status: int) -> No
         ("Cache-Control: foo", 200, Share(False, "no-freshness")),
         ("Cache-Control: public", 200, Share(True, "no-freshness")),
         (LM, 201, Share(False, "no-freshness")),
+        ('Cache-Control: no-cache\nETag: "a"', 302, Share(False, "no-freshness")),
+        ('Cache-Control: no-cache\nETag: "a"', 403, Share(False, "no-freshness")),
         (LM, 302, Share(False, "no-freshness")),
         (LM, 403, Share(False, "no-freshness")),
         (LM, 502, Share(False, "no-freshness")),
@@ -451,10 +453,23 @@ def test_a_content_length_that_is_true_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("", "@0"), ("Date: junk", "@0"), ("Date: @-9", "@-9"), ("Date: @-9\nDate: @-8", "@0")]
+    ("text", "expected"),
+    [
+        ("", "@0"),
+        ("Date: junk", "@0"),
+        ("Date: @-9", "@-9"),
+        ("Date: @-9\nDate: @-8", "@-9"),
+        ("Date: x\nDate: @-8", "@0"),
+    ],
 )
 def test_a_date_is_added_where_there_is_none_and_never_rewritten(text: str, expected: str) -> None:
     assert kept(text).get_all(b"date") == fields(f"Date: {expected}").get_all(b"date")
+
+
+def test_an_entry_is_chosen_by_what_the_client_said_where_something_else_was_sent() -> None:
+    chosen = ((b"foo", b"2"),)
+    life = Store(Freshness(initial_age=0, lifetime=1), True)
+    assert make_entry(request("Foo: 1"), response("Vary: Foo"), (), life, (NOW, NOW), chosen).selector == chosen
 
 
 def test_an_entry_knows_what_it_was_chosen_by_and_its_tags() -> None:

@@ -63,6 +63,7 @@ def said(found: Any, nothing: Any) -> dict[str, Any]:
         ('no-cache="a, B"', {"withheld": {b"a", b"b"}}),
         ("no-cache=a", {"withheld": {b"a"}}),
         ('no-cache="a", no-cache', {"withheld": {b"a"}, "no_cache": True}),
+        ('no-cache, no-cache="a"', {"withheld": {b"a"}, "no_cache": True}),
         ('no-cache=""', {"no_cache": True}),
         ('no-cache="etag"', {"withheld": {b"etag"}, "no_cache": True}),
         ('no-cache="content-type, a"', {"withheld": {b"content-type", b"a"}, "no_cache": True}),
@@ -82,6 +83,17 @@ def said(found: Any, nothing: Any) -> dict[str, Any]:
 )
 def test_what_a_response_says(value: str, expected: dict[str, Any]) -> None:
     assert said(control(value.encode()), NOTHING_SAID) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    b"""
+    cache-control content-encoding content-language content-length content-location content-range content-type date
+    etag expires last-modified location vary
+    """.split(),
+)
+def test_no_cache_that_names_what_a_response_is_no_use_without_means_all_of_it(name: bytes) -> None:
+    assert control(b'no-cache="%b"' % name).no_cache
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ def test_conditions_count_only_for_a_successful_get(asked: str, method: str, sta
 @pytest.mark.parametrize("status", [200, 203, 204, 299])
 def test_conditions_count_for_any_success(status: int) -> None:
     assert not_modified(request('If-None-Match: "a"'), status, fields('ETag: "a"'))
+    assert not_modified(request("If-Modified-Since: @0"), status, fields("Last-Modified: @-9"))
 
 
 def test_a_304_carries_what_a_cache_needs_and_not_what_describes_the_body() -> None:
@@ -104,6 +105,17 @@ def test_a_304_carries_what_a_cache_needs_and_not_what_describes_the_body() -> N
     more = "\nContent-Type: a/b\nContent-Length: 3\nContent-Encoding: gzip\nContent-Language: en\nLast-Modified: @-9"
     assert list(not_modified_fields(fields(text + more))) == list(fields(text))
     assert b"last-modified" in not_modified_fields(fields("Last-Modified: @-9"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    b"""
+    accept-ranges content-digest content-disposition content-encoding content-language content-length content-md5
+    content-range content-type digest repr-digest trailer transfer-encoding
+    """.split(),
+)
+def test_a_304_does_not_say_again_what_the_client_has(name: bytes) -> None:
+    assert name not in not_modified_fields(Fields([(name, b"x")]))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +167,10 @@ def freshened(
         ('ETag: W/"a"', "Cache-Control: max-age=60\nLast-Modified: @-1000", False),
         ("Last-Modified: @-1000", STORED, True),
         ("Last-Modified: @-999", STORED, False),
+        (f"Last-Modified: {RFC850}", "Cache-Control: max-age=60\nLast-Modified: @0", True),
+        (f"Last-Modified: {RFC850}", "Cache-Control: max-age=60\nLast-Modified: @1", False),
+        ("Last-Modified: junk", STORED, False),
+        ("Last-Modified: junk", 'Cache-Control: max-age=60\nETag: "a"\nLast-Modified: junk', True),
         ('ETag: "a"\nLast-Modified: @-999', STORED, True),
         ("Last-Modified: @-999", 'Cache-Control: max-age=60\nETag: "a"', True),
     ],
@@ -254,6 +270,12 @@ def test_an_answer_that_stays_valid_for_no_time_still_answers() -> None:
     assert found is not None and found.freshness.lifetime == 0.0
 
 
+def test_a_304_older_than_its_own_life_answers_those_who_wait_and_nobody_later() -> None:
+    found = freshened("Cache-Control: max-age=60\nAge: 5000")
+    assert found is not None
+    assert (found.age(LATER), found.freshness.lifetime, found.expiry(LATER)) == (5000.0, 0.0, -5000.0)
+
+
 def test_a_validation_by_head_freshens_too() -> None:
     found = freshen(entry(STORED), said(request(method="HEAD"), response("", 304)))
     assert found is not None and found.freshness.lifetime == 60.0
@@ -332,6 +354,11 @@ def test_an_answer_to_head_that_differs_ends_the_get_entry(text: str) -> None:
 def test_other_answers_to_head_say_nothing_about_it(status: int) -> None:
     known, found = by_head('ETag: "b"', status)
     assert found is known
+
+
+def test_an_answer_to_head_says_nothing_about_an_entry_of_another_status() -> None:
+    known = entry('Cache-Control: max-age=60\nETag: "a"', status=404)
+    assert freshen_by_head(known, said(request(method="HEAD"), response('ETag: "b"'))) is known
 
 
 def test_head_only() -> None:

@@ -20,7 +20,7 @@ def test_an_error_invalidates_nothing(status: int) -> None:
     assert invalidates(request(method="POST"), response("Location: /b", status)) == []
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY", "PRI"])
 def test_a_safe_method_invalidates_nothing(method: str) -> None:
     assert invalidates(request(method=method), response("Location: /b")) == []
 
@@ -32,6 +32,10 @@ def test_a_safe_method_invalidates_nothing(method: str) -> None:
         ("/b", [b"/a", b"/b"]),
         ("/b?c=d", [b"/a", b"/b?c=d"]),
         ("/b#frag", [b"/a", b"/b"]),
+        ("/b?", [b"/a", b"/b?"]),
+        ("/b?#frag", [b"/a", b"/b?"]),
+        ("/b#frag?", [b"/a", b"/b"]),
+        ("/b?c?", [b"/a", b"/b?c?"]),
         ("b", [b"/a", b"/b"]),
         ("?q", [b"/a", b"/a?q"]),
         ("http://example.com/b", [b"/a", b"/b"]),
@@ -51,11 +55,20 @@ def test_a_safe_method_invalidates_nothing(method: str) -> None:
         ("/../../b", [b"/a", b"/b"]),
         ("http://example.com/x/../b?c", [b"/a", b"/b?c"]),
         ("//example.com/./b", [b"/a", b"/b"]),
+        ("http://example.com//x/../b", [b"/a", b"//b"]),
+        ("http://example.com//b/.", [b"/a", b"//b/"]),
         ("/b\xe4", [b"/a", b"/b\xe4"]),
     ],
 )
 def test_other_targets_count_when_they_are_of_the_same_origin(name: str, value: str, expected: list[bytes]) -> None:
     assert invalidates(request(method="POST"), response(f"{name}: {value}", 201)) == expected
+
+
+@pytest.mark.parametrize("authority", [b"example.com", b"example.com:443"])
+def test_the_port_of_https_is_443(authority: bytes) -> None:
+    for there in ("https://example.com/b", "https://example.com:443/b"):
+        asked = RequestHead(b"POST", b"/a", Fields(), b"https", authority)
+        assert invalidates(asked, response(f"Location: {there}", 201)) == [b"/a", b"/b"]
 
 
 def test_both_fields_count() -> None:

@@ -84,6 +84,10 @@ def test_numbers_that_contradict_one_another_hold_nothing(content_range: str, le
     assert joined(part(5, 10), wrong, MUCH) is None
 
 
+def test_nothing_is_held_in_no_bytes_without_a_content_range() -> None:
+    assert held(fields("Content-Length: 0"), 0) is None
+
+
 def test_without_a_content_range_nothing_is_held() -> None:
     assert held(fields("Content-Length: 5"), 5) is None
 
@@ -143,7 +147,15 @@ def test_a_part_at_the_end_answers_what_has_no_end(asked: str, expected: bytes |
     assert got(asked, part(5, 10)) == expected
 
 
-@pytest.mark.parametrize(("method", "text"), [("GET", ""), ("HEAD", "Range: bytes=3-4"), ("POST", "Range: bytes=3-4")])
+@pytest.mark.parametrize(
+    ("method", "text"),
+    [
+        ("GET", ""),
+        ("HEAD", "Range: bytes=3-4"),
+        ("POST", "Range: bytes=3-4"),
+        ("GET", "Range: bytes=3-4,50-60"),
+    ],
+)
 def test_what_asks_for_the_whole_gets_no_part(method: str, text: str) -> None:
     known = part(3, 8)
     assert cut(request(text, method), known.fields, known.length) is None
@@ -217,6 +229,7 @@ NOT_THE_SAME = [
     ("", STRONG),
     ("Last-Modified: @-900", "Last-Modified: @-900"),
     ("ETag: 1", "ETag: 1"),
+    ('ETag: "', 'ETag: "'),
     ('ETag: "1"\nETag: "2"', 'ETag: "1"\nETag: "2"'),
 ]
 
@@ -272,6 +285,12 @@ def test_of_too_many_bytes_the_oldest_part_is_given_up() -> None:
     assert found is not None
     assert found.spans == ((40, 50), (20, 30))
     assert got("bytes=20-29", kept) == hundred[20:30]
+
+
+def test_as_many_bytes_as_that_are_kept_together() -> None:
+    kept = joined(part(0, 5), part(5, 9), 9)
+    assert kept is not None
+    assert b"".join(kept.body) == TEN[:9]
 
 
 def test_what_would_be_too_much_together_is_begun_anew() -> None:

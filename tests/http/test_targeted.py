@@ -27,6 +27,7 @@ from txstalecache.http.targeted import Governing, governing, targeted_control
         (b'private="a"', Control(private=True)),
         (b"no-cache", Control(no_cache=True)),
         (b'no-cache="a"', Control(no_cache=True)),
+        (b"no-cache=?0, private=?0", Control()),
         (b"public, must-revalidate", Control(public=True, must_revalidate=True)),
         (b"stale-while-revalidate=5, stale-if-error=6", Control(while_revalidate=5, if_error=6)),
         (
@@ -69,6 +70,7 @@ def test_a_targeted_field_counts_as_a_whole_or_not_at_all(value: bytes, expected
         ("Cache-Control: max-age=1\nCDN-Cache-Control: &", "max-age=1", False),
         ("CDN-Cache-Control: max-age=9\nCDN-Cache-Control: public", "max-age=9, public", True),
         ("Pragma: no-cache", "no-cache", False),
+        ("Pragma: foo, No-Cache", "no-cache", False),
         ("Pragma: foo", "", False),
         ("Pragma: no-cache\nCache-Control: max-age=1", "max-age=1", False),
         ('Pragma: x="no-cache"', "", False),

@@ -37,7 +37,7 @@ def test_vary_names_fields_or_is_beyond_use(text: str, expected: tuple[bytes, ..
 
 
 def test_what_the_origin_sees_the_same_for_everybody_is_not_varied_by() -> None:
-    said = fields("Vary: Accept, User-Agent, TE, Connection, traceparent, If-None-Match")
+    said = fields("Vary: Accept, User-Agent, TE, Connection, Expect, traceparent, tracestate, If-None-Match")
     assert names(said) == (b"accept", b"user-agent")
     assert names(said, frozenset({b"user-agent"})) == (b"accept",)
     assert names(fields("Vary: *"), frozenset({b"*"})) is None
@@ -127,6 +127,29 @@ def test_a_digest_is_not_the_credential() -> None:
 
 def test_other_fields_are_not_credentials() -> None:
     assert not by_credentials(selector([b"accept-encoding", b"foo"], request("Foo: 1")))
+
+
+@pytest.mark.parametrize(
+    "name",
+    b"""
+    accept access-control-request-headers cache-control cdn-loop content-encoding content-language forwarded pragma
+    prefer priority sec-ch-ua sec-ch-ua-full-version-list via want-content-digest want-repr-digest x-forwarded-for
+    accept-charset accept-encoding accept-language
+    """.split(),
+)
+def test_members_with_nothing_in_them_make_no_difference_in_a_list(name: bytes) -> None:
+    said, other = (RequestHead(b"GET", b"/", Fields([(name, value)])) for value in (b"a, b", b"a,,b ,"))
+    assert matches(selector([name], said), other)
+
+
+@pytest.mark.parametrize("name", ["from", "host", "origin", "referer", "user-agent"])
+def test_a_comma_in_a_text_is_a_character_like_any_other(name: str) -> None:
+    assert not matches(selector([name.encode()], request(f"{name}: a, b")), request(f"{name}: a,b"))
+
+
+@pytest.mark.parametrize("name", ["accept-charset", "accept-encoding", "accept-language"])
+def test_the_members_of_a_set_have_no_order(name: str) -> None:
+    assert matches(selector([name.encode()], request(f"{name}: a, b")), request(f"{name}: b, A"))
 
 
 def test_a_selector_has_its_names_in_order_whatever_order_they_came_in() -> None:

@@ -138,9 +138,7 @@ def admit(request: RequestHead, response: ResponseHead, rules: Rules, times: Tim
     validator = freshness.has_validator(fields)
     if control.no_cache and not validator:
         return Share(explicit, "no-cache")
-    if lifetime.source is Source.NONE and not (
-        validator and (response.status in HEURISTIC_STATUSES or control.public or control.no_cache)
-    ):
+    if lifetime.source is Source.NONE and not (validator and (response.status in HEURISTIC_STATUSES or control.public)):
         return Share(explicit, "no-freshness")
     decided = _freshness(control, lifetime.seconds, rules, validator, age)
     if lifetime.seconds <= 0 and not (validator or decided.while_revalidate or decided.if_error):
@@ -185,9 +183,10 @@ def stored_fields(fields: Fields, response_time: float) -> Fields:
     """The fields that are kept of a response's (RFC 9111 §3.1)."""
     kept = fields.once(stored_fields, _kept)
     lines = kept.get_all(b"date")
-    if len(lines) != 1 or parse_date(lines[0]) is None:
-        kept = kept.replacing(b"Date", format_date(response_time))
-    return kept
+    if not lines or parse_date(lines[0]) is None:
+        return kept.replacing(b"Date", format_date(response_time))
+    # Of several the first counts, by which the age has been worked out (``freshness.date_value``).
+    return kept if len(lines) == 1 else kept.replacing(b"Date", lines[0])
 
 
 def _kept(fields: Fields) -> Fields:

@@ -26,12 +26,11 @@ def succeeded(request: RequestHead, response: ResponseHead) -> bool:
     return not safe(request) and 200 <= response.status < 400
 
 
-def _origin(parts: object) -> tuple[str, str | None, int | None] | None:
-    scheme = getattr(parts, "scheme", "").lower()
-    if scheme not in _PORTS:
+def _origin(parts: SplitResult) -> tuple[str, str | None, int] | None:
+    if parts.scheme not in _PORTS:
         return None
     try:
-        return scheme, getattr(parts, "hostname", None), getattr(parts, "port", None) or _PORTS[scheme]
+        return parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme]
     except ValueError:
         return None
 
@@ -40,9 +39,16 @@ def _resolved(base: str, reference: str) -> SplitResult:
     """What ``reference`` leads to, without dot segments (RFC 3986 §5.2.2); ``urljoin`` leaves those of one
     with an authority."""
     there = urlsplit(urljoin(base, reference))
-    if "/." not in there.path or there.path.startswith("//"):
+    if "/." not in there.path:
         return there
-    return there._replace(path=urlsplit(urljoin(base, there.path)).path)
+    # With a segment in front that goes away, for a path that begins with ``//`` is no authority.
+    return there._replace(path=urlsplit(urljoin(base, "/." + there.path)).path)
+
+
+def _target(there: SplitResult, reference: str) -> str:
+    """The origin form of ``there``; a query with nothing in it, which ``urlsplit`` drops, is one all the same."""
+    empty = reference.partition("#")[0].partition("?")[1:] == ("?", "")
+    return (there.path or "/") + (f"?{there.query}" if there.query or empty else "")
 
 
 def invalidates(request: RequestHead, response: ResponseHead) -> list[bytes]:
@@ -59,13 +65,13 @@ def invalidates(request: RequestHead, response: ResponseHead) -> list[bytes]:
         for value in response.fields.get_all(name):
             try:
                 own = urlsplit(base.decode("latin-1"))
-                there = _resolved(base.decode("latin-1"), value.strip().decode("latin-1"))
+                reference = value.decode("latin-1")
+                there = _resolved(base.decode("latin-1"), reference)
             except ValueError:
                 continue
             if _origin(own) is None or _origin(own) != _origin(there):
                 continue
-            target = (there.path or "/") + (f"?{there.query}" if there.query else "")
-            encoded = target.encode("latin-1", "ignore")
+            encoded = _target(there, reference).encode("latin-1", "ignore")
             if encoded not in found:
                 found.append(encoded)
     return found

@@ -148,8 +148,7 @@ def joined(known: Entry | None, new: Entry, most: int) -> Entry | None:
             if at + len(piece) < start or at > start + len(data):
                 others.append((at, piece))
                 continue
-            if at + len(piece) > start + len(data):
-                data += piece[start + len(data) - at :]
+            data += piece[start + len(data) - at :]
             if at < start:
                 start, data = at, piece[: start - at] + data
     room = min(most, max(LITTLE, MOST_PARTS * new.length)) - len(data)
@@ -163,7 +162,7 @@ def joined(known: Entry | None, new: Entry, most: int) -> Entry | None:
             break
         kept.append((at, piece))
     fields = fields.without(b"content-range", b"content-length", *ranges.OF_THE_CONTENT)
-    if len(kept) == 1 and len(kept[0][1]) == now.complete:
+    if len(kept[0][1]) == now.complete:
         status, fields = 200, fields.adding(b"Content-Length", b"%d" % now.complete)
     else:
         status = 206

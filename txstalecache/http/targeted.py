@@ -86,6 +86,6 @@ def _governing(fields: Fields) -> Governing:
         return Governing(control(value), False)
     # RFC 9111 §5.4 gives Pragma no meaning in a response. Whoever sends it alone means this.
     pragma = fields.get(b"pragma")
-    if pragma is not None and b"no-cache" in pragma.lower() and control(pragma).no_cache:
+    if pragma is not None and control(pragma).no_cache:
         return Governing(Control(no_cache=True), False)
     return Governing(NOTHING_SAID, False)
