@@ -24,7 +24,8 @@ class Exit(IntEnum):
     OK = 0, "Done."
     FAILED = (
         1,
-        "Refused or failed: the proxy said no, nothing is stored for the URL, some of it did not work, or what is to be said cannot be written.",
+        "Refused or failed: the proxy said no, nothing is stored for the URL, some of it did not work, or what there "
+        "is to say cannot be written.",
     )
     USAGE = 2, "The command line, or a file it names, makes no sense."
     UNREACHABLE = 3, "No admin interface answers there, or not in time, or something else does."
