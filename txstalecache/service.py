@@ -36,7 +36,7 @@ from txstalecache.observe.accesslog import AccessLog, Record, combined, json_lin
 from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import open_store
-from txstalecache.upstreams import open_upstream
+from txstalecache.upstreams import Upstream
 
 if TYPE_CHECKING:
     from txstalecache.administration import Administration
@@ -119,6 +119,10 @@ def _where(address: IAddress, listen: str) -> str:
     kind = listen.partition(":")[0]
     scheme = _SCHEMES.get(kind)
     return f"{at} ({kind})" if scheme is None else f"{scheme}://{at}"
+
+
+def _origins(upstreams: Mapping[str, Upstream]) -> dict[str, IOrigin]:
+    return {name: upstream.origin for name, upstream in upstreams.items()}
 
 
 def _each(*listeners: Callable[[Record], None] | None) -> Callable[[Record], None] | None:
@@ -263,7 +267,7 @@ class ProxyService(Service):
     def _build(self, origin: str) -> None:
         settings, reactor = self._settings, self._reactor
         self._routes = settings.routes()
-        self._origins: dict[str, IOrigin] = {}
+        self._upstreams: dict[str, Upstream] = {}
         self._access_log, self._spans = self._open_log(), self._open_spans()
         try:
             self._store = open_store(
@@ -273,11 +277,9 @@ class ProxyService(Service):
                 memory=settings.memory,
                 mode=self._fleet.redis_down,
             )
-            if settings.upstreams:
-                for plan in settings.upstreams:
-                    self._origins[plan.name] = open_upstream(reactor, plan)
-            else:
-                self._origins["origin"] = HttpOrigin(reactor, origin)
+            for plan in settings.upstreams:
+                self._upstreams[plan.name] = Upstream.open(reactor, plan)
+            self._origins = _origins(self._upstreams) or {"origin": HttpOrigin(reactor, origin)}
         except ValueError as error:  # what only shows when it is used: a certificate that cannot be read
             raise CannotStart(_line(error)) from None
         self._resource = CacheResource(
@@ -362,40 +364,36 @@ class ProxyService(Service):
         if before.config is None or self._pending is None:
             self._log.info("there is no configuration file to read again")
             return False
-        kept: dict[str, IOrigin] = {}
-        made: dict[str, IOrigin] = {}
+        upstreams: dict[str, Upstream] = {}
         try:
             after = before.reread(text)
-            known = {plan.name: plan for plan in before.upstreams}
             for plan in after.upstreams:
-                if plan == known.get(plan.name):
-                    kept[plan.name] = self._origins[plan.name]
-                else:
-                    made[plan.name] = open_upstream(self._reactor, plan)
+                known = self._upstreams.get(plan.name)
+                kept = known if known is not None and known.is_as(plan) else None
+                upstreams[plan.name] = kept or Upstream.open(self._reactor, plan)
         except ValueError as error:
             for problem in error.problems if isinstance(error, SettingsError) else [_line(error)]:
                 self._log.error("configuration not reloaded: {problem}", problem=problem)
-            self._retire(made)
+            self._retire(upstreams, self._upstreams)
             return False
-        gone = {name: origin for name, origin in self._origins.items() if name not in kept}
-        self._origins = {
-            plan.name: kept[plan.name] if plan.name in kept else made[plan.name] for plan in after.upstreams
-        }
+        gone, self._upstreams = self._upstreams, upstreams
+        self._origins = _origins(upstreams)
         self._resource.registry.origin = next(iter(self._origins.values()))
         self._resource.origins = self._origins
         self._routes.set(after.routes().routes)
         self._settings = after
-        self._retire(gone)
+        self._retire(gone, upstreams)
         # The last one is for what no [[route]] is for.
         self._log.info("configuration reloaded: {n} routes", n=len(after.of_file) - 1)
         if after.waiting:
             self._log.warn("not before a restart: {places}", places=", ".join(after.waiting))
         return True
 
-    def _retire(self, origins: dict[str, IOrigin]) -> None:
-        """Close upstreams that nobody asks any more; fetches under way keep their connections."""
-        for name, origin in origins.items():
-            Deferred.fromCoroutine(self._closing(f"upstream {name}", origin.close))
+    def _retire(self, upstreams: Mapping[str, Upstream], kept: Mapping[str, Upstream]) -> None:
+        """Close those of ``upstreams`` that are not ``kept``; fetches under way keep their connections."""
+        for name, upstream in upstreams.items():
+            if kept.get(name) is not upstream:
+                Deferred.fromCoroutine(self._closing(f"upstream {name}", upstream.origin.close))
 
     # -- stop ----------------------------------------------------------------------------------------------------
 

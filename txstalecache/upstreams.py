@@ -6,8 +6,12 @@ Must not know: routes, the file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any
+
+from twisted.logger import Logger
 
 from txstalecache.config.schema import Policy
 from txstalecache.config.toml import UpstreamPlan
@@ -19,7 +23,9 @@ from txstalecache.origin.http import HttpOrigin, client_endpoint
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.origin.tls import TLS
 
-__all__ = ["open_upstream"]
+__all__ = ["Upstream"]
+
+_log = Logger()
 
 _CHOOSERS: dict[Policy, Chooser] = {
     Policy.ROUND_ROBIN: round_robin,
@@ -28,8 +34,54 @@ _CHOOSERS: dict[Policy, Chooser] = {
 }
 
 
-def open_upstream(reactor: Any, plan: UpstreamPlan) -> IOrigin:
-    """The origin that ``plan`` means. ValueError in one line for a certificate that cannot be used."""
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What ``plan`` means, with the certificates that its files held when it was opened."""
+
+    plan: UpstreamPlan
+    origin: IOrigin
+    _certificates: Mapping[str, bytes]
+
+    @classmethod
+    def open(cls, reactor: Any, plan: UpstreamPlan) -> Upstream:
+        """ValueError in one line for a certificate that cannot be used."""
+        # First: what is written between the two is another's at the next look.
+        certificates = {name: content for name, content in _certificates(plan).items() if isinstance(content, bytes)}
+        return cls(plan, _origin(reactor, plan), certificates)
+
+    def is_as(self, plan: UpstreamPlan) -> bool:
+        """Whether it need not be opened anew: ``plan`` is the same, and so are the certificates. One that cannot be
+        read any more, as by a process that has given up its rights, is taken to be."""
+        if plan != self.plan:
+            return False
+        now = _certificates(plan)
+        for name, content in now.items():
+            if isinstance(content, OSError):
+                _log.warn(
+                    "upstream {name}: {file} is not read again: {why}",
+                    name=plan.name,
+                    file=plan.values[name],
+                    why=content.strerror or content,
+                )
+        return all(
+            isinstance(content, OSError) or content == self._certificates.get(name) for name, content in now.items()
+        )
+
+
+def _certificates(plan: UpstreamPlan) -> dict[str, bytes | OSError]:
+    """What is in the files that ``plan`` names, or why that cannot be said."""
+    found: dict[str, bytes | OSError] = {}
+    for name in ("ca_file", "client_certificate"):
+        path = plan.values[name]
+        if path is not None:
+            try:
+                found[name] = Path(path).read_bytes()
+            except OSError as error:
+                found[name] = error
+    return found
+
+
+def _origin(reactor: Any, plan: UpstreamPlan) -> IOrigin:
     values = plan.values
     tls = TLS(
         ca_file=values["ca_file"],

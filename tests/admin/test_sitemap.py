@@ -7,14 +7,19 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.defer import succeed
+from twisted.internet.task import Clock
 
 from tests.admin.asking import TOKEN, Admin
 from tests.fleet.processes import Proxy
-from txstalecache.admin.sitemap import MOST_BYTES, BadSitemap, read
+from txstalecache.admin.sitemap import MOST_BYTES, MOST_URLS, BadSitemap, read
+from txstalecache.admin.warm import WarmJob
+from txstalecache.edge.warming import Warmed
 
 XMLNS = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 WHERE = "http://localhost/sitemap.xml"
@@ -88,6 +93,10 @@ def pages() -> Iterator[tuple[str, list[str]]]:
                 "/one.xml": urlset("http://localhost/a", "http://localhost/b"),
                 "/two.xml": urlset("http://localhost/c", "http://elsewhere.example/d"),
                 "/none.xml": b"<html/>",
+                "/partly.xml": index(
+                    "http://localhost/lost.xml", "http://localhost/none.xml", "http://localhost/one.xml"
+                ),
+                "/ring.xml": index("http://localhost/ring.xml", "http://localhost/one.xml"),
             }.get(self.path, b"page")
             self.send_response(404 if self.path == "/lost.xml" else 200)
             self.send_header("Cache-Control", "max-age=60")
@@ -106,27 +115,72 @@ def pages() -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def test_a_sitemap_is_warmed_through_the_proxy(pages: tuple[str, list[str]], tmp_path: Path) -> None:
-    url, asked = pages
+@pytest.fixture
+def admin(pages: tuple[str, list[str]], tmp_path: Path) -> Iterator[Admin]:
+    """Of a proxy in front of that site."""
     (tmp_path / "token").write_text(TOKEN)
     options = ("--admin", "tcp:0:interface=127.0.0.1", "--admin-token-file", str(tmp_path / "token"))
-    proxy = Proxy(tmp_path, "--origin", url, "--redis", "memory", *options)
+    proxy = Proxy(tmp_path, "--origin", pages[0], "--redis", "memory", *options)
     try:
-        admin = Admin(proxy)
-        said = admin.post("/v1/warm", {"sitemap": WHERE})[1]
-        job = admin.until(f"/v1/warm/{said['job']}", lambda said: said["state"] != "running")
-        assert (job["state"], job["done"], job["failed"], job["total"]) == ("done", 3, 1, 4)
-        assert job["errors"] == [{"url": "http://elsewhere.example/d", "problem": "another host than the sitemap's"}]
-        assert sorted(asked) == ["/a", "/b", "/c", "/one.xml", "/sitemap.xml", "/two.xml"]
-        assert {admin.visit(path) for path in ("/a", "/b", "/c")} == {"page"}
-        assert len(asked) == 6
-        said = admin.post("/v1/warm", {"sitemap": "http://localhost/none.xml"})[1]
-        job = admin.until(f"/v1/warm/{said['job']}", lambda said: said["state"] != "running")
-        assert (job["state"], job["errors"][0]["problem"]) == ("failed", "no sitemap: it lists no URL")
-        # Whatever host is named: not that one is asked.
-        said = admin.post("/v1/warm", {"sitemap": "http://elsewhere.example/lost.xml"})[1]
-        job = admin.until(f"/v1/warm/{said['job']}", lambda said: said["state"] != "running")
-        assert job["errors"][0]["problem"] == "no sitemap: the proxy's origin answers 404"
+        yield Admin(proxy)
         assert proxy.end() == 0
     finally:
         proxy.close()
+
+
+def warmed(admin: Admin, sitemap: str) -> dict[str, Any]:
+    """What the job said at its end."""
+    said = admin.post("/v1/warm", {"sitemap": sitemap})[1]
+    job: dict[str, Any] = admin.until(f"/v1/warm/{said['job']}", lambda said: said["state"] != "running")
+    return job
+
+
+def test_a_sitemap_is_warmed_through_the_proxy(pages: tuple[str, list[str]], admin: Admin) -> None:
+    asked = pages[1]
+    job = warmed(admin, WHERE)
+    assert (job["state"], job["done"], job["failed"], job["total"]) == ("done", 3, 1, 4)
+    assert job["errors"] == [{"url": "http://elsewhere.example/d", "problem": "another host than the sitemap's"}]
+    assert sorted(asked) == ["/a", "/b", "/c", "/one.xml", "/sitemap.xml", "/two.xml"]
+    assert {admin.visit(path) for path in ("/a", "/b", "/c")} == {"page"}
+    assert len(asked) == 6
+    job = warmed(admin, "http://localhost/none.xml")
+    assert (job["state"], job["errors"][0]["problem"]) == ("failed", "no sitemap: it lists no URL")
+    # Whatever host is named: not that one is asked.
+    job = warmed(admin, "http://elsewhere.example/lost.xml")
+    assert job["errors"][0]["problem"] == "no sitemap: the proxy's origin answers 404"
+
+
+def test_a_sitemap_of_an_index_that_is_none_costs_what_it_lists_and_no_more(admin: Admin) -> None:
+    job = warmed(admin, "http://localhost/partly.xml")
+    assert (job["state"], job["done"], job["failed"], job["total"]) == ("done", 2, 2, 4)
+    assert [(error["url"], error["problem"]) for error in job["errors"]] == [
+        ("http://localhost/lost.xml", "no sitemap: the proxy's origin answers 404"),
+        ("http://localhost/none.xml", "no sitemap: it lists no URL"),
+    ]
+
+
+def test_an_index_that_lists_itself_comes_to_an_end(admin: Admin) -> None:
+    job = warmed(admin, "http://localhost/ring.xml")
+    assert (job["state"], job["done"], job["failed"]) == ("done", 2, 1)
+    assert job["errors"] == [{"url": "http://localhost/ring.xml", "problem": "no sitemap: an index within an index"}]
+
+
+def test_what_is_too_much_in_all_is_left_out_and_said_to_be() -> None:
+    clock = Clock()
+    most = MOST_URLS * 2 // 3
+    bodies = {
+        b"http://localhost/many.xml": index(*(f"http://localhost/{n}.xml" for n in (1, 2))),
+        **{
+            f"http://localhost/{n}.xml".encode(): urlset(*(f"http://localhost/{n}/{m}" for m in range(most)))
+            for n in (1, 2)
+        },
+    }
+    job = WarmJob("1", clock, lambda url, _: succeed(Warmed(200, True, "", bodies.get(url, b""))), 0.01, 1)
+    job.start((), "http://localhost/many.xml")
+    clock.pump([0] * 4)
+    left_out = 2 * most - MOST_URLS
+    assert job.told()["total"] == MOST_URLS + 1
+    problem = f"{left_out} of its URLs are left out: more than {MOST_URLS} in all"
+    assert job.told()["errors"] == [{"url": "http://localhost/2.xml", "problem": problem}]
+    job.cancel()
+    assert clock.getDelayedCalls() == []

@@ -122,6 +122,33 @@ def test_a_reader_that_leaves_ends_it_quietly(command: Command) -> None:
     top.stderr.close()
 
 
+@pytest.mark.parametrize("arguments", [["status"], ["flights", "--json"], ["completion", "bash"]])
+def test_output_that_cannot_be_written_is_one_line_of_error(command: Command, arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = command.begun(*arguments, stdout=full)
+        _, said = done.communicate(timeout=20)
+    assert done.returncode == Exit.FAILED
+    assert said.decode() == f"txstalecache {arguments[0]}: cannot write: No space left on device\n"
+
+
+def test_without_a_standard_output_it_does_what_it_is_told(command: Command, proxy: Proxy) -> None:
+    ask(proxy.port, "/closed")
+    purged = command.begun("purge", "url", "http://localhost/closed", stdout=None, preexec_fn=lambda: os.close(1))
+    _, said = purged.communicate(timeout=20)
+    assert (purged.returncode, said) == (Exit.OK, b"")
+    assert "fwd=uri-miss" in ask(proxy.port, "/closed")[1]["cache-status"]
+
+
+def test_a_reader_that_has_left_before_the_error_is_no_other_error(command: Command) -> None:
+    there, here = os.pipe()
+    os.close(there)
+    done = command.begun("purge", "url", "http://localhost/a", "nonsense", stdout=here)
+    os.close(here)
+    _, said = done.communicate(timeout=20)
+    assert done.returncode == Exit.PIPE
+    assert b"Exception ignored" not in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_cancels_what_is_being_warmed(
     command: Command, served: Origin, tmp_path: Path, number: signal.Signals

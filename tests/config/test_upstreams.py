@@ -131,6 +131,48 @@ async def test_health_is_asked_under_the_same_tls(make_origin: Any, authority: A
     assert proxy.service._origins["www"].members[0].health.well  # type: ignore[attr-defined]
 
 
+@async_test
+async def test_a_certificate_that_was_renewed_on_disk_is_shown_after_a_reload_of_the_same_file(
+    make_origin: Any, authority: Authority, configured: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "old").mkdir()
+    old, _ = Authority(tmp_path / "old").issue("proxy.example")
+    origin, _ = await secure(make_origin, authority, "localhost", clients=authority.path)
+    mine = tmp_path / "mine.pem"
+    mine.write_bytes(old.read_bytes())
+    proxy = await configured(upstream(origin, f'ca_file = "{authority.path}"\nclient_certificate = "{mine}"'))
+    assert (await fetch(proxy.port, "GET", "/x")).status == 502
+    mine.write_bytes(authority.issue("proxy.example")[0].read_bytes())
+    assert proxy.service.reload()
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"secret"
+    connections = len(origin.connections)
+    # What is half written changes nothing, nor does what cannot be read any more.
+    mine.write_bytes(mine.read_bytes()[:100])
+    assert not proxy.service.reload()
+    assert (await fetch(proxy.port, "GET", "/y")).body == b"secret"
+    mine.unlink()
+    with capturedLogs() as events:
+        assert proxy.service.reload()
+    assert f"upstream www: {mine} is not read again: No such file or directory" in map(formatEvent, events)
+    assert (await fetch(proxy.port, "GET", "/z")).body == b"secret"
+    assert len(origin.connections) == connections
+
+
+@async_test
+async def test_another_authority_is_trusted_after_a_reload_of_the_same_file(
+    make_origin: Any, authority: Authority, configured: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "old").mkdir()
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(Authority(tmp_path / "old").path.read_bytes())
+    origin, _ = await secure(make_origin, authority, "localhost")
+    proxy = await configured(upstream(origin, f'ca_file = "{trusted}"'))
+    assert (await fetch(proxy.port, "GET", "/x")).status == 502
+    trusted.write_bytes(authority.path.read_bytes())
+    assert proxy.service.reload()
+    assert (await fetch(proxy.port, "GET", "/x")).body == b"secret"
+
+
 # -- where it is, how it is addressed ----------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txstalecache.admin.gate import Refused
-from txstalecache.admin.sitemap import MOST_BYTES, MOST_URLS, BadSitemap, read
+from txstalecache.admin.sitemap import MOST_BYTES, MOST_URLS, BadSitemap, Sitemap, read
 from txstalecache.observe.reasons import reason
 
 __all__ = ["Jobs", "WarmJob"]
@@ -69,8 +69,7 @@ class WarmJob:
         self._left.extend(urls)
         self.total = len(urls)
         if sitemap is not None:
-            self._sitemaps.append(sitemap)
-            self._read_one()
+            self._ask(sitemap, MOST_BYTES, self._first_sitemap)
         else:
             self._more()
 
@@ -101,36 +100,49 @@ class WarmJob:
 
     # -- sitemaps ------------------------------------------------------------------------------------------------
 
-    def _read_one(self) -> None:
-        """Read the next sitemap; then the URLs have their turn."""
-        if not self.running:
-            return
-        if not self._sitemaps:
-            self._more()
-            return
-        url = self._sitemaps.popleft()
-        self._ask(url, MOST_BYTES, self._sitemap)
-
-    def _sitemap(self, url: str, result: IWarmed | Failure) -> None:
+    def _first_sitemap(self, url: str, result: IWarmed | Failure) -> None:
+        """What was given: a sitemap, or an index of them. Where it is neither there is nothing to do."""
         try:
-            if isinstance(result, Failure):
-                raise BadSitemap(result.getErrorMessage())
-            if result.status != 200:
-                raise BadSitemap(f"the proxy's origin answers {result.status}" if result.status else result.why)
-            found = read(result.body, url)
+            found = _listed(url, result)
         except BadSitemap as error:
             self._problem(url, f"no sitemap: {error}")
             self._end("failed")
             return
-        # An index lists sitemaps, and those list URLs: no deeper than that.
-        self._sitemaps.extend(found.sitemaps if self.total == 0 and not self._left else ())
-        room = MOST_URLS - self.total
-        self._left.extend(found.urls[:room])
-        self.total += min(room, len(found.urls))
+        self._sitemaps.extend(found.sitemaps)
+        self._take(url, found)
+        self._read_one()
+
+    def _read_one(self) -> None:
+        """Read the next sitemap of the index; then the URLs have their turn."""
+        if self._sitemaps:
+            self._ask(self._sitemaps.popleft(), MOST_BYTES, self._next_sitemap)
+        else:
+            self._more()
+
+    def _next_sitemap(self, url: str, result: IWarmed | Failure) -> None:
+        """One of an index: where it is none the others are read all the same."""
+        try:
+            found = _listed(url, result)
+            # https://www.sitemaps.org/protocol.html: an index lists sitemaps, never indexes. One may list itself.
+            if found.sitemaps:
+                raise BadSitemap("an index within an index")
+        except BadSitemap as error:
+            self.total += 1
+            self._failed(url, f"no sitemap: {error}")
+        else:
+            self._take(url, found)
+        self._read_one()
+
+    def _take(self, url: str, found: Sitemap) -> None:
+        taken = found.urls[: max(0, MOST_URLS - self.total)]
+        self._left.extend(taken)
+        self.total += len(taken)
+        if more := len(found.urls) - len(taken):
+            self.total += 1
+            self._failed(url, f"{more} of its URLs are left out: more than {MOST_URLS} in all")
         for other in found.others:
             self.total += 1
             self._failed(other, "another host than the sitemap's")
-        self._read_one()
 
     # -- URLs ----------------------------------------------------------------------------------------------------
 
@@ -198,6 +210,15 @@ class WarmJob:
             self._timer = None
         for asked in list(self._under_way):
             asked.cancel()
+
+
+def _listed(url: str, result: IWarmed | Failure) -> Sitemap:
+    """What the sitemap at ``url`` lists. BadSitemap."""
+    if isinstance(result, Failure):
+        raise BadSitemap(result.getErrorMessage())
+    if result.status != 200:
+        raise BadSitemap(f"the proxy's origin answers {result.status}" if result.status else result.why)
+    return read(result.body, url)
 
 
 class Jobs:

@@ -22,7 +22,11 @@ class Exit(IntEnum):
         return one
 
     OK = 0, "Done."
-    FAILED = 1, "Refused or failed: the proxy said no, nothing is stored for the URL, or some of it did not work."
+    FAILED = (
+        1,
+        "Refused or failed: the proxy said no, nothing is stored for the URL, some of it did not work, or what there "
+        "is to say cannot be written.",
+    )
     USAGE = 2, "The command line, or a file it names, makes no sense."
     UNREACHABLE = 3, "No admin interface answers there, or not in time, or something else does."
     TOKEN = 4, "The token is missing or wrong."

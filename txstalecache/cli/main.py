@@ -64,19 +64,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problem = parsed.check(parsed) if hasattr(parsed, "check") else None
     if problem is not None:
         whole.error(problem)
+    if sys.stdout is None:
+        # Closed by whoever started it, who wants to read nothing. Else its number goes to the next socket.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     if isinstance(sys.stdout, TextIOWrapper):
         # As standard error by itself: a dash is no reason to fail where there is none.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        ended: int = parsed.run(parsed)
+        ended = _carried_out(parsed)
         sys.stdout.flush()
+    except BrokenPipeError:
+        _let_go_of_output()
+        ended = Exit.PIPE
+    except OSError as error:
+        print(f"txstalecache {parsed.subcommand}: cannot write: {error.strerror or error}", file=sys.stderr)
+        _let_go_of_output()
+        ended = Exit.FAILED
+    return int(ended)
+
+
+def _carried_out(parsed: argparse.Namespace) -> int:
+    try:
+        ended: int = parsed.run(parsed)
     except CommandError as error:
         print(f"txstalecache {parsed.subcommand}: {error}", file=sys.stderr)
         ended = error.status
     except KeyboardInterrupt:
         ended = Exit.INTERRUPTED
-    except BrokenPipeError:
-        # What is still to be flushed at the end has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        ended = Exit.PIPE
-    return int(ended)
+    return ended
+
+
+def _let_go_of_output() -> None:
+    """What is still to be flushed at the end has nowhere to go."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
