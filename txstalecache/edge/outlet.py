@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.tcp import Server
 
 __all__ = ["Outlet"]
@@ -31,6 +32,16 @@ class Outlet:
     def close(self) -> None:
         """The connection is gone: the socket may be another one's by now."""
         self._socket = None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the socket has not taken yet, whatever is wrapped around it."""
+        transport = self._transport
+        while transport is not None and not isinstance(transport, FileDescriptor):
+            transport = getattr(transport, "transport", None)
+        if transport is None:
+            return 0
+        return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
 
     def put(self, head: bytes, body: tuple[bytes, ...], length: int) -> None:
         """Write ``head`` and ``body``, of ``length`` bytes.
