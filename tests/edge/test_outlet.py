@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -150,6 +151,14 @@ def test_what_waits_is_known_whatever_is_wrapped_around_the_transport(line: Line
     line.heard()
     assert line.outlet.waiting == 0
     assert Outlet(StringTransport()).waiting == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_so_is_what_waits_in_the_socket(line: Line) -> None:
+    line.outlet.put(b"h", (b"x" * 100,), 100)
+    assert not line.transport._tempDataLen and line.outlet.waiting > 0
+    line.far.recv(1000)
+    assert line.outlet.waiting == 0
 
 
 def test_other_transports_get_every_byte() -> None:

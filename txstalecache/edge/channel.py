@@ -152,13 +152,15 @@ class CacheChannel(HTTPChannel):
         lingered, self.phase = self.phase is Phase.LINGER, Phase.CLOSED
         self._received.clear()
         self._unstall()
-        self._untaken = self._outlet.waiting
         # First: where the way out is closed already, the connection is gone at once.
-        self._deadline.set(self._limits.stall if self._untaken else self._limits.idle)
+        self._deadline.set(self._limits.idle)
         if lingered:
             self._wire.loseConnection()
         else:
             self.loseConnection()
+        self._untaken = self._outlet.waiting
+        if self._untaken:
+            self._deadline.set(self._limits.stall)
 
     # -- the way in ----------------------------------------------------------------------------------------------
 

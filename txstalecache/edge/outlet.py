@@ -5,6 +5,9 @@ Must not know: HTTP.
 
 from __future__ import annotations
 
+from fcntl import ioctl
+from struct import unpack
+from termios import TIOCOUTQ
 from typing import Any, Final
 
 from twisted.internet.abstract import FileDescriptor
@@ -35,13 +38,17 @@ class Outlet:
 
     @property
     def waiting(self) -> int:
-        """Bytes that the socket has not taken yet, whatever is wrapped around it."""
+        """Bytes that the client has not taken: in the transport, whatever is wrapped around it, and in the socket."""
         transport = self._transport
         while transport is not None and not isinstance(transport, FileDescriptor):
             transport = getattr(transport, "transport", None)
-        if transport is None:
+        if transport is None or transport.disconnected:
             return 0
-        return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        here = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        try:
+            return here + int(unpack("i", ioctl(transport.fileno(), TIOCOUTQ, bytes(4)))[0])
+        except OSError:
+            return here  # not every system says it of a socket
 
     def put(self, head: bytes, body: tuple[bytes, ...], length: int) -> None:
         """Write ``head`` and ``body``, of ``length`` bytes.
