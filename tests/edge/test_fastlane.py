@@ -677,6 +677,17 @@ def test_what_supersedes_an_answer_is_sent_to_those_whose_request_is_sent_on_oth
     side.close()
 
 
+@pytest.mark.parametrize("fast_lane", [True, False])
+def test_what_is_asked_for_most_is_one_address_however_its_host_is_written(fast_lane: bool) -> None:
+    side = Side(Route(), fast_lane)
+    for host in (b"shop", b"shop", b"Shop"):
+        side.send(b"GET /fresh HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+    top = side.resource.tally.top
+    assert [one["url"] for one in top.top("misses", 9)] == ["http://shop/fresh"]
+    assert [one["url"] for one in top.top("hits", 9)] == ["http://shop/fresh"]
+    side.close()
+
+
 def test_a_retired_connection_ends_with_its_next_answer() -> None:
     side = Side(Route(), True)
     request = b"GET /fresh HTTP/1.1\r\nHost: a\r\n\r\n"
