@@ -643,6 +643,51 @@ def test_a_connection_that_is_to_be_kept_as_any_other_is_plain(said: bytes, plai
     assert reader.read(data + b"Connection: keep-alive\r\n\r\n") is None
 
 
+@pytest.mark.parametrize(
+    ("route", "secure", "vary", "said"),
+    [
+        (Route(encodings=(b"br", b"gzip")), False, b"Accept-Encoding", b"Accept-Encoding: gzip, deflate, br\r\n"),
+        (Route(rules=Rules(cookies=Cookies.IGNORE)), False, b"Cookie", b"Cookie: a=1\r\n"),
+        (Route(), True, b"X-Forwarded-Proto", b""),
+    ],
+)
+@pytest.mark.parametrize("fast_lane", [True, False])
+def test_what_supersedes_an_answer_is_sent_to_those_whose_request_is_sent_on_otherwise_than_it_came(
+    route: Route, secure: bool, vary: bytes, said: bytes, fast_lane: bool
+) -> None:
+    """RFC 9111 §4.1: of several that fit the most recent; what fits is looked for with what the origin was asked."""
+    side = Side(route, fast_lane)
+    side.channel._scheme = b"https" if secure else b"http"
+    versions = [(b"old", []), (b"new", [(b"Vary", vary)])]
+
+    def fetch(_: OriginRequest) -> Any:
+        body, fields = versions.pop(0)
+        told = [(b"Date", DATE), (b"Cache-Control", b"public, max-age=60"), (b"Content-Length", b"3"), *fields]
+        return succeed(side.origin._given(ResponseHead(200, Fields(told)), body, 3))
+
+    side.origin.fetch = fetch  # type: ignore[method-assign, assignment]
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n" + said
+    side.send(request + b"\r\n")
+    side.send(request + b"Cache-Control: no-cache\r\n\r\n")
+    for _ in range(2):
+        side.send(request + b"\r\n")
+        assert side.log[-1].verdict == "fresh"
+    bodies = re.findall(rb"\r\n\r\n(...)", side.heard())
+    assert bodies == [b"old", b"new", b"new", b"new"]
+    side.close()
+
+
+@pytest.mark.parametrize("fast_lane", [True, False])
+def test_what_is_asked_for_most_is_one_address_however_its_host_is_written(fast_lane: bool) -> None:
+    side = Side(Route(), fast_lane)
+    for host in (b"shop", b"shop", b"Shop"):
+        side.send(b"GET /fresh HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+    top = side.resource.tally.top
+    assert [one["url"] for one in top.top("misses", 9)] == ["http://shop/fresh"]
+    assert [one["url"] for one in top.top("hits", 9)] == ["http://shop/fresh"]
+    side.close()
+
+
 def test_a_retired_connection_ends_with_its_next_answer() -> None:
     side = Side(Route(), True)
     request = b"GET /fresh HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from twisted.internet import abstract
 from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IReactorFDSet
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Server
 from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from zope.interface import implementer
 
 from txstalecache.edge.outlet import JOINED, Outlet
@@ -133,6 +135,30 @@ def test_after_the_end_the_socket_is_left_alone(line: Line) -> None:
     line.outlet.put(b"head", (), 0)
     with pytest.raises(BlockingIOError):
         line.far.recv(100)
+
+
+def test_what_waits_is_known_whatever_is_wrapped_around_the_transport(line: Line) -> None:
+    line.outlet.put(b"h", (b"x" * 200_000,), 200_000)
+    wrapped: Any = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+    wrapped.transport = line.transport
+    waiting = line.outlet.waiting
+    assert 100_000 < waiting == Outlet(wrapped).waiting
+    assert len(line.far.recv(1000)) == 1000
+    while line.outlet.waiting == waiting:
+        line.far.recv(4096)
+        line.reactor.turn()
+    assert line.outlet.waiting < waiting
+    line.heard()
+    assert line.outlet.waiting == 0
+    assert Outlet(StringTransport()).waiting == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell")
+def test_so_is_what_waits_in_the_socket(line: Line) -> None:
+    line.outlet.put(b"h", (b"x" * 100,), 100)
+    assert not line.transport._tempDataLen and line.outlet.waiting > 0
+    line.far.recv(1000)
+    assert line.outlet.waiting == 0
 
 
 def test_other_transports_get_every_byte() -> None:

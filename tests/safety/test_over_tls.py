@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.endpoints import SSL4ClientEndpoint
 from twisted.internet.ssl import CertificateOptions, PrivateCertificate
+from twisted.internet.threads import deferToThread
 
 from tests.support.async_test import async_test
 from tests.support.client import connect
@@ -44,6 +46,45 @@ async def test_a_silent_client_too_many_is_cut_soon(origin: ScriptedOrigin, tmp_
     await until(lambda: not site.channels)
     await listening.stopListening()
     await resource.close()
+
+
+@async_test
+async def test_who_takes_an_answer_slowly_gets_all_of_it(origin: ScriptedOrigin, tmp_path: Path) -> None:
+    """What the socket has taken is not taken by its client yet, and TLS waits for that with the end."""
+    from twisted.internet import reactor
+
+    anything: Any = reactor
+    size = 60_000
+    origin.handler = Answer(200, [("Cache-Control", "max-age=60")], b"x" * size)
+    resource = CacheResource(origin.url)
+    site = CacheSite(resource, anything, limits=EdgeLimits(connections=9, idle=0.3, stall=0.6))
+    both, _ = Authority(tmp_path).issue("127.0.0.1")
+    options = PrivateCertificate.loadPEM(both.read_bytes()).options()
+    listening = anything.listenSSL(0, site, options, interface="127.0.0.1")
+    for fields in (b"", b"", b"Connection: close\r\n"):
+        taken: bytes = await deferToThread(_slowly, listening.getHost().port, fields, size)
+        assert len(taken.partition(b"\r\n\r\n")[2]) == size
+    await until(lambda: not site.channels)
+    await listening.stopListening()
+    await resource.close()
+
+
+def _slowly(port: int, fields: bytes, size: int) -> bytes:
+    """All of an answer, a piece at a time."""
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.settimeout(10)
+    plain.connect(("127.0.0.1", port))
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    taken = b""
+    with context.wrap_socket(plain) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n%b\r\n" % fields)
+        while len(taken) < size and (piece := client.recv(3000)):
+            taken += piece
+            time.sleep(0.08)
+    return taken
 
 
 def _ended(client: socket.socket) -> bool:

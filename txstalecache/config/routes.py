@@ -131,7 +131,7 @@ class Route:
     plain: bool = field(init=False, repr=False, compare=False)
     """Whether a hit depends on nothing but the head as it came and the entry: no condition, chance or hook.
 
-    Preparing a head is no matter here: what was stored under a prepared one is found by such heads alone."""
+    Preparing a head is no matter for its key: what was stored under a prepared one is found by such heads alone."""
 
     def __post_init__(self) -> None:
         plain = not (

@@ -104,6 +104,8 @@ class CacheChannel(HTTPChannel):
         self._blank_lines = 1
         self._held_since = 0.0
         self._stall: IDelayedCall | None = None
+        self._untaken = 0
+        """Bytes that waited for a slow client when it was last looked at."""
         # Twisted's channel: never pause reading by yourself, we do.
         self._handlingRequest = True
 
@@ -123,8 +125,7 @@ class CacheChannel(HTTPChannel):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self.phase = Phase.CLOSED
         self._deadline.end()
-        if self._stall is not None and self._stall.active():
-            self._stall.cancel()
+        self._unstall()
         self._received.clear()
         self._outlet.close()
         super().connectionLost(reason)
@@ -150,12 +151,16 @@ class CacheChannel(HTTPChannel):
         """Close once all is written; a client that does not take it is cut off."""
         lingered, self.phase = self.phase is Phase.LINGER, Phase.CLOSED
         self._received.clear()
+        self._unstall()
         # First: where the way out is closed already, the connection is gone at once.
         self._deadline.set(self._limits.idle)
         if lingered:
             self._wire.loseConnection()
         else:
             self.loseConnection()
+        self._untaken = self._outlet.waiting
+        if self._untaken:
+            self._deadline.set(self._limits.stall)
 
     # -- the way in ----------------------------------------------------------------------------------------------
 
@@ -385,15 +390,14 @@ class CacheChannel(HTTPChannel):
         self._stalled = True
         super().pauseProducing()
         if self._stall is None:
+            self._untaken = self._outlet.waiting
             self._stall = self._clock.callLater(self._limits.stall, self._stalled_too_long)
         self._read_or_not()
 
     def resumeProducing(self) -> None:
         """The client has taken what was written."""
         self._stalled = False
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+        self._unstall()
         super().resumeProducing()
         if self.phase in (Phase.IDLE, Phase.HEAD) and self._received:
             self._advance()
@@ -401,8 +405,22 @@ class CacheChannel(HTTPChannel):
             self._read_or_not()
 
     def _stalled_too_long(self) -> None:
-        self._stall = None
-        self.cut()
+        if self._takes():
+            self._stall = self._clock.callLater(self._limits.stall, self._stalled_too_long)
+        else:
+            self._stall = None
+            self.cut()
+
+    def _unstall(self) -> None:
+        """Whether the client takes anything is of no account for now."""
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _takes(self) -> bool:
+        """Whether the client has taken some of what waits for it, and not all, since it was last looked at."""
+        before, self._untaken = self._untaken, self._outlet.waiting
+        return 0 < self._untaken < before
 
     def _read_or_not(self) -> None:
         """Read from the client what there is a use for, and stop reading else."""
@@ -485,6 +503,9 @@ class CacheChannel(HTTPChannel):
 
     def _overdue(self) -> None:
         match self.phase:
+            case Phase.IDLE if self._stalled:
+                # It has yet to take what it was answered: that is bounded by ``stall``.
+                self._deadline.set(self._limits.idle)
             case Phase.IDLE | Phase.LINGER:
                 self._close()
             case Phase.HEAD:
@@ -495,5 +516,7 @@ class CacheChannel(HTTPChannel):
                 self._reject(Rejected(504, "the answer took too long"))
             case Phase.DRAIN:
                 self._give_up()
+            case Phase.CLOSED if self._takes():
+                self._deadline.set(self._limits.stall)
             case Phase.CLOSED:
                 self._wire.abortConnection()

@@ -27,6 +27,7 @@ from txstalecache.edge.channel import CacheChannel, Served
 from txstalecache.edge.direct import DirectExchange
 from txstalecache.edge.exchange import Exchange
 from txstalecache.edge.heads import ReceivedRequest
+from txstalecache.edge.prepare import prepared
 from txstalecache.edge.ready import Answer, Ready, answer
 from txstalecache.http.entry import Entry
 from txstalecache.http.keys import Key
@@ -208,7 +209,9 @@ class FastLane:
             return None
         shelf, asked.trusted = held
         asked.changes, asked.session, asked.purges = shelf.changes, store.memory.session, store.purges.version
-        variant = shelf.matching(asked.head, now, store.purges)
+        # Chosen by what the origin was asked; there is nothing to choose where it never looked at a field.
+        sought = prepared(asked.route, asked.head) if shelf.names else asked.head
+        variant = shelf.matching(sought, now, store.purges)
         if variant is None or variant.entry is None:
             # Nothing is there that could answer it, as long as nothing changes, and nothing is gone.
             asked.shelf, asked.vain = ref(shelf), True

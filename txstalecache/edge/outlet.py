@@ -5,8 +5,12 @@ Must not know: HTTP.
 
 from __future__ import annotations
 
+from fcntl import ioctl
+from struct import unpack
+from termios import TIOCOUTQ
 from typing import Any, Final
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.tcp import Server
 
 __all__ = ["Outlet"]
@@ -31,6 +35,20 @@ class Outlet:
     def close(self) -> None:
         """The connection is gone: the socket may be another one's by now."""
         self._socket = None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the client has not taken: in the transport, whatever is wrapped around it, and in the socket."""
+        transport = self._transport
+        while transport is not None and not isinstance(transport, FileDescriptor):
+            transport = getattr(transport, "transport", None)
+        if transport is None or transport.disconnected:
+            return 0
+        here = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        try:
+            return here + int(unpack("i", ioctl(transport.fileno(), TIOCOUTQ, bytes(4)))[0])
+        except OSError:
+            return here  # not every system says it of a socket
 
     def put(self, head: bytes, body: tuple[bytes, ...], length: int) -> None:
         """Write ``head`` and ``body``, of ``length`` bytes.

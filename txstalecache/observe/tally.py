@@ -97,7 +97,7 @@ class Tally:
             self.waits.add(record.wait)
         if verdict == "refuse":
             return
-        url = b"%b://%b%b" % (record.scheme, record.host, record.target)
+        url = b"%b://%b%b" % (record.scheme, record.host.lower(), record.target)
         if record.role == "hit":
             self.top.hit(url, sent)
         else:
