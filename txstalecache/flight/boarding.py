@@ -47,7 +47,7 @@ class Boarding:
         if lease is None:
             self._run(self._board())
             return
-        flight.hold(lease)
+        flight.lease = lease
         # In Redis nothing is, or nobody can ask it; what is here has been looked at in this very turn, or not.
         if not plan.again or not self._settled_by_what_is_here():
             flight.fetch()
@@ -79,10 +79,11 @@ class Boarding:
     # -- those that say whether to fetch ----------------------------------------------------------------------------
 
     async def _board(self) -> bool:
+        flight = self._flight
         while True:
             if await self._resting():
                 return False
-            lease: ILease | None = await self._registry.leases.acquire(self._name, self._flight.purpose)
+            lease: ILease | None = await self._registry.leases.acquire(self._name, flight.purpose, flight.watched)
             if lease is not None:
                 return await self._granted(lease)
             fetches = await self._waited()
@@ -91,7 +92,7 @@ class Boarding:
 
     async def _granted(self, lease: ILease) -> bool:
         flight = self._flight
-        flight.hold(lease)
+        flight.lease = lease
         if lease.bare and not flight.plan.part:
             return not self._settled_by_what_is_here()
         # Look again after getting the lock: somebody may have stored between our miss and now.
