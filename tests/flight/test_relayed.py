@@ -15,13 +15,14 @@ from tests.support.async_test import async_test
 from tests.support.held_origin import HeldOrigin, HeldResponse
 from tests.support.redis import RedisServer
 from txstalecache.flight.clocks import Clocks
-from txstalecache.flight.landing import Alone, Attached, Regroup, Settled
+from txstalecache.flight.landing import Alone, Attached, Failed, Regroup, Settled
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.registry import Registry
 from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Rules
+from txstalecache.origin.interfaces import Fault
 from txstalecache.store.purges import Scope
 from txstalecache.store.relay import LIFE
 
@@ -512,6 +513,38 @@ async def test_who_waits_elsewhere_counts_for_the_second_attempt_and_nobody_else
     await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in (first, second)))
     assert there.asked == 0
     await over(here, there)
+
+
+@pytest.mark.parametrize("ends", ["with an answer", "with an error", "with a page that others have stored"])
+@async_test
+async def test_a_lease_that_ran_out_in_the_middle_of_a_fetch_brings_no_third_one_and_leaves_nobody_unanswered(
+    shared_redis: RedisServer, processes: Any, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    monkeypatch.setattr("txstalecache.store.lease.HOLD", 2.0)
+    here, there = await processes(shared_redis)
+    clocks = Clocks(leader_age=2.5)
+    seats = [here.join(clocks=clocks) for _ in range(2)]
+    await until(lambda: here.asked == 1)
+    seats += [there.join(clocks=clocks) for _ in range(2)]
+    await until(lambda: names(shared_redis, "w"))
+    (flight,) = here.registry.flights
+    flight.lease._over = True  # what it looks like where a process stands still, or is cut off from Redis
+    await until(lambda: there.asked == 1)
+    if ends == "with a page that others have stored":
+        there.origin.answer(0, 200, CACHEABLE).end()
+    await pause(3.5)
+    assert (here.asked, there.asked) == (1, 1)
+    if ends == "with an answer":
+        response = there.origin.answer(0, 200, CACHEABLE)
+        await until(lambda: all(isinstance(seat.landing, Attached) for seat in seats))
+        assert here.origin.cancelled == [0]
+        response.end()
+    elif ends == "with an error":
+        there.origin.fail(0, Fault.RESET)
+    await until(lambda: all(seat.landing is not None for seat in seats))
+    assert isinstance(seats[0].landing, Failed) == (ends == "with an error")
+    await over(here, there)
+    assert (here.asked, there.asked, here.origin.cancelled) == (1, 1, [0])
 
 
 @async_test

@@ -155,9 +155,13 @@ class SharedFlight(Flight):
         super().fetch()
 
     def _again(self) -> None:
-        """One more attempt."""
+        """One more attempt; by whoever has the lease, where that is lost."""
         self.attempts += 1
-        self.fetch()
+        if self.lease is not None and self.lease.lost:
+            self._let_go()
+            Boarding(self._registry, self).start()
+        else:
+            self.fetch()
 
     def receive(self, reception: Reception) -> bool:
         """What another process gets of the origin is on its way to us: land with it, if it is for those who wait here.
@@ -167,6 +171,7 @@ class SharedFlight(Flight):
             return False
         if store.outdated(plan.key, told.request_time, tags.of(plan.fetch, told.head.fields), plan.fetch):
             return False
+        self._ground()  # a fetch from before the lease was lost, too
         self._response = Relayed(reception)
         self._asked = told.request_time
         self._arrived(self._response, (told.request_time, told.response_time), told.selector)
