@@ -567,6 +567,75 @@ async def test_a_part_is_read_along_as_a_whole_is(shared_redis: RedisServer, pro
 
 
 @async_test
+async def test_an_error_that_is_stored_is_read_along_as_it_comes(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    first, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 503, CACHEABLE)
+    response.send(b"sorry")
+    await until(lambda: second.data == b"sorry")
+    response.end()
+    await until(lambda: first.ended == second.ended == "delivered")
+    assert (second.landing.head.status, there.asked) == (503, 0)
+    await over(here, there)
+
+
+@pytest.mark.parametrize("before", ["read along elsewhere", "read here alone"])
+@pytest.mark.parametrize("where", ["here", "there"])
+@async_test
+async def test_who_comes_when_a_body_has_stalled_does_not_wait_for_it(
+    shared_redis: RedisServer, processes: Any, before: str, where: str
+) -> None:
+    here, there = await processes(shared_redis)
+    clocks = Clocks(leader_age=0.3)
+    seats = [here.join(clocks=clocks)]
+    await until(lambda: here.asked == 1)
+    if before == "read along elsewhere":
+        seats.append(there.join(clocks=clocks))
+        await until(lambda: names(shared_redis, "w"))
+    stalled = here.origin.answer(0, 200, CACHEABLE)
+    stalled.send(b"some")
+    await until(lambda: all(seat.data == b"some" for seat in seats))
+    await pause(0.6)
+    process = here if where == "here" else there
+    asked = process.asked
+    late = [process.join(clocks=clocks) for _ in range(3)]
+    await until(lambda: process.asked == asked + 1)
+    response = process.origin.answer(asked, 200, CACHEABLE)
+    response.send(b"other")
+    response.end()
+    await until(lambda: all(seat.ended == "delivered" for seat in late))
+    assert {seat.data for seat in late} == {b"other"}
+    # Those who have begun with it have what comes of it all the same; it is not what is stored.
+    stalled.send(b" more")
+    stalled.end()
+    await until(lambda: all(seat.ended == "delivered" for seat in seats))
+    assert {seat.data for seat in seats} == {b"some more"}
+    await over(here, there)
+    await here.store.flush()
+    for one in (here, there):
+        found = await one.store.lookup(KEY, RequestHead(b"GET", b"/x", Fields()))
+        assert found.entry is not None and found.entry.body == (b"other",)
+
+
+@async_test
+async def test_a_body_that_goes_on_keeps_its_lease(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    clocks = Clocks(leader_age=0.4)
+    first = here.join(clocks=clocks)
+    await until(lambda: here.asked == 1)
+    response = here.origin.answer(0, 200, CACHEABLE)
+    for _ in range(6):
+        response.send(b"x")
+        await pause(0.2)
+    second = there.join(clocks=clocks)
+    await until(lambda: second.data == b"xxxxxx")
+    response.end()
+    await until(lambda: first.ended == second.ended == "delivered")
+    await over(here, there)
+    assert there.asked == 0
+
+
+@async_test
 async def test_one_error_is_the_whole_fleets(shared_redis: RedisServer, processes: Any) -> None:
     here, *others = await processes(shared_redis, 3)
     first = here.join()

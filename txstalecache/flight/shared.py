@@ -399,6 +399,12 @@ class SharedFlight(Flight):
 
     # -- the body ------------------------------------------------------------------------------------------------
 
+    def _keep_to_itself(self) -> None:
+        """Nothing more has come for long: whoever comes now, here or elsewhere, fetches anew."""
+        if self._transmission is not None:
+            self._transmission.hide()
+        self._let_go()
+
     def _let_pass(self) -> None:
         super()._let_pass()
         if not self.outdated:
@@ -465,9 +471,15 @@ class SharedFlight(Flight):
     def _stalled(self) -> float:
         return self._registry.clock.seconds() - self._progressed
 
+    @property
+    def _stalls(self) -> float:
+        """When whoever comes is to wait for this no longer, unless more of the body comes; inf: nobody waits for it."""
+        waits = self.lease is not None and self.purpose is Purpose.FETCH
+        return self._progressed + self.plan.clocks.leader_age if waits else inf
+
     def _next(self, now: float) -> float:
         if self.state is not State.PENDING:
-            return super()._next(now)
+            return min(super()._next(now), self._stalls)
         due = self.waiters.due()
         if self._may_try_again:
             due = min(due, self._progressed + self.plan.clocks.leader_age)
@@ -480,6 +492,8 @@ class SharedFlight(Flight):
 
     def tick(self) -> None:
         if self.state is not State.PENDING:
+            if self._stalls <= self._registry.clock.seconds():
+                self._keep_to_itself()
             super().tick()
             return
         self._look_at_clocks()
