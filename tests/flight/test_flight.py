@@ -1173,7 +1173,7 @@ class LateLeases(LocalLeases):
     def grant(self, name: str, purpose: Purpose) -> None:
         return None
 
-    def acquire(self, name: str, purpose: Purpose) -> Deferred[Any]:
+    def acquire(self, name: str, purpose: Purpose, tell: Any = None) -> Deferred[Any]:
         return self.asked
 
 

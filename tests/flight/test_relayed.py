@@ -15,13 +15,14 @@ from tests.support.async_test import async_test
 from tests.support.held_origin import HeldOrigin, HeldResponse
 from tests.support.redis import RedisServer
 from txstalecache.flight.clocks import Clocks
-from txstalecache.flight.landing import Alone, Attached, Regroup, Settled
+from txstalecache.flight.landing import Alone, Attached, Failed, Regroup, Settled
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.registry import Registry
 from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Rules
+from txstalecache.origin.interfaces import Fault
 from txstalecache.store.purges import Scope
 from txstalecache.store.relay import LIFE
 
@@ -514,6 +515,38 @@ async def test_who_waits_elsewhere_counts_for_the_second_attempt_and_nobody_else
     await over(here, there)
 
 
+@pytest.mark.parametrize("ends", ["with an answer", "with an error", "with a page that others have stored"])
+@async_test
+async def test_a_lease_that_ran_out_in_the_middle_of_a_fetch_brings_no_third_one_and_leaves_nobody_unanswered(
+    shared_redis: RedisServer, processes: Any, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    monkeypatch.setattr("txstalecache.store.lease.HOLD", 2.0)
+    here, there = await processes(shared_redis)
+    clocks = Clocks(leader_age=2.5)
+    seats = [here.join(clocks=clocks) for _ in range(2)]
+    await until(lambda: here.asked == 1)
+    seats += [there.join(clocks=clocks) for _ in range(2)]
+    await until(lambda: names(shared_redis, "w"))
+    (flight,) = here.registry.flights
+    flight.lease._over = True  # what it looks like where a process stands still, or is cut off from Redis
+    await until(lambda: there.asked == 1)
+    if ends == "with a page that others have stored":
+        there.origin.answer(0, 200, CACHEABLE).end()
+    await pause(3.5)
+    assert (here.asked, there.asked) == (1, 1)
+    if ends == "with an answer":
+        response = there.origin.answer(0, 200, CACHEABLE)
+        await until(lambda: all(isinstance(seat.landing, Attached) for seat in seats))
+        assert here.origin.cancelled == [0]
+        response.end()
+    elif ends == "with an error":
+        there.origin.fail(0, Fault.RESET)
+    await until(lambda: all(seat.landing is not None for seat in seats))
+    assert isinstance(seats[0].landing, Failed) == (ends == "with an error")
+    await over(here, there)
+    assert (here.asked, there.asked, here.origin.cancelled) == (1, 1, [0])
+
+
 @async_test
 async def test_a_part_is_read_along_as_a_whole_is(shared_redis: RedisServer, processes: Any) -> None:
     here, there = await processes(shared_redis)
@@ -531,6 +564,75 @@ async def test_a_part_is_read_along_as_a_whole_is(shared_redis: RedisServer, pro
     await until(lambda: first.ended == second.ended == "delivered")
     assert (second.data, there.asked) == (b"0123456789", 0)
     await over(here, there)
+
+
+@async_test
+async def test_an_error_that_is_stored_is_read_along_as_it_comes(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    first, second = await watched(here, there, shared_redis)
+    response = here.origin.answer(0, 503, CACHEABLE)
+    response.send(b"sorry")
+    await until(lambda: second.data == b"sorry")
+    response.end()
+    await until(lambda: first.ended == second.ended == "delivered")
+    assert (second.landing.head.status, there.asked) == (503, 0)
+    await over(here, there)
+
+
+@pytest.mark.parametrize("before", ["read along elsewhere", "read here alone"])
+@pytest.mark.parametrize("where", ["here", "there"])
+@async_test
+async def test_who_comes_when_a_body_has_stalled_does_not_wait_for_it(
+    shared_redis: RedisServer, processes: Any, before: str, where: str
+) -> None:
+    here, there = await processes(shared_redis)
+    clocks = Clocks(leader_age=0.3)
+    seats = [here.join(clocks=clocks)]
+    await until(lambda: here.asked == 1)
+    if before == "read along elsewhere":
+        seats.append(there.join(clocks=clocks))
+        await until(lambda: names(shared_redis, "w"))
+    stalled = here.origin.answer(0, 200, CACHEABLE)
+    stalled.send(b"some")
+    await until(lambda: all(seat.data == b"some" for seat in seats))
+    await pause(0.6)
+    process = here if where == "here" else there
+    asked = process.asked
+    late = [process.join(clocks=clocks) for _ in range(3)]
+    await until(lambda: process.asked == asked + 1)
+    response = process.origin.answer(asked, 200, CACHEABLE)
+    response.send(b"other")
+    response.end()
+    await until(lambda: all(seat.ended == "delivered" for seat in late))
+    assert {seat.data for seat in late} == {b"other"}
+    # Those who have begun with it have what comes of it all the same; it is not what is stored.
+    stalled.send(b" more")
+    stalled.end()
+    await until(lambda: all(seat.ended == "delivered" for seat in seats))
+    assert {seat.data for seat in seats} == {b"some more"}
+    await over(here, there)
+    await here.store.flush()
+    for one in (here, there):
+        found = await one.store.lookup(KEY, RequestHead(b"GET", b"/x", Fields()))
+        assert found.entry is not None and found.entry.body == (b"other",)
+
+
+@async_test
+async def test_a_body_that_goes_on_keeps_its_lease(shared_redis: RedisServer, processes: Any) -> None:
+    here, there = await processes(shared_redis)
+    clocks = Clocks(leader_age=0.4)
+    first = here.join(clocks=clocks)
+    await until(lambda: here.asked == 1)
+    response = here.origin.answer(0, 200, CACHEABLE)
+    for _ in range(6):
+        response.send(b"x")
+        await pause(0.2)
+    second = there.join(clocks=clocks)
+    await until(lambda: second.data == b"xxxxxx")
+    response.end()
+    await until(lambda: first.ended == second.ended == "delivered")
+    await over(here, there)
+    assert there.asked == 0
 
 
 @async_test

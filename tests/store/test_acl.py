@@ -54,9 +54,8 @@ async def test_what_the_documentation_asks_for_is_enough(redis_server: RedisServ
     two.memory.clear()
     assert (await two.store.lookup(key("/b"), get())).entry is None
 
-    lease = await one.leases.acquire(key().digest, Purpose.FETCH)
     sends: list[Any] = []
-    lease.when_watched(sends.append)
+    lease = await one.leases.acquire(key().digest, Purpose.FETCH, sends.append)
     assert await two.leases.acquire(key().digest, Purpose.FETCH) is None
     token, _ = await two.leases.holder(key().digest)
     await until(lambda: sends)

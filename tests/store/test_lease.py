@@ -298,11 +298,9 @@ async def test_the_holder_is_told_that_somebody_waits_elsewhere(
 ) -> None:
     one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
     told: list[str] = []
-    held = await one.leases.acquire(NAME, Purpose.FETCH)
-    other = await one.leases.acquire(f"{NAME}:0a", Purpose.FETCH)
+    held = await one.leases.acquire(NAME, Purpose.FETCH, lambda send: told.append("held"))
+    other = await one.leases.acquire(f"{NAME}:0a", Purpose.FETCH, lambda send: told.append("other"))
     assert held is not None and other is not None
-    held.when_watched(lambda send: told.append("held"))
-    other.when_watched(lambda send: told.append("other"))
     assert await two.leases.acquire(NAME, Purpose.REFRESH) is None  # nobody waits for a refresh
     await heard(one, shared_redis)
     assert not told

@@ -86,9 +86,13 @@ class Arrival:
     @property
     def passed_on(self) -> bool:
         """Whether it may be for those who wait in other processes."""
+        if self.withheld or self.plan.fetch.method != b"GET":
+            return False
+        if self.error:
+            # One that is not kept is told by a marker.
+            return isinstance(self.admission, Store)
         # Who waits elsewhere for a part asked for the same one: it is what the lease is named after.
-        expected = self.head.status != 206 or self.plan.part
-        return expected and not self.withheld and self.plan.fetch.method == b"GET" and not self.error
+        return self.head.status != 206 or self.plan.part
 
     def keeps_fresh(self, now: float) -> bool:
         """Whether it is also for those who come after its head."""

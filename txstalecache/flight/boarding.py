@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Boarding"]
 
+#: With no more left than this a lease was not given back, but ran out: it is renewed long before, in seconds.
+RUN_OUT = 1.0
+
 
 class Boarding:
     """Ends with ``flight.fetch()``, or with the flight's landing. It is ``in flight.air`` until then."""
@@ -47,7 +50,7 @@ class Boarding:
         if lease is None:
             self._run(self._board())
             return
-        flight.hold(lease)
+        flight.lease = lease
         # In Redis nothing is, or nobody can ask it; what is here has been looked at in this very turn, or not.
         if not plan.again or not self._settled_by_what_is_here():
             flight.fetch()
@@ -79,10 +82,11 @@ class Boarding:
     # -- those that say whether to fetch ----------------------------------------------------------------------------
 
     async def _board(self) -> bool:
+        flight = self._flight
         while True:
             if await self._resting():
                 return False
-            lease: ILease | None = await self._registry.leases.acquire(self._name, self._flight.purpose)
+            lease: ILease | None = await self._registry.leases.acquire(self._name, flight.purpose, flight.watched)
             if lease is not None:
                 return await self._granted(lease)
             fetches = await self._waited()
@@ -91,7 +95,10 @@ class Boarding:
 
     async def _granted(self, lease: ILease) -> bool:
         flight = self._flight
-        flight.hold(lease)
+        flight.lease = lease
+        if self._ran_out:
+            # Its holder may have asked the origin, which was the first attempt then.
+            flight.attempts += 1
         if lease.bare and not flight.plan.part:
             return not self._settled_by_what_is_here()
         # Look again after getting the lock: somebody may have stored between our miss and now.
@@ -143,14 +150,18 @@ class Boarding:
 
         A holder that died is another matter: its lease runs out before the next one is granted.
         """
-        registry = self._registry
+        registry, ran_out = self._registry, self._ran_out
         found: tuple[str, float] | None = await registry.leases.holder(self._name)
         if found is None:
             return False
         token, left = found
-        now = registry.clock.seconds()
-        before, self._holder = self._holder, (token, now + left)
-        return before is not None and before[0] != token and now < before[1]
+        before, self._holder = self._holder, (token, registry.clock.seconds() + left)
+        return before is not None and before[0] != token and not ran_out
+
+    @property
+    def _ran_out(self) -> bool:
+        """Whether whoever had the lease that was waited for has died, stands still, or is cut off from Redis."""
+        return self._holder is not None and self._holder[1] - self._registry.clock.seconds() <= RUN_OUT
 
     async def _passed_on(self) -> bool | None:
         """Whether to fetch, where the answer that the holder of the lease gets is on its way to us: not when it is for

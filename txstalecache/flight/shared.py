@@ -50,9 +50,7 @@ class SharedFlight(Flight):
     lease: ILease | None = None
     """What is held for this."""
     _send: Send | None = None
-    """The way to those who wait in other processes, once there are any."""
-    _passed_on = False
-    """Whether what comes is for them, too."""
+    """The way to those who wait in other processes for what the lease is for, once there are any."""
     _transmission: Transmission | None = None
     """On its way to other processes."""
     _supersedes = False
@@ -126,13 +124,8 @@ class SharedFlight(Flight):
         # Whoever comes next fetches anew, and is not to wait for the lease of this.
         self._let_go()
 
-    def hold(self, lease: ILease) -> None:
-        """``lease`` has been granted."""
-        self.lease = lease
-        lease.when_watched(self._watched)
-
-    def _watched(self, send: Send) -> None:
-        """Somebody waits in another process."""
+    def watched(self, send: Send) -> None:
+        """Somebody waits in another process; with the way to them."""
         self._send = send
         if self.state is State.PENDING:
             self._schedule()
@@ -142,6 +135,7 @@ class SharedFlight(Flight):
     def _let_go(self) -> None:
         """Nobody elsewhere need wait for this."""
         lease, self.lease = self.lease, None
+        self._send = None
         if lease is not None:
             lease.release()
 
@@ -158,14 +152,16 @@ class SharedFlight(Flight):
             limits, now = self.plan.deadlines, self._registry.clock.seconds()
             self._asked_until = now + limits.connect + limits.total
             self._progressed = now
-            if self._awaited:
-                self._schedule()
         super().fetch()
 
     def _again(self) -> None:
-        """One more attempt."""
+        """One more attempt; by whoever has the lease, where that is lost."""
         self.attempts += 1
-        self.fetch()
+        if self.lease is not None and self.lease.lost:
+            self._let_go()
+            Boarding(self._registry, self).start()
+        else:
+            self.fetch()
 
     def receive(self, reception: Reception) -> bool:
         """What another process gets of the origin is on its way to us: land with it, if it is for those who wait here.
@@ -175,6 +171,7 @@ class SharedFlight(Flight):
             return False
         if store.outdated(plan.key, told.request_time, tags.of(plan.fetch, told.head.fields), plan.fetch):
             return False
+        self._ground()  # a fetch from before the lease was lost, too
         self._response = Relayed(reception)
         self._asked = told.request_time
         self._arrived(self._response, (told.request_time, told.response_time), told.selector)
@@ -243,8 +240,7 @@ class SharedFlight(Flight):
             seats = [self._late_seat(arrival, waiter) for waiter in waiters]
         if arrival.provoked:
             self._let_go()  # whoever asks for himself is not to wait until this one has been read
-        elif arrival.passed_on:
-            self._passed_on = True
+        elif self._send is not None:
             self._pass_on()
         wanted = self._goes_on or bool(self.body.readers) or any(isinstance(seat, Attached) for seat in seats)
         if wanted:
@@ -374,7 +370,7 @@ class SharedFlight(Flight):
     @property
     def _awaited(self) -> bool:
         """Whether others than the leader wait, here or in another process."""
-        return len(self.waiters) > 1 or (self.lease is not None and self.lease.watched)
+        return len(self.waiters) > 1 or self._send is not None
 
     def _mark_error(self, why: str, status: int, *, provoked: bool = True) -> None:
         """Tell those who come next that the origin fails: where what was said to it may have ``provoked`` that, those
@@ -403,6 +399,12 @@ class SharedFlight(Flight):
 
     # -- the body ------------------------------------------------------------------------------------------------
 
+    def _keep_to_itself(self) -> None:
+        """Nothing more has come for long: whoever comes now, here or elsewhere, fetches anew."""
+        if self._transmission is not None:
+            self._transmission.hide()
+        self._let_go()
+
     def _let_pass(self) -> None:
         super()._let_pass()
         if not self.outdated:
@@ -415,11 +417,10 @@ class SharedFlight(Flight):
     def _pass_on(self) -> None:
         """Where somebody waits in another process, what comes goes there as well. Nobody here waits for that."""
         arrival, send = self._arrival, self._send
-        if send is None or self.lease is None or not self._passed_on:
+        if send is None or arrival is None or self.state is not State.STREAMING or not arrival.passed_on:
             return
-        begun = bool(self.body.length) and not self._storing
-        if self.state is not State.STREAMING or arrival is None or begun:
-            return
+        if self.body.length and not self._storing:
+            return  # some of it is gone
         if (arrival.length or 0) > self.plan.rules.max_object:
             return
         late = self._storing and arrival.keeps_fresh(arrival.response_time)
@@ -470,9 +471,15 @@ class SharedFlight(Flight):
     def _stalled(self) -> float:
         return self._registry.clock.seconds() - self._progressed
 
+    @property
+    def _stalls(self) -> float:
+        """When whoever comes is to wait for this no longer, unless more of the body comes; inf: nobody waits for it."""
+        waits = self.lease is not None and self.purpose is Purpose.FETCH
+        return self._progressed + self.plan.clocks.leader_age if waits else inf
+
     def _next(self, now: float) -> float:
         if self.state is not State.PENDING:
-            return super()._next(now)
+            return min(super()._next(now), self._stalls)
         due = self.waiters.due()
         if self._may_try_again:
             due = min(due, self._progressed + self.plan.clocks.leader_age)
@@ -480,12 +487,13 @@ class SharedFlight(Flight):
 
     @property
     def _may_try_again(self) -> bool:
-        """Whether a fetch that makes no progress is to be tried once more, and by us: while another process has the
-        lease that one sees to it, for those who wait here as well."""
-        return self._awaited and self._asked_until is not None and self.attempts < ATTEMPTS
+        """Whether a fetch that makes no progress is to be tried once more."""
+        return self._awaited and self.attempts < ATTEMPTS
 
     def tick(self) -> None:
         if self.state is not State.PENDING:
+            if self._stalls <= self._registry.clock.seconds():
+                self._keep_to_itself()
             super().tick()
             return
         self._look_at_clocks()
@@ -506,7 +514,9 @@ class SharedFlight(Flight):
             return
         if self._may_try_again and self._stalled() >= clocks.leader_age:
             self._progressed = now
-            self._again()
+            # While another process has the lease that one sees to it, for those who wait here as well.
+            if self._asked_until is not None:
+                self._again()
         self._if_abandoned()
 
     def _late(self, waiter: Waiter, now: float) -> Landing | None:

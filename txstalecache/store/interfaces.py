@@ -19,10 +19,13 @@ from txstalecache.http.values import dataclass, enumeration
 from txstalecache.store.purges import Hardness, Scope
 from txstalecache.store.relay import Reception, Told, Transmission
 
-__all__ = ["NOTHING", "Found", "ILease", "ILeases", "IStore", "Purpose", "Send"]
+__all__ = ["NOTHING", "Found", "ILease", "ILeases", "IStore", "Purpose", "Send", "Tell"]
 
 #: Begin to relay an answer to other processes; what is returned takes its body.
 Send = Callable[[Key, Told], Transmission]
+
+#: Told, once, that somebody in another process waits.
+Tell = Callable[[Send], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +109,9 @@ class ILease(Interface):
 
     lost = Attribute("Whether somebody else may hold it now; the holder must then not store.")
     bare = Attribute("Whether nothing was stored under the key when it was granted: no need to look again.")
-    watched = Attribute("Whether somebody in another process waits for what this is for, as far as is known.")
 
     def release() -> None:
         """Give it back and wake those who wait elsewhere. Idempotent; nobody waits for it."""
-
-    def when_watched(tell: Callable[[Send], None]) -> None:
-        """Call ``tell``, once, when somebody in another process waits for what this is for, with the way to relay it to
-        them; at once when that is so already. Not after it was given back."""
 
     def back_off() -> None:
         """The refresh failed: nobody refreshes this key until the back-off passes (1 s, doubling to 60 s, jittered)."""
@@ -125,8 +123,10 @@ class ILeases(Interface):
     def grant(name: str, purpose: Purpose) -> ILease | None:
         """The lease called ``name``, where nobody has to be asked. None: ``acquire`` it, which may be refused."""
 
-    def acquire(name: str, purpose: Purpose) -> Deferred[ILease | None]:
-        """The lease called ``name``, or None while another process holds it (or, for REFRESH, a back-off runs)."""
+    def acquire(name: str, purpose: Purpose, tell: Tell | None = None) -> Deferred[ILease | None]:
+        """The lease called ``name``, or None while another process holds it (or, for REFRESH, a back-off runs). Once
+        somebody in another process waits for what it is for, ``tell`` is called with the way to relay it to them; not
+        after it was given back."""
 
     def holder(name: str) -> Deferred[tuple[str, float] | None]:
         """Whose the lease called ``name`` is (a token), and for how many seconds more if nothing is heard of them; None

@@ -21,7 +21,7 @@ from zope.interface import implementer
 from txstalecache.http.keys import Key
 from txstalecache.store.changes import Changes
 from txstalecache.store.commands import ICommands, Refused, Unavailable, ignored
-from txstalecache.store.interfaces import ILease, ILeases, Purpose, Send
+from txstalecache.store.interfaces import ILease, ILeases, Purpose, Tell
 from txstalecache.store.layout import Layout
 from txstalecache.store.relay import Reception, Relays
 from txstalecache.store.scripts import ACQUIRE, BACK_OFF, BEAT, RELEASE, RESTING, Script
@@ -49,15 +49,11 @@ class _LocalLease:
 
     lost = False
     bare = True
-    watched = False
 
     def __init__(self, leases: LocalLeases, name: str) -> None:
         self._leases = leases
         self._name = name
         self._over = False
-
-    def when_watched(self, tell: Callable[[Send], None]) -> None:
-        """Nobody else knows of it."""
 
     def release(self) -> None:
         """It went well: what failed before is forgotten."""
@@ -90,7 +86,8 @@ class LocalLeases:
             return None
         return _LocalLease(self, name)
 
-    def acquire(self, name: str, purpose: Purpose) -> Deferred[ILease | None]:
+    def acquire(self, name: str, purpose: Purpose, tell: Tell | None = None) -> Deferred[ILease | None]:
+        # Nobody else knows of it.
         return succeed(self.grant(name, purpose))
 
     def changed(self, key: Key) -> Deferred[None]:
@@ -134,7 +131,7 @@ def _jitter() -> float:
 class _RedisLease:
     """Held in Redis under ``token``; ``lost`` once it cannot be shown to be ours any longer."""
 
-    def __init__(self, leases: RedisLeases, name: str, token: str, asked: float) -> None:
+    def __init__(self, leases: RedisLeases, name: str, token: str, asked: float, tell: Tell | None) -> None:
         self._leases = leases
         self._name = name
         self._token = token
@@ -142,8 +139,7 @@ class _RedisLease:
         self._over = False
         self._taken = False
         self.bare = False
-        self.watched = False
-        self._tell: Callable[[Send], None] | None = None
+        self._tell = tell
 
     def granted(self) -> None:
         """It is ours: keep it."""
@@ -151,15 +147,9 @@ class _RedisLease:
 
     def told(self) -> None:
         """Somebody waits for it elsewhere."""
-        self.watched = True
         tell, self._tell = self._tell, None
-        if tell is not None and not self._over:
+        if tell is not None:
             tell(self._leases.relays.send_as(self._token))
-
-    def when_watched(self, tell: Callable[[Send], None]) -> None:
-        self._tell = tell
-        if self.watched:
-            self.told()
 
     @property
     def lost(self) -> bool:
@@ -232,13 +222,13 @@ class RedisLeases:
     def grant(self, name: str, purpose: Purpose) -> ILease | None:
         return None if self._commands.available else self._local.grant(name, purpose)
 
-    def acquire(self, name: str, purpose: Purpose) -> Deferred[ILease | None]:
+    def acquire(self, name: str, purpose: Purpose, tell: Tell | None = None) -> Deferred[ILease | None]:
         if not self._commands.available:
             return self._local.acquire(name, purpose)
         if self._unheard:
             self._give_back_unheard()
         token = os.urandom(16).hex()
-        lease = self._held[token] = _RedisLease(self, name, token, self.ticks())
+        lease = self._held[token] = _RedisLease(self, name, token, self.ticks(), tell)
         waits = "1" if purpose is Purpose.FETCH else "0"
         base = self._layout.name(name.partition(":")[0], "")
         asked = self._ask(ACQUIRE, name, token, round(HOLD * 1000), waits, base)

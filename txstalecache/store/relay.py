@@ -204,6 +204,10 @@ class Transmission:
         self._kept = False
         self._balance()
 
+    def hide(self) -> None:
+        """Nobody is to begin with it any more."""
+        self._relays.commands.write([("UNLINK", self._head)]).addErrback(ignored)
+
     def hurry(self) -> None:
         """Somebody in this process is held up: who hardly reads is not waited for any longer."""
         self._followers.pressed = True
