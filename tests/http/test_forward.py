@@ -8,6 +8,7 @@ from tests.http.exchanges import fields, request
 from txstalecache.http import forward
 from txstalecache.http.messages import Fields
 from txstalecache.http.pseudonym import Pseudonym
+from txstalecache.http.section import Section
 
 PLAIN = "Host: example.com\nAccept: */*\nUser-Agent: x"
 
@@ -178,6 +179,16 @@ def test_a_shared_fetch_says_the_scheme_that_is_in_the_key() -> None:
 def test_our_own_conditions_are_added_and_the_clients_are_not() -> None:
     sent = forward.shared(request('If-None-Match: "client"'), frozenset(), fields('If-None-Match: "ours"'))
     assert sent.get_all(b"if-none-match") == [b'"ours"']
+
+
+def test_what_is_sent_of_a_section_depends_on_the_method_and_our_conditions() -> None:
+    asked = replace(request(), fields=Section(fields("Accept: x\nContent-Type: a/b")))
+    accept, via, described = (b"Accept", b"x"), (b"Via", b"1.1 txstalecache"), (b"Content-Type", b"a/b")
+    asking = (b"If-None-Match", b'"ours"')
+    for _ in range(2):
+        assert list(forward.shared(asked, frozenset())) == [accept, via]
+        assert list(forward.shared(asked, frozenset(), Fields([asking]))) == [accept, asking, via]
+        assert list(forward.shared(replace(asked, method=b"POST"), frozenset())) == [accept, described, via]
 
 
 def test_what_describes_a_body_stays_where_there_is_none_if_answers_are_chosen_by_it() -> None:

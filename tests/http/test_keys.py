@@ -46,6 +46,8 @@ HEAD = RequestHead(
         ("${header:User-Agent}", [b"ua"]),
         ("${header:x-a}", [b"1, 2"]),
         ("$http_absent", [b""]),
+        ("$http_authorization", [b""]),
+        ("$cookie_absent", [b""]),
         ("$arg_a", [b"1"]),
         ("$arg_A", [b"1"]),
         ("$arg_none", [b""]),
@@ -150,6 +152,7 @@ def test_what_a_body_says_and_is_said_to_be_is_in_the_key() -> None:
     said = b"content-language: de\ncontent-type: a/b"
     assert list(template.key(asked, b"dig")) == [b"POST", b"POST", b"dig", said]
     assert list(template.key(asked)) == [b"POST", b"POST", b"", said]
+    assert list(KeyTemplate.parse("$body_digest").key(request())) == [b""]
 
 
 @pytest.mark.parametrize(
