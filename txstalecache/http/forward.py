@@ -227,7 +227,7 @@ def response(fields: Fields) -> Fields:
 
 def shared_response(fields: Fields) -> Fields:
     """As ``response``, for an answer that others get too: without what was set for the one who asked."""
-    return end_to_end(fields).without(b"set-cookie", b"set-cookie2")
+    return end_to_end(fields).without(b"set-cookie")
 
 
 def looped(said: Fields, pseudonym: Pseudonym = OURS) -> bool:
