@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -368,6 +370,25 @@ def test_a_default_ttl_is_for_answers_without_one() -> None:
     assert admitted("Cache-Control: private", rules=rules) == Withhold("private")
 
 
+def test_what_says_public_is_stored_to_be_validated_whatever_its_status() -> None:
+    assert stored('Cache-Control: public\nETag: "a"', status=599).lifetime == 0.0
+
+
+def test_a_max_ttl_cuts_what_is_left_of_longer_lifetimes() -> None:
+    rules = Rules(max_ttl=30.0)
+    assert stored("Cache-Control: max-age=60", rules=rules).lifetime == 30.0
+    assert stored("Cache-Control: max-age=60\nAge: 20", rules=rules).lifetime == 50.0
+    assert stored("Cache-Control: max-age=60\nAge: 35", rules=rules).lifetime == 60.0
+    assert stored("Cache-Control: max-age=9", rules=rules).lifetime == 9.0
+    assert stored(LM, rules=rules).lifetime == 30.0
+    assert stored("", rules=replace(rules, ttl=99.0)).lifetime == 30.0
+
+
+def test_a_forced_ttl_is_for_a_part_too_and_not_for_what_says_no_cache() -> None:
+    assert stored(PART, status=206, rules=FORCED).lifetime == 5.0
+    assert stored('Cache-Control: no-cache, max-age=3\nETag: "a"', rules=FORCED).lifetime == 3.0
+
+
 def test_a_default_ttl_does_not_make_an_answer_everybodys() -> None:
     found = admitted("", rules=Rules(default_ttl=7.0))
     assert isinstance(found, Store) and not found.explicit
@@ -377,6 +398,7 @@ def test_a_forced_stale_window_outranks_the_origin() -> None:
     rules = Rules(stale=50.0, stale_if_error=80.0)
     found = stored("Cache-Control: max-age=60, must-revalidate, stale-while-revalidate=9", rules=rules)
     assert (found.while_revalidate, found.if_error, found.if_unreachable, found.keep) == (50, 80, 80, 80)
+    assert not found.must_revalidate
 
 
 def test_a_stale_window_forced_to_nothing_is_nothing() -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.http.exchanges import fields, request
 from txstalecache.http import forward
+from txstalecache.http.messages import Fields
 from txstalecache.http.pseudonym import Pseudonym
+from txstalecache.http.section import Section
 
 PLAIN = "Host: example.com\nAccept: */*\nUser-Agent: x"
 
@@ -59,11 +63,112 @@ def test_everything_else_travels(name: str) -> None:
     assert name.lower().encode() in forward.shared(request(f"{name}: x"), frozenset())
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Api-Key", "X_Forwarded_Host", "X-User-Id", "True-Client-IP"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X-Forwarded-For",
+        "X-Api-Key",
+        "X_Forwarded_Host",
+        "X-User-Id",
+        "True-Client-IP",
+        "Foo.Bar",
+        "Foo_Bar",
+        "X-Foo",
+        "From",
+        "Jwt",
+        "Oidc-Foo",
+    ],
+)
 def test_what_tells_who_asks_or_for_what_goes_for_one_client_only(name: str) -> None:
     asked = request(f"{name}: x")
     assert name.lower().encode() not in forward.shared(asked, frozenset())
     assert name.lower().encode() in forward.alone(asked)
+
+
+@pytest.mark.parametrize(
+    "name",
+    b"""
+    access-control-request-headers access-control-request-method access-control-request-private-network cache-control
+    device-memory host sec-ch-ua-mobile sec-fetch-mode sec-fetch-site sec-fetch-user upgrade-insecure-requests
+    user-agent via x-requested-with
+    """.split(),
+)
+def test_standard_fields_that_are_for_everybody_to_say_travel(name: bytes) -> None:
+    assert not forward.telling(name) and not forward.overrides(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (b"x-forwarded-host", True),
+        (b"x-original-url", True),
+        (b"x-foo", True),
+        (b"accept", False),
+        (b"x-forwarded-for", False),
+        (b"x-forwarded-proto", False),
+        (b"cookie", False),
+        (b"x-api-key", False),
+        (b"range", False),
+        (b"if-none-match", False),
+    ],
+)
+def test_what_overrides_is_what_is_not_judged_by_itself(name: bytes, expected: bool) -> None:
+    assert forward.overrides(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked", "expected"),
+    [
+        ("", "Accept: x", True),
+        ("", "Cookie: a", False),
+        ("Cookie: a", "Cookie: a", True),
+        ("", "X-Api-Key: a", False),
+        ("X-Api-Key: a", "x-api-KEY: a", True),
+        ("", 'If-None-Match: "a"\nRange: bytes=0-1\nExpect: 100-continue\nX-Forwarded-For: a\nTE: x', True),
+        ("", "Forwarded: a\nX-Forwarded-Host: a\nX-Forwarded-Port: 1\nX-Forwarded-Proto: a\nX-Real-IP: a", True),
+    ],
+)
+def test_a_fetch_says_all_but_what_is_for_the_cache_or_replaced(sent: str, asked: str, expected: bool) -> None:
+    assert forward.says_all(request(sent), request(asked)) is expected
+
+
+@pytest.mark.parametrize("name", ["Traceparent", "Tracestate"])
+def test_where_in_a_trace_a_request_is_makes_no_difference(name: str) -> None:
+    one, other = request(f"Accept: a\n{name}: 1"), request(f"accept: a\n{name}: 2")
+    assert forward.said(one, frozenset()) == forward.said(other, frozenset())
+    assert not forward.differ(one.fields, fields(f"Accept: a\n{name}: 3"))
+
+
+@pytest.mark.parametrize("text", ["", "Accept: b", "Accept:\nFoo: a", "Accept: a\nFoo:"])
+def test_anything_else_does(text: str) -> None:
+    assert forward.said(request("Accept: a"), frozenset()) != forward.said(request(text), frozenset())
+    assert forward.differ(fields("Accept: a"), fields(text))
+
+
+def test_what_looks_like_saying_who_asks_does_unless_all_who_share_said_it() -> None:
+    said = fields("X-Api-Key: a\nAccept: b\nCookie: c")
+    assert forward.identified(said, ())
+    assert not forward.identified(said, (b"x-api-key",))
+    assert not forward.identified(fields("Accept: b\nCookie: c"), ())
+
+
+def test_host_is_sent_as_keys_have_it() -> None:
+    assert forward.with_host(fields("HOST: H:80\nA: 1"), b"h") == Fields([(b"Host", b"h"), (b"A", b"1")])
+    assert forward.with_host(fields("Host: H"), b"").get(b"host") == b"H"
+    assert forward.with_host(fields("A: 1"), b"h") == fields("A: 1")
+
+
+def test_an_origin_is_told_that_it_was_https_unless_that_is_keyed() -> None:
+    asked = replace(request(), scheme=b"https")
+    assert forward.shared(asked, frozenset()).get_all(b"x-forwarded-proto") == [b"https"]
+    assert b"x-forwarded-proto" not in forward.shared(request(), frozenset())
+    keyed = replace(request("X-Forwarded-Proto: x"), scheme=b"https")
+    assert forward.shared(keyed, frozenset({b"x-forwarded-proto"})).get_all(b"x-forwarded-proto") == [b"x"]
+
+
+def test_a_fetch_for_one_client_has_what_is_shown_for_what_is_hidden() -> None:
+    sent = forward.alone(request("A: 1\nB: 2"), (b"a",), [(b"A", b"3")])
+    assert [(name, value) for name, value in sent if name != b"Via"] == [(b"B", b"2"), (b"A", b"3")]
 
 
 def test_a_shared_fetch_says_the_scheme_that_is_in_the_key() -> None:
@@ -76,12 +181,20 @@ def test_our_own_conditions_are_added_and_the_clients_are_not() -> None:
     assert sent.get_all(b"if-none-match") == [b'"ours"']
 
 
+def test_what_is_sent_of_a_section_depends_on_the_method_and_our_conditions() -> None:
+    asked = replace(request(), fields=Section(fields("Accept: x\nContent-Type: a/b")))
+    accept, via, described = (b"Accept", b"x"), (b"Via", b"1.1 txstalecache"), (b"Content-Type", b"a/b")
+    asking = (b"If-None-Match", b'"ours"')
+    for _ in range(2):
+        assert list(forward.shared(asked, frozenset())) == [accept, via]
+        assert list(forward.shared(asked, frozenset(), Fields([asking]))) == [accept, asking, via]
+        assert list(forward.shared(replace(asked, method=b"POST"), frozenset())) == [accept, described, via]
+
+
 def test_what_describes_a_body_stays_where_there_is_none_if_answers_are_chosen_by_it() -> None:
     asked = request("Content-Type: a/b\nContent-Language: de")
-    assert [name for name, _ in forward.shared(asked, frozenset({b"content-type"}))] == [
-        b"Content-Type",
-        b"Via",
-    ]
+    for head in (asked, replace(asked, method=b"HEAD")):
+        assert [name for name, _ in forward.shared(head, frozenset({b"content-type"}))] == [b"Content-Type", b"Via"]
 
 
 def test_a_post_keeps_what_describes_its_body() -> None:
@@ -126,7 +239,10 @@ def test_an_answer_loses_what_is_for_one_hop() -> None:
 
 
 def test_an_answer_for_others_sets_no_cookie() -> None:
-    assert b"set-cookie" not in forward.shared_response(fields("Set-Cookie: c\nSet-Cookie2: d\nB: 2"))
+    assert list(forward.shared_response(fields("Set-Cookie: c\nSet-Cookie2: d\nB: 2"))) == [
+        (b"Set-Cookie2", b"d"),
+        (b"B", b"2"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +253,7 @@ def test_an_answer_for_others_sets_no_cookie() -> None:
         ("Via: 1.1 txstalecache", True),
         ("Via: 1.1 TXStaleCache (comment)", True),
         ("Via: 1.0 a, 1.1 txstalecache, 2 b", True),
+        ("Via: 1.1 txstalecache (a) (b)", True),
         ("Via: 1.1 a\nVia: HTTP/2 txstalecache", True),
         ("Via: txstalecache", False),
         ("Via: 1.1 txstalecache2", False),
@@ -155,5 +272,6 @@ def test_a_proxy_with_another_name_is_no_loop() -> None:
     assert not forward.looped(through, edge)
     for sent in (forward.alone(request(), pseudonym=edge), forward.shared(request(), frozenset(), pseudonym=edge)):
         assert sent.get(b"via") == b"1.1 Edge-2"
+        assert forward.looped(sent, edge)
         assert forward.looped(sent, Pseudonym("edge-2"))
         assert not forward.looped(sent)

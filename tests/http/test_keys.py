@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.exchanges import fields, request
-from txstalecache.http.keys import DEFAULT_TEMPLATE, Key, KeyTemplate, KeyTemplateError
+from txstalecache.http.keys import DEFAULT_TEMPLATE, Key, KeyTemplate, KeyTemplateError, cookie_value, split_url
 from txstalecache.http.messages import Fields, RequestHead
 
 HEAD = RequestHead(
@@ -33,6 +33,7 @@ HEAD = RequestHead(
         ("${query:sorted}", [b"a=1&a=0&b=2&utm_x=3"]),
         ("${query:only:b}", [b"b=2"]),
         ("${query:only:b,a}", [b"a=1&a=0&b=2"]),
+        ("${query:only: b , a }", [b"a=1&a=0&b=2"]),
         ("${query:only:utm_*}", [b"utm_x=3"]),
         ("${query:without:utm_*}", [b"b=2&a=1&a=0"]),
         ("${query:without:utm_*,b}", [b"a=1&a=0"]),
@@ -45,6 +46,8 @@ HEAD = RequestHead(
         ("${header:User-Agent}", [b"ua"]),
         ("${header:x-a}", [b"1, 2"]),
         ("$http_absent", [b""]),
+        ("$http_authorization", [b""]),
+        ("$cookie_absent", [b""]),
         ("$arg_a", [b"1"]),
         ("$arg_A", [b"1"]),
         ("$arg_none", [b""]),
@@ -80,6 +83,7 @@ def test_a_template_says_what_a_key_is_made_of(text: str, expected: list[bytes])
         ("$arg_", "needs the name of a arg"),
         ("${query:}", "after query comes"),
         ("${query:random}", "after query comes"),
+        ("${query:random:a}", "after query comes"),
         ("${query:only}", "after query comes"),
         ("${query:only:}", "after query comes"),
         ("${query:only:a,,b}", "empty parameter name"),
@@ -104,6 +108,7 @@ def test_a_template_that_means_nothing_is_told_in_one_line(text: str, complaint:
         ("${header:Accept-Language}$uri", {b"accept-language"}, set(), False),
         ("$http_cookie$uri", {b"cookie"}, set(), False),
         ("$cookie_session$uri", set(), {b"session"}, False),
+        ("$cookie_session_id$uri", set(), {b"session_id"}, False),
         ("${cookie:a}${cookie:b}$uri", set(), {b"a", b"b"}, False),
         ("$uri$body_digest", set(), set(), True),
     ],
@@ -113,6 +118,59 @@ def test_a_template_knows_what_it_keys_on(text: str, fields_: set[bytes], cookie
     assert set(template.fields) == fields_
     assert set(template.cookies) == cookies
     assert template.needs_body is body
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "expected"),
+    [
+        ("$is_args", "/p", b""),
+        ("$is_args", "/p?", b""),
+        ("$arg_foo", "/p?x&Foo=2&foo=3", b"2"),
+        ("${arg:a b}", "/p?a+b=1", b"1"),
+        ("${arg:a b}", "/p?%61%20b=1", b"1"),
+        ("${query:sorted}", "/p?&b=2&&a=1&", b"a=1&b=2"),
+    ],
+)
+def test_parameters_are_read_as_the_origin_will_read_them(text: str, target: str, expected: bytes) -> None:
+    assert list(KeyTemplate.parse(text).key(request(target=target))) == [expected]
+
+
+@pytest.mark.parametrize("query", ["$args", "$query_string", "${query}"])
+def test_a_path_and_its_query_are_the_target(query: str) -> None:
+    assert KeyTemplate.parse(f"$uri{query}").has_target
+    assert not KeyTemplate.parse("$uri").has_target and not KeyTemplate.parse(query).has_target
+
+
+def test_a_cookie_without_a_value_is_none() -> None:
+    assert cookie_value(fields("Cookie: s; t=1"), b"s") is None
+    assert cookie_value(fields("Cookie: s; s = 2"), b"s") == b"2"
+
+
+def test_what_a_body_says_and_is_said_to_be_is_in_the_key() -> None:
+    asked = request("Content-Type: a/b\nContent-Language: de", "POST")
+    template = KeyTemplate.parse("${method}")
+    said = b"content-language: de\ncontent-type: a/b"
+    assert list(template.key(asked, b"dig")) == [b"POST", b"POST", b"dig", said]
+    assert list(template.key(asked)) == [b"POST", b"POST", b"", said]
+    assert list(KeyTemplate.parse("$body_digest").key(request())) == [b""]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (b"http://h", (b"http", b"h", b"/")),
+        (b"HTTPS://H:8443/P?q", (b"https", b"h:8443", b"/P?q")),
+        (b"http://h?q", (b"http", b"h", b"/?q")),
+    ],
+)
+def test_a_url_is_split_as_a_request_for_it_would_have_it(url: bytes, expected: tuple[bytes, bytes, bytes]) -> None:
+    assert split_url(url) == expected
+
+
+@pytest.mark.parametrize("url", [b"", b"/p", b"ftp://h/", b"http://", b"http://u@h/", b"http://h/#f", b"http://h/a b"])
+def test_what_is_no_url_is_told(url: bytes) -> None:
+    with pytest.raises(ValueError, match="expected a URL"):
+        split_url(url)
 
 
 def test_what_a_template_may_have_is_told_whole_and_each_of_it_works() -> None:

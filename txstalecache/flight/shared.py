@@ -424,7 +424,7 @@ class SharedFlight(Flight):
         if (arrival.length or 0) > self.plan.rules.max_object:
             return
         late = self._storing and arrival.keeps_fresh(arrival.response_time)
-        head = replace(arrival.head, fields=arrival.head.fields.without(b"set-cookie", b"set-cookie2"))
+        head = replace(arrival.head, fields=arrival.head.fields.without(b"set-cookie"))
         told = Told(head, arrival.chosen, *arrival.times, late)
         self._transmission = transmission = send(self.plan.key, told)
         if not transmission.over:

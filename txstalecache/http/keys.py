@@ -153,7 +153,7 @@ def _shown(text: str) -> str:
 def _query_part(text: str, options: list[str]) -> _Part:
     """``sorted``, ``only:a,b``, ``without:a,b``: the first may come before one of the others."""
     ordered = False
-    if options and options[0] == "sorted":
+    if options[0] == "sorted":
         ordered, options = True, options[1:]
     if options and (options[0] not in ("only", "without") or len(options) != 2 or not options[1]):
         raise KeyTemplateError(
@@ -279,7 +279,7 @@ def _part(name: str, fields: set[bytes], cookies: set[bytes]) -> _Part | None:
     if name in _BODY:
         return None
     kind, colon, rest = name.partition(":")
-    if kind == "query" and colon:
+    if kind == "query":
         return _query_part(name, rest.split(":"))
     if not colon:
         kind, _, rest = name.partition("_")

@@ -153,18 +153,17 @@ class _Reader:
             if self.peek() not in (b" ", b")"):
                 raise _Malformed
 
-    def separator(self) -> bool:
-        """Go past a comma; False at the end."""
+    def separator(self) -> None:
+        """Go past a comma, or to the end."""
         self.take(_BLANKS)
         if self.ended:
-            return False
+            return
         if self.peek() != b",":
             raise _Malformed
         self.place += 1
         self.take(_BLANKS)
         if self.ended:
             raise _Malformed  # a trailing comma
-        return True
 
 
 def parse_dictionary(value: bytes) -> dict[bytes, Item | InnerList] | None:
@@ -179,8 +178,7 @@ def parse_dictionary(value: bytes) -> dict[bytes, Item | InnerList] | None:
                 found[key] = reader.member()
             else:
                 found[key] = Item(True, reader.parameters())
-            if not reader.separator():
-                break
+            reader.separator()
     except _Malformed:
         return None
     return found
@@ -193,8 +191,7 @@ def parse_list(value: bytes) -> list[Item | InnerList] | None:
     try:
         while not reader.ended:
             found.append(reader.member())
-            if not reader.separator():
-                break
+            reader.separator()
     except _Malformed:
         return None
     return found
