@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -69,6 +70,37 @@ def test_a_holder_killed_in_the_middle_of_its_fetch_is_not_waited_for_much_longe
     # Its lease is 5 s; it would have held it for 30.
     assert time.monotonic() - killed < 15
     assert {reply[0] for reply, _ in waiting} == {200}
+    assert len(threaded_origin.hits) == 2
+
+
+def test_a_holder_that_stood_still_and_goes_on_asks_the_origin_no_third_time(
+    run_proxy: RunProxy, threaded_origin: Origin, one_redis_server: RedisServer
+) -> None:
+    one, two = pair(run_proxy, threaded_origin, one_redis_server)
+    threaded_origin.open.clear()
+    waiting: list[Any] = []
+
+    def crowd(proxy: Proxy) -> threading.Thread:
+        asks: list[Callable[[], Any]] = [partial(ask, proxy.port) for _ in range(5)]
+        thread = threading.Thread(target=lambda: waiting.extend(together(asks)))
+        thread.start()
+        return thread
+
+    crowds = [crowd(one)]
+    eventually(lambda: threaded_origin.hits == ["/x"])
+    crowds.append(crowd(two))
+    time.sleep(0.3)
+    os.kill(one.process.pid, signal.SIGSTOP)
+    try:
+        eventually(lambda: len(threaded_origin.hits) == 2)
+    finally:
+        os.kill(one.process.pid, signal.SIGCONT)
+    time.sleep(6)  # longer than leader_age
+    assert len(threaded_origin.hits) == 2
+    threaded_origin.open.set()
+    for each in crowds:
+        each.join(20)
+    assert {reply[0] for reply, _ in waiting} == {200} and len(waiting) == 10
     assert len(threaded_origin.hits) == 2
 
 
