@@ -155,6 +155,23 @@ def test_which_server_is_wrong_and_in_what_is_told(servers: str, says: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("servers = ['ftp://a', 'http://b', 'nonsense']", ["server 1: ", "server 3: "]),
+        ("servers = 'http://a'\nfail_statuses = [200, 500, 700]", ["got 200", "got 700"]),
+        ("servers = 'http://a'\n[proxy]\nhosts = ['a', 'b:80', 'c d']", ["got 'b:80'", "got 'c d'"]),
+        ("servers = 'http://a'\n[proxy]\ntrusted_proxies = ['::1', 'x', 7]", ["got 'x'", "got 7"]),
+        ("servers = 'http://a'\n[defaults]\nhide = ['A', 'b c', 'd:']", ["got 'b c'", "got 'd:'"]),
+    ],
+)
+def test_all_that_is_wrong_in_a_list_is_told_at_once(text: str, wrong: list[str]) -> None:
+    (problem,) = problems(f"[upstream.x]\n{text}\n")
+    told = problem.split("; ")
+    assert len(told) == len(wrong)
+    assert all(expected in one for one, expected in zip(told, wrong, strict=True))
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "redis://:p@ss/hunter2:rd@host",

@@ -227,7 +227,10 @@ _SCHEMAS: Mapping[str, Schema] = {
             "purged": _YES,
             "everywhere": {**_YES, "description": "Whether the whole fleet knows; if not, it will."},
             "refreshing": _YES,
-            "count": {"type": ["integer", "null"], "description": "Answers known to be covered, at least; null: unknown."},
+            "count": {
+                "type": ["integer", "null"],
+                "description": "Answers known to be covered, at least; null: unknown.",
+            },
             "job": _TEXT,
         },
         optional=("job",),

@@ -77,7 +77,11 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
 def _outcome(answer: dict[str, Any], arguments: argparse.Namespace, value: str | None) -> str:
     known = answer.get("count")
     # Only one whole URL is looked for in Redis too.
-    where = "stored" if arguments.scope == "url" and value and not value.startswith("/") else "in memory and any that only Redis has"
+    where = (
+        "stored"
+        if arguments.scope == "url" and value and not value.startswith("/")
+        else "in memory and any that only Redis has"
+    )
     entries = "" if known is None else f", {count(known)} {'entry' if known == 1 else 'entries'} {where}"
     if arguments.dry_run:
         return f"would be purged{entries}" if entries else "would be purged; how much that is, is not known"

@@ -7,7 +7,7 @@ Must not know: which setting it reads, where that was written.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TypeVar
@@ -25,6 +25,7 @@ __all__ = [
     "condition",
     "count",
     "each",
+    "every",
     "failures",
     "field_name",
     "fields",
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 Network = IPv4Network | IPv6Network
+S = TypeVar("S")
 T = TypeVar("T")
 E = TypeVar("E", bound=Enum)
 
@@ -142,6 +144,19 @@ def choice(kind: type[E]) -> Callable[[object], E]:
     return read
 
 
+def every(values: Iterable[S], read: Callable[[S], T]) -> tuple[T, ...]:
+    """What ``read`` makes of each; ValueError with all that is wrong, in one line."""
+    found, wrong = [], []
+    for one in values:
+        try:
+            found.append(read(one))
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return tuple(found)
+
+
 def each(read: Callable[[object], T], what: str) -> Callable[[object], tuple[T, ...]]:
     """A list of what ``read`` reads; one of it alone will do."""
 
@@ -149,7 +164,7 @@ def each(read: Callable[[object], T], what: str) -> Callable[[object], tuple[T, 
         values = value if isinstance(value, list) else [value]
         if not values:
             raise ValueError(f"expected {what}, got an empty list")
-        return tuple(read(one) for one in values)
+        return every(values, read)
 
     return read_all
 
@@ -203,13 +218,14 @@ def condition(value: object) -> tuple[bytes, bytes | None]:
 
 def networks(value: object) -> tuple[Network, ...]:
     """Addresses and networks: ``127.0.0.1``, ``10.0.0.0/8``, ``::1``."""
-    found = []
-    for one in value if isinstance(value, list) else [value]:
-        try:
-            found.append(ip_network(one if isinstance(one, str) else "?"))
-        except ValueError:
-            raise ValueError(f"expected addresses or networks (like 127.0.0.1, 10.0.0.0/8), got {shown(one)}") from None
-    return tuple(found)
+    return every(value if isinstance(value, list) else [value], _network)
+
+
+def _network(value: object) -> Network:
+    try:
+        return ip_network(value if isinstance(value, str) else "?")
+    except ValueError:
+        raise ValueError(f"expected addresses or networks (like 127.0.0.1, 10.0.0.0/8), got {shown(value)}") from None
 
 
 def methods(value: object) -> frozenset[bytes]:
@@ -228,15 +244,14 @@ def host_names(value: object) -> frozenset[bytes]:
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list) or not names:
         raise ValueError(f"expected names of hosts (like example.com, *.example.com), got {shown(value)}")
-    found = set()
-    for one in names:
-        name = one.strip().lower() if isinstance(one, str) else ""
-        if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", name):
-            raise ValueError(
-                f"expected names of hosts, without port (like example.com, *.example.com), got {shown(one)}"
-            )
-        found.add(name.encode("ascii"))
-    return frozenset(found)
+    return frozenset(every(names, _host_name))
+
+
+def _host_name(value: object) -> bytes:
+    name = value.strip().lower() if isinstance(value, str) else ""
+    if not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", name):
+        raise ValueError(f"expected names of hosts, without port (like example.com, *.example.com), got {shown(value)}")
+    return name.encode("ascii")
 
 
 def authority(value: object) -> bytes:
@@ -282,8 +297,7 @@ def statuses(value: object) -> dict[int, float]:
 
 def failures(value: object) -> frozenset[int]:
     """A list of statuses from 500 to 599; may be empty."""
-    status = count(500, 599)
-    return frozenset(status(one) for one in (value if isinstance(value, list) else [value]))
+    return frozenset(every(value if isinstance(value, list) else [value], count(500, 599)))
 
 
 def upstream_url(value: object) -> str:

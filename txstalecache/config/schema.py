@@ -174,13 +174,15 @@ def _servers(value: object) -> tuple[tuple[str, int], ...]:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise ValueError("expected at least one server")
-    found = []
-    for number, one in enumerate(values, 1):
-        try:
-            found.append(_server(one))
-        except ValueError as error:
-            raise ValueError(f"server {number}: {error}" if len(values) > 1 else str(error)) from None
-    return tuple(found)
+    return read.every(enumerate(values, 1), _numbered) if len(values) > 1 else (_server(values[0]),)
+
+
+def _numbered(numbered: tuple[int, object]) -> tuple[str, int]:
+    number, value = numbered
+    try:
+        return _server(value)
+    except ValueError as error:
+        raise ValueError(f"server {number}: {error}") from None
 
 
 def _server(value: object) -> tuple[str, int]:
