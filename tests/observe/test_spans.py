@@ -115,6 +115,7 @@ def test_a_process_exports_them_as_the_environment_says(tmp_path: Path) -> None:
     [
         ({"OTEL_TRACES_EXPORTER": "nobody"}, "no exporter called 'nobody' is installed"),
         ({"OTEL_TRACES_EXPORTER": "console", "OTEL_TRACES_SAMPLER_ARG": "2"}, "expected a number from 0 to 1"),
+        ({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "http"}, "expected http/protobuf or grpc"),
     ],
 )
 def test_what_cannot_be_meant_is_said_in_one_line(
@@ -124,6 +125,36 @@ def test_what_cannot_be_meant_is_said_in_one_line(
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=says):
         Spans.of_environment("1")
+
+
+@pytest.mark.parametrize(
+    ("installed", "protocol", "found"),
+    [
+        ("otlp_proto_http", "", True),
+        ("otlp_proto_grpc", "", True),
+        ("otlp", "", True),
+        ("otlp_proto_http", "http/protobuf", True),
+        ("otlp_proto_http", "grpc", False),
+    ],
+)
+def test_otlp_is_the_exporter_that_is_installed_for_the_protocol(
+    installed: str, protocol: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A distribution with an entry point, as those of OpenTelemetry are.
+    (tmp_path / "exporter-1.dist-info").mkdir()
+    (tmp_path / "exporter-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: exporter\nVersion: 1\n")
+    where = "opentelemetry.sdk.trace.export:ConsoleSpanExporter"
+    (tmp_path / "exporter-1.dist-info/entry_points.txt").write_text(
+        f"[opentelemetry_traces_exporter]\n{installed} = {where}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    if found:
+        Spans.of_environment("1").close()
+    else:
+        with pytest.raises(ValueError, match="no exporter called 'otlp' is installed"):
+            Spans.of_environment("1")
 
 
 @pytest.mark.parametrize(("exporter", "started"), [("none", True), ("", True), ("console", False)])

@@ -46,10 +46,7 @@ class Spans:
     def of_environment(cls, version: str) -> Spans:
         """As OpenTelemetry's variables have it: ``OTEL_TRACES_EXPORTER`` names an exporter that is installed (``otlp``,
         ``console``), ``OTEL_TRACES_SAMPLER_ARG`` the ratio. ValueError in one line when they cannot be meant."""
-        name = os.environ["OTEL_TRACES_EXPORTER"]
-        found = list(entry_points(group="opentelemetry_traces_exporter", name=name))
-        if not found:
-            raise ValueError(f"OTEL_TRACES_EXPORTER: no exporter called {ascii(name)[:40]} is installed")
+        exporter = _exporter(os.environ["OTEL_TRACES_EXPORTER"])
         said = os.environ.get("OTEL_TRACES_SAMPLER_ARG", "1")
         try:
             ratio = float(said)
@@ -57,7 +54,6 @@ class Spans:
             ratio = -1.0
         if not 0 <= ratio <= 1:
             raise ValueError(f"OTEL_TRACES_SAMPLER_ARG: expected a number from 0 to 1, got {ascii(said)[:40]}")
-        exporter: Callable[[], Any] = found[0].load()
         return cls(BatchSpanProcessor(exporter()), ratio, version)
 
     def __call__(self, record: Record) -> None:
@@ -92,6 +88,30 @@ class Spans:
     def close(self) -> None:
         """Export what is left; blocks for as long as the processor takes."""
         self._processor.shutdown()
+
+
+def _exporter(name: str) -> Callable[[], Any]:
+    """Makes the exporter that is called so. ValueError when there is none."""
+    installed = entry_points(group="opentelemetry_traces_exporter")
+    for known in _otlp() if name == "otlp" else (name,):
+        for one in installed.select(name=known):
+            made: Callable[[], Any] = one.load()
+            return made
+    raise ValueError(f"OTEL_TRACES_EXPORTER: no exporter called {ascii(name)[:40]} is installed")
+
+
+#: What exporters of OTLP are installed as, by the protocol they speak.
+_PROTOCOLS: Final = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+
+
+def _otlp() -> tuple[str, ...]:
+    """What ``otlp`` may be installed as: for the protocol that is asked for, or else for any."""
+    said = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if not said:
+        return (*_PROTOCOLS.values(), "otlp")
+    if said not in _PROTOCOLS:
+        raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL: expected {' or '.join(_PROTOCOLS)}, got {ascii(said)[:40]}")
+    return (_PROTOCOLS[said],)
 
 
 def _attributes(record: Record) -> dict[str, str | int | float | bool]:
