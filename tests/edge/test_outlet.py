@@ -161,6 +161,17 @@ def test_so_is_what_waits_in_the_socket(line: Line) -> None:
     assert line.outlet.waiting == 0
 
 
+def test_what_waits_is_told_too_by_a_twisted_that_calls_it_otherwise(line: Line) -> None:
+    line.outlet.put(b"h", (b"x" * 200_000,), 200_000)
+    line.reactor.turn()
+    named = line.transport._tempDataLen
+    try:
+        del line.transport._tempDataLen
+        assert line.outlet.waiting > 0
+    finally:
+        line.transport._tempDataLen = named
+
+
 def test_other_transports_get_every_byte() -> None:
     transport = StringTransport()
     outlet = Outlet(transport)

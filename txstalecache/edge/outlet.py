@@ -44,7 +44,8 @@ class Outlet:
             transport = getattr(transport, "transport", None)
         if transport is None or transport.disconnected:
             return 0
-        here = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        # By that name only while Twisted has it; without, the rest tells enough of whether the client takes anything.
+        here = len(transport.dataBuffer) - transport.offset + getattr(transport, "_tempDataLen", 0)
         try:
             return here + int(unpack("i", ioctl(transport.fileno(), TIOCOUTQ, bytes(4)))[0])
         except OSError:

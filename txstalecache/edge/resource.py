@@ -44,7 +44,7 @@ from txstalecache.edge.uses import Uses
 from txstalecache.edge.visit import NOBODY, Outcome, Visit
 from txstalecache.edge.warming import Warmed, warm
 from txstalecache.edge.whole import KeptBody, whole
-from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
+from txstalecache.flight.landing import ROUNDS, Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.readers import Readers
@@ -65,9 +65,6 @@ from txstalecache.store.interfaces import Found, IStore
 from txstalecache.store.tiered import TieredStore
 
 __all__ = ["CacheResource"]
-
-#: How often a request may be told to wait elsewhere before it asks the origin on its own.
-ROUNDS = 4
 
 
 class CacheResource(Resource):

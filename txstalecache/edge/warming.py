@@ -6,13 +6,13 @@ Must not know: connections, who wants it warm.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
 from txstalecache.edge.visit import Visit
 from txstalecache.flight.body import Body, Reader
-from txstalecache.flight.landing import Alone, Attached, Failed, Regroup, Settled
+from txstalecache.flight.landing import ROUNDS, Alone, Attached, Failed, Regroup, Settled
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.registry import Registry
 from txstalecache.http import policy
@@ -20,9 +20,6 @@ from txstalecache.http.verdict import Fresh, Pass, Refuse
 from txstalecache.store.interfaces import Found, IStore
 
 __all__ = ["IWarmer", "Warmed", "warm"]
-
-#: How often it may be told to wait elsewhere.
-ROUNDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,18 @@ Must not know: clients, connections.
 
 from __future__ import annotations
 
+from typing import Final
+
 from txstalecache.flight.body import Body
 from txstalecache.flight.plan import Sharing
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import ResponseHead
 from txstalecache.http.values import dataclass
 
-__all__ = ["Alone", "Attached", "Failed", "Landing", "Regroup", "Settled"]
+__all__ = ["ROUNDS", "Alone", "Attached", "Failed", "Landing", "Regroup", "Settled"]
+
+#: How often somebody may be told to wait elsewhere (``Regroup``); then they ask the origin on their own, or give up.
+ROUNDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
