@@ -1,4 +1,5 @@
-"""What a lookup costs as the store grows: ``python -m bench.lookup [most]`` (1,000 to 1,000,000 entries by default).
+"""What a lookup costs as the store grows: ``python -m bench.lookup [most] [lookups]`` (1,000 to 1,000,000 entries,
+20,000 lookups by default).
 
 In microseconds of the processor, so that other work on the machine counts for little. Memory: one ``peek``, of keys
 among all, and of 1,000 of them only: the same steps, but what they touch stays in the processor's caches. Redis: one
@@ -26,7 +27,6 @@ from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.store import StoreService, open_store
 
 RUNS = 5
-LOOKUPS = 20_000
 AT_ONCE = 64
 REQUEST = RequestHead(b"GET", b"/", Fields(((b"Host", b"h"),)), b"http", b"h")
 FOREVER = Freshness(initial_age=0.0, lifetime=86400.0)
@@ -55,12 +55,12 @@ def told(name: str, figures: list[float]) -> float:
     return middle
 
 
-def peeks(service: StoreService, size: int) -> float:
-    keys = [key(number) for number in random.choices(range(size), k=LOOKUPS)]
+def peeks(service: StoreService, size: int, count: int) -> float:
+    keys = [key(number) for number in random.choices(range(size), k=count)]
     start = time.process_time()
     for one in keys:
         assert service.store.peek(one, REQUEST) is not None
-    return (time.process_time() - start) / LOOKUPS * 1e6
+    return (time.process_time() - start) / count * 1e6
 
 
 def busy(server: RedisServer) -> float:
@@ -90,17 +90,17 @@ def filled(reactor: Any, service: StoreService, start: int, stop: int) -> Genera
 
 @inlineCallbacks
 def lookups(
-    reactor: Any, service: StoreService, server: RedisServer, size: int
+    reactor: Any, service: StoreService, server: RedisServer, size: int, count: int
 ) -> Generator[Deferred[Any], Any, tuple[float, float]]:
-    keys = [key(number) for number in random.choices(range(size), k=LOOKUPS)]
+    keys = [key(number) for number in random.choices(range(size), k=count)]
     start, theirs, lost = time.process_time(), busy(server), 0
-    for at in range(0, LOOKUPS, AT_ONCE):
+    for at in range(0, count, AT_ONCE):
         yield there(reactor, service)
         found = yield gatherResults([service.store.lookup(one, REQUEST) for one in keys[at : at + AT_ONCE]])
         lost += sum(one.entry is None for one in found)
     if lost:
-        print(f"  {lost} of {LOOKUPS} came too late")
-    return (time.process_time() - start) / LOOKUPS * 1e6, (busy(server) - theirs) / LOOKUPS * 1e6
+        print(f"  {lost} of {count} came too late")
+    return (time.process_time() - start) / count * 1e6, (busy(server) - theirs) / count * 1e6
 
 
 @inlineCallbacks
@@ -123,12 +123,13 @@ def growing(
 
 
 @inlineCallbacks
-def main(reactor: Any, most: str = "1000000") -> Generator[Any, Any, None]:
+def main(reactor: Any, most: str = "1000000", each: str = "20000") -> Generator[Any, Any, None]:
     sizes = [size for size in (1_000, 10_000, 100_000, 1_000_000) if size <= int(most)]
+    count = int(each)
     print("memory")
     memory = open_store(reactor, redis="memory", memory=8 << 30)
-    yield growing(reactor, memory, sizes, ("peek",), lambda size: (peeks(memory, size),))
-    told(f"peek, {min(sizes):,} of {max(sizes):,}", [peeks(memory, min(sizes)) for _ in range(RUNS)])
+    yield growing(reactor, memory, sizes, ("peek",), lambda size: (peeks(memory, size, count),))
+    told(f"peek, {min(sizes):,} of {max(sizes):,}", [peeks(memory, min(sizes), count) for _ in range(RUNS)])
     memory.memory.clear()
     print("redis")
     binaries = redis_binaries()
@@ -137,7 +138,9 @@ def main(reactor: Any, most: str = "1000000") -> Generator[Any, Any, None]:
     redis = open_store(reactor, redis=server.url, memory=0)
     redis.startService()
     yield redis.ready()
-    yield growing(reactor, redis, sizes, ("ours", "the server's"), lambda size: lookups(reactor, redis, server, size))
+    yield growing(
+        reactor, redis, sizes, ("ours", "the server's"), lambda size: lookups(reactor, redis, server, size, count)
+    )
     yield redis.stopService()
     server.close()
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
         (["bench/hit.py", "200"], ["a hit, written", "a head of 13 lines", "straight line"]),
         (["bench/below.py", "50"], ["miss", "memory", "alone", "hit"]),
         (["bench/policy.py"], ["judge, fresh", "whole decision"]),
-        (["-m", "bench.lookup", "1000"], ["peek, 1,000", "ours, 1,000"]),
+        (["-m", "bench.lookup", "1000", "1000"], ["peek, 1,000", "ours, 1,000"]),
         (["bench/compare.py", "--runs", "1", "--only", "304"], ["304 / bare hit"]),
     ],
     ids=lambda value: next((word for word in value if word.startswith("bench")), ""),

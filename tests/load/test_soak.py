@@ -150,8 +150,8 @@ async def test_what_traffic_takes_is_given_back(
     # Read from Redis, which has told of the writing: now it may be kept.
     await traffic.fill(MEMORY)
     assert (await proxy.ask())["stored"] > 0.9 * MEMORY
-    # It takes about as many to reach the most that is ever needed at one time.
-    while traffic.outcomes.total() < 40_000:
+    # Fewer than it takes to reach the most that is ever needed at one time would count as growth.
+    while traffic.outcomes.total() < 15_000:
         await traffic.for_(5.0)
     wire.cut()
     before = await proxy.ask()
