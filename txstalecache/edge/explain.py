@@ -152,9 +152,7 @@ class Explainer:
                     said.step(name, outcome, why.rule, why.section)
             if route.min_uses > 1:
                 said.step("uses", f"stored from use {route.min_uses} on", "the route's min_uses", "docs: configuration")
-        found: Found | None = self._store.peek(key, head)
-        if found is None:
-            found = await self._store.lookup(key, head)
+        found: Found = await self._store.lookup(key, head)
         self._found(said, key, found)
         await self._judged(said, head, key, route, found)
 

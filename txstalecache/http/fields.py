@@ -18,6 +18,7 @@ __all__ = [
     "DESCRIBING",
     "FOREVER",
     "HOP_BY_HOP",
+    "LINES",
     "TOKEN",
     "VALUE",
     "delta_seconds",
@@ -95,6 +96,8 @@ _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 #: A token (RFC 9110 §5.6.2), and a field's value as it may be passed on: no controls but tab (§5.5).
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
+#: Field lines as they come: no space before the colon (RFC 9112 §5.1), no obs-fold (§5.2). Linear on any input.
+LINES = re.compile(rb"(?:%b:%b\r\n)*+" % (TOKEN.pattern, VALUE.pattern))
 
 _LINE = re.compile(rb"([^:\r\n]++):[\t ]*+([^\r\n]*+)\r\n")
 
