@@ -14,7 +14,7 @@ from ipaddress import AddressValueError, IPv6Address
 
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.http.fields import LINES, is_token, lines
-from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.messages import Fields, RequestHead, without_port
 from txstalecache.http.values import enumeration
 
 __all__ = [
@@ -192,8 +192,7 @@ def authority(hosts: list[bytes], version: bytes) -> bytes:
 
 def served(host: bytes, hosts: frozenset[bytes]) -> bool:
     """Whether ``host``, a valid authority in lower case, is one of ``hosts`` (see ``EdgeLimits.hosts``)."""
-    name = host if host.endswith(b"]") else host.rpartition(b":")[0] or host
-    name = name.rstrip(b".")
+    name = without_port(host).rstrip(b".")
     if name in hosts:
         return True
     _, dot, parent = name.partition(b".")

@@ -21,6 +21,7 @@ __all__ = [
     "LINES",
     "TOKEN",
     "VALUE",
+    "date_in",
     "delta_seconds",
     "directives",
     "end_to_end",
@@ -226,6 +227,12 @@ def parse_date(value: bytes) -> float | None:
     Letters count without regard to case, and no zone but GMT is one (RFC 9111 §4.2). The weekday is not checked.
     """
     return _parse_date(value.lower()) if len(value) <= 40 else None
+
+
+def date_in(fields: Fields, name: bytes) -> float | None:
+    """The date in the first line of ``fields`` named ``name`` (lower case); None without one, or where it is none."""
+    lines = fields.get_all(name)
+    return parse_date(lines[0]) if lines else None
 
 
 _DAY_NAMES = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
