@@ -28,11 +28,17 @@ from txstalecache.observe.reasons import reason
 from txstalecache.store import StoreService
 from txstalecache.store.interfaces import Found, IStore
 
-__all__ = ["Explained", "Explainer"]
+__all__ = ["Explainer", "shown", "text"]
 
 
-def _text(data: bytes) -> str:
+def text(data: bytes) -> str:
+    """What came from outside, for JSON."""
     return data.decode("utf-8", "backslashreplace")
+
+
+def shown(key: Key) -> str:
+    """A key for people: where it is, without what else a template took from the request, which may be secret."""
+    return text(key.host + key.target)
 
 
 @dataclass(slots=True)
@@ -133,7 +139,7 @@ class Explainer:
             changed = sorted(name for name in before.names if before.get_all(name) != after.get_all(name))
             said.step(
                 "prepare",
-                "does not matter, or is reduced: " + ", ".join(map(_text, changed)),
+                "does not matter, or is reduced: " + ", ".join(map(text, changed)),
                 "cookies and codings that the route says make no difference",
                 "docs: configuration",
             )
@@ -142,8 +148,8 @@ class Explainer:
         except Exception:
             said.judged("key", "pass", "hook", "the route's own code failed on this request")
             return
-        said.key, said.digest = _text(key.host + key.target), key.digest
-        said.step("key", _shown(route, key), f"the template {route.template.text}", "RFC 9111 §2")
+        said.key, said.digest = shown(key), key.digest
+        said.step("key", _spelled(route, key), f"the template {route.template.text}", "RFC 9111 §2")
         if head.method in route.rules.methods:
             for name, conditions in (("bypass", route.bypass), ("refresh", route.refresh)):
                 if meets(head, conditions):
@@ -160,7 +166,7 @@ class Explainer:
         now = self._store.now()
         entry, place = found.entry, found.where or "memory"
         if found.vary:
-            names = ", ".join(map(_text, found.vary))
+            names = ", ".join(map(text, found.vary))
             outcome = "a stored answer is selected" if entry is not None else "no stored answer is selected"
             said.step("vary", f"{outcome} by {names}", "answers are chosen by what Vary names", "RFC 9111 §4.1")
         if entry is None:
@@ -231,15 +237,15 @@ def _conditions(match: Match) -> str:
     if match.regex is not None:
         said.append(f"regex {match.regex.pattern}")
     if match.methods:
-        said.append("method " + ", ".join(sorted(map(_text, match.methods))))
+        said.append("method " + ", ".join(sorted(map(text, match.methods))))
     return "the first route that matches: " + ("; ".join(said) or "any request")
 
 
-def _shown(route: Route, key: Key) -> str:
-    """The key for people: what it has of header fields and cookies may be secret."""
+def _spelled(route: Route, key: Key) -> str:
+    """The whole key, but for what it has of header fields and cookies."""
     if route.template.fields or route.template.cookies or route.hooks is not None:
-        return f"{_text(key.host)}{_text(key.target)} and what the request says beside ({key.digest})"
-    return " ".join(_text(part) for part in key)
+        return f"{shown(key)} and what the request says beside ({key.digest})"
+    return " ".join(text(part) for part in key)
 
 
 def _windows(entry: Entry) -> str:
