@@ -74,7 +74,7 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
             told = await client.delete(path, "state")
             print(f"txstalecache warm: cancelled after {count(told.get('done'))} URLs", file=sys.stderr)
         except CommandError as error:
-            print(f"txstalecache warm: the job goes on: {error}", file=sys.stderr)
+            print(f"txstalecache warm: the job goes on: {visible(error)}", file=sys.stderr)
         return Exit.INTERRUPTED
     if arguments.json:
         page.json({"job": job, **told})
