@@ -10,12 +10,11 @@ from time import time
 from typing import Final
 
 from twisted.internet.error import ConnectionAborted
-from twisted.web.http import datetimeToString
 
 from txstalecache.edge.heads import ReceivedRequest, Rejected
 from txstalecache.edge.phrases import phrase
 from txstalecache.edge.reply import ALLOWED, SERVER
-from txstalecache.http.fields import LINES, is_token, lines
+from txstalecache.http.fields import LINES, format_date, is_token, lines
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.observe.accesslog import Record
 
@@ -51,7 +50,7 @@ def canned(status: int, why: str, method: bytes = b"-", *, retry_after: int | No
     said = [
         b"HTTP/1.1 %d %s" % (status, phrase(status)),
         b"Server: " + SERVER,
-        b"Date: " + datetimeToString(),
+        b"Date: " + format_date(time()),
         b"Content-Type: text/plain; charset=utf-8",
         b"Content-Length: %d" % len(text),
         b"Cache-Control: no-store",
