@@ -16,13 +16,14 @@ from txstalecache.edge import part
 from txstalecache.edge.heads import Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import key_of, meets, prepared
+from txstalecache.flight.plan import Plan
 from txstalecache.flight.registry import Registry
-from txstalecache.flight.shared import SharedFlight
 from txstalecache.http import forward, policy
-from txstalecache.http.entry import Entry, Marker
+from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
+from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.reasons import reason
 from txstalecache.store import StoreService
@@ -201,7 +202,11 @@ class Explainer:
     async def _judged(self, said: Explained, head: RequestHead, key: Key, route: Route, found: Found) -> None:
         now = self._store.now()
         verdict = policy.judge(head, found.entry, found.marker, route.rules, now, found.vary)
+        narrow = False
         if part.may_answer(head, verdict):
+            narrow = route.rules.ranges is Ranges.PART or (
+                found.marker is not None and found.marker.kind is MarkerKind.LONG
+            )
             there = await part.answering(self._store, key, head, route.rules)
             outcome = "the part that is asked for is stored" if there else "the part that is asked for is not stored"
             said.step("part", outcome, "a part may answer where the whole is not stored", "RFC 9111 §3.4")
@@ -214,12 +219,14 @@ class Explainer:
             outcome = "answered from the store, though stale" if stale else "answered 503"
             said.judged("protect", "stale" if stale else name, "protect", outcome)
         elif isinstance(verdict, Miss | Validate):
-            flights = [flight for flight in self._registry.flights if flight.plan.key == key]
-            joinable = [one for one in flights if isinstance(one, SharedFlight) and one.joinable(head, None)]
-            if joinable and not verdict.own:
-                outcome = f"would wait with {joinable[-1].waiting} others for a fetch in the air"
-            else:
-                outcome = "would lead a fetch of its own that others may join"
+            after = now if verdict.own else None
+            plan = Plan(
+                key=key, request=head, fetch=head, rules=route.rules, names=found.vary, began_after=after, part=narrow
+            )
+            flight = self._registry.joinable(plan)
+            outcome = "would lead a fetch of its own that others may join"
+            if flight is not None:
+                outcome = f"would wait with {flight.waiting} others for a fetch in the air"
             said.step("flight", outcome, "one fetch for all who ask for the same", "RFC 9111 §4")
 
 
