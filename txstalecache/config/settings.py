@@ -98,8 +98,6 @@ class Settings:
 
     listen: str
     """A Twisted server endpoint description."""
-    origin: str | None
-    """``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``, the first one; None with ``demo``."""
     redis: str
     """``embedded``, ``memory`` or a URL. May hold a password: not for logs."""
     prefix: str
@@ -186,7 +184,6 @@ class Settings:
         if problems:
             raise SettingsError(problems)
         settings = cls(
-            origin=servers[0][0] if servers else None,
             demo=demo,
             upstreams=() if not servers else (_upstream(servers),),
             fleet=fleet,
@@ -204,7 +201,6 @@ class Settings:
             trusted_proxies=file.said["proxy"]["trusted_proxies"] or (),
             of_clients=_limits(OF_CLIENTS, file.said["limits"]),
             of_flights=Limits(**_limits(OF_FLIGHTS, file.said["limits"])),
-            origin=file.upstreams[0].servers[0][0],
             upstreams=file.upstreams,
             config=path,
             text=file.text,
@@ -217,10 +213,14 @@ class Settings:
         beside it. SettingsError when that makes no sense."""
         assert self.config is not None
         now = _configuration(self.config, text)
-        origin = now.upstreams[0].servers[0][0]
         said = _of_process(now)
         waiting = tuple(place for place, value in self.held.items() if said[place] != value)
-        return replace(self, upstreams=now.upstreams, of_file=now.routes, origin=origin, text=now.text, waiting=waiting)
+        return replace(self, upstreams=now.upstreams, of_file=now.routes, text=now.text, waiting=waiting)
+
+    @property
+    def origin(self) -> str | None:
+        """The URL of the first server there is; None with ``demo``."""
+        return self.upstreams[0].servers[0][0] if self.upstreams else None
 
     def route(self) -> Route:
         """The one route that the options amount to."""
