@@ -164,25 +164,22 @@ class Settings:
             problems += [f"--{name}: belongs into the file that --config names" for name in _OF_ROUTES if name in told]
             file = _configuration(config, text, problems, started)
             values.update((name, file.setting(PLACES[name])) for name in _OF_PROCESS if name not in told)
+            problems += [f"{config}: {problem}" for problem in unusable(file.upstreams)]
         elif demo and servers:
             problems.append("--demo: brings its own origin; leave out --origin")
         elif not demo and "origin" not in told:
             problems.append("--origin: required, the URL to cache (like http://127.0.0.1:8000); or try --demo")
-        fleet = Fleet()
-        if file is not None:
-            problems += [f"{config}: {problem}" for problem in unusable(file.upstreams)]
-        if not problems:
-            of_fleet: list[str] = []
-
-            def called(name: str) -> str:
-                return f"--{name}" if file is None or name in told else PLACES[name]
-
-            fleet = Fleet.of(values, called, of_fleet, demo=demo)
-            if text is None and not of_fleet:
-                fleet = fleet.admitting(values, called, of_fleet)
-            problems += [one if one.startswith("--") else f"{config}: {one}" for one in of_fleet]
         if problems:
             raise SettingsError(problems)
+
+        def called(name: str) -> str:
+            return f"--{name}" if file is None or name in told else PLACES[name]
+
+        fleet = Fleet.of(values, called, problems, demo=demo)
+        if text is None and not problems:
+            fleet = fleet.admitting(values, called, problems)
+        if problems:
+            raise SettingsError([one if one.startswith("--") else f"{config}: {one}" for one in problems])
         settings = cls(
             demo=demo,
             upstreams=() if not servers else (_upstream(servers),),
