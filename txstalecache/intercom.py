@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 
 __all__ = ["LONGEST", "Answerer", "Answers", "Asker", "Unanswered"]
 
-#: Bytes of one line: more is a fault, not an answer.
-LONGEST = 4 * 1024 * 1024
+#: Bytes of one line: a body of 8 MiB in base64, and more.
+LONGEST = 16 * 1024 * 1024
 
 #: What can be asked: called with what was ``said``, as keywords; tells a mapping that JSON can hold, now or later.
 Answers = Mapping[str, Callable[..., Any]]
@@ -58,18 +58,22 @@ class Asker:
     def heard(self, data: bytes) -> None:
         """More from the other end."""
         self._rest += data
-        *lines, rest = self._rest.split(b"\n")
-        self._rest = rest if len(rest) <= LONGEST else bytearray()
-        for line in lines:
-            said = _read(line)
-            answer = self._asked.pop(said.get("number", 0), None)
-            if answer is None:
-                continue
-            told = said.get("told")
-            if isinstance(told, dict):
-                answer.callback(told)
-            else:
-                answer.errback(Unanswered(str(said.get("problem", "no answer"))))
+        if b"\n" in data:  # a long line comes in a thousand pieces
+            *lines, self._rest = self._rest.split(b"\n")
+            for line in lines:
+                self._answered(_read(line))
+        if len(self._rest) > LONGEST:
+            self._rest.clear()
+
+    def _answered(self, said: Mapping[str, Any]) -> None:
+        answer = self._asked.pop(said.get("number", 0), None)
+        if answer is None:
+            return
+        told = said.get("told")
+        if isinstance(told, dict):
+            answer.callback(told)
+        else:
+            answer.errback(Unanswered(str(said.get("problem", "no answer"))))
 
     def lost(self) -> None:
         """The other end is gone."""
@@ -105,7 +109,11 @@ class Answerer(LineOnlyReceiver):
         self._tell(number, problem=f"internal error: {type(failure.value).__name__}")
 
     def _tell(self, number: object, **what: object) -> None:
-        self.sendLine(json.dumps({"number": number, **what}, default=str).encode())  # type: ignore[no-untyped-call]
+        line = json.dumps({"number": number, **what}, default=str).encode()
+        if len(line) > LONGEST:
+            self._tell(number, problem=f"an answer of more than {LONGEST} bytes")
+        else:
+            self.sendLine(line)  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._gone()

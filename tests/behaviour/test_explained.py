@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.async_test import async_test
 from tests.support.client import Reply, fetch
-from tests.support.origin import Answer, Request, ScriptedOrigin
-from tests.support.proxy import until
+from tests.support.origin import Answer, Chunk, Gate, Head, Request, ScriptedOrigin, Step
+from tests.support.proxy import settled, until
 from tests.support.redis import RedisServer
 from txstalecache.edge.explain import Explainer
 from txstalecache.edge.limits import EdgeLimits
@@ -66,3 +66,28 @@ async def test_what_is_refused_while_redis_is_away_is_told_of(
         assert (said["verdict"], said["why"]) == (verdict, why), (target, fields)
         assert (reply.status == 503) == (said["steps"][-1]["outcome"] == "answered 503")
         assert not [step for step in said["steps"] if step["step"] == "flight"]
+
+
+@async_test
+async def test_a_fetch_in_the_air_is_told_of_where_it_would_be_waited_for(
+    origin: ScriptedOrigin, make_proxy: Any
+) -> None:
+    def handler(request: Request) -> Answer | list[Step]:
+        spoken = request.field("Accept-Language")
+        told = [FRESH, ("Vary", "Accept-Language"), ("Content-Length", "2")]
+        return Answer(200, told, b"de") if spoken == b"de" else [Gate("head"), Head(200, told), Chunk(b"en")]
+
+    async def outcome(*fields: tuple[str, str]) -> str:
+        return str((await explained(proxy, "/x", *fields))["steps"][-1]["outcome"])
+
+    origin.handler = handler
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, "GET", "/x", [("Accept-Language", "de")])
+    english = fetch(proxy.port, "GET", "/x", [("Accept-Language", "en")])
+    await origin.at_gate("head")
+    assert await outcome(("Accept-Language", "en")) == "would wait with 1 others for a fetch in the air"
+    assert await outcome(("Accept-Language", "fr")) == "would lead a fetch of its own that others may join"
+    reload = ("Accept-Language", "en"), ("Cache-Control", "no-cache")
+    assert await outcome(*reload) == "would lead a fetch of its own that others may join"
+    origin.release("head")
+    await settled(english)

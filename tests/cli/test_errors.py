@@ -143,6 +143,14 @@ def test_somebody_else_is_recognised(stranger: Stranger, tmp_path: Path, status:
     assert "that is not the admin interface" in line
 
 
+@pytest.mark.parametrize("reply", [("400 Bad", b'{"error": "a\\u001b[2J\\nb"}'), ("503 Busy", b"503 a\x1b[2J\nb")])
+def test_an_error_from_elsewhere_is_one_line_without_control_characters(
+    stranger: Stranger, tmp_path: Path, reply: tuple[str, bytes]
+) -> None:
+    stranger.say(*reply)
+    assert refused(Command(tmp_path, stranger.url), "status")[1].endswith(r"a\x1b[2J\nb")
+
+
 def test_redirects_are_not_followed(stranger: Stranger, tmp_path: Path) -> None:
     stranger.say("302 Found", b"", f"Location: {stranger.url}/stolen", "Set-Cookie: a=b")
     assert refused(Command(tmp_path, stranger.url), "status")[0] == Exit.UNREACHABLE
@@ -241,6 +249,14 @@ def test_the_only_bounds_are_the_proxys(command: Command, arguments: list[str], 
     status, line = refused(command, *arguments, stdin="http://h/x\n")
     assert status == Exit.FAILED
     assert line.startswith(f"txstalecache {arguments[0]}: {said}")
+
+
+def test_what_the_admin_interface_turns_away_at_its_door_is_told_as_it_says_it(command: Command) -> None:
+    status, line = refused(command, "get", "http://h/" + "x" * 40_000)
+    assert (status, line) == (Exit.FAILED, "txstalecache get: 414 Request-URI Too Long: target too long")
+    status, line = refused(command, "warm", "-", stdin=f"http://h/{'x' * 1000}\n" * 2500)
+    assert status == Exit.FAILED
+    assert "413 Request Entity Too Large: body too large" in line
 
 
 def test_run_ends_as_twist_does(tmp_path: Path) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from txstalecache.config.document import SOURCE, document
+from txstalecache.config.routes import Route
 from txstalecache.config.schema import OF_CLIENTS, OF_FLIGHTS, TABLES
 from txstalecache.config.settings import DEFAULTS, SAME, Settings
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.flight.limits import Limits
 from txstalecache.generated import replaced
+from txstalecache.origin.http import HttpOrigin
+from txstalecache.origin.limits import PoolLimits
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,6 +56,14 @@ def test_every_limit_of_clients_and_flights_can_be_said_and_has_the_default_of_i
     assert settings.of_flights == Limits()
     assert {item.name for item in OF_CLIENTS} | set(body_and_hosts) == {one.name for one in fields(EdgeLimits)}
     assert {item.name for item in OF_FLIGHTS} == {one.name for one in fields(Limits)}
+
+
+def test_a_route_and_the_pool_of_an_upstream_have_the_defaults_of_their_classes() -> None:
+    settings = Settings.parse({"origin": "http://127.0.0.1:1"})
+    assert settings.route() == Route()
+    said, origin = settings.upstreams[0].values, signature(HttpOrigin).parameters
+    for limit in fields(PoolLimits):
+        assert origin[limit.name].default == limit.default == said.get(limit.name, limit.default), limit.name
 
 
 def test_every_test_that_the_page_on_migrating_names_is_there() -> None:

@@ -10,7 +10,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from tests.conftest import LoggedFailures
-from txstalecache.intercom import Answerer, Answers, Asker
+from txstalecache.http.rules import Rules
+from txstalecache.intercom import LONGEST, Answerer, Answers, Asker
 
 
 class Ends:
@@ -78,6 +79,17 @@ def test_a_question_that_fails_or_is_unknown_is_answered_as_a_problem(logged_fai
     assert first.getErrorMessage() == "internal error: RuntimeError"
     assert second.getErrorMessage() == "nobody knows how to answer that"
     assert len(logged_failures.flush(RuntimeError)) == 1
+
+
+def test_an_answer_may_be_as_long_as_a_stored_body_is_by_default_and_a_longer_one_says_so() -> None:
+    body = "x" * (Rules().max_object * 4 // 3)
+    ends = Ends({"entry": lambda times: {"body": body * times}})
+    ends.ask("entry", times=1)
+    ends.ask("entry", times=2)
+    ends.carry(64 * 1024)
+    first, second = ends.results
+    assert first == {"body": body}
+    assert second.getErrorMessage() == f"an answer of more than {LONGEST} bytes"
 
 
 def test_rubbish_on_the_pipe_is_nobodys_answer() -> None:

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from txstalecache.config.routes import Routes
-from txstalecache.edge.explain import Explainer
+from txstalecache.edge.explain import Explainer, shown, text
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import anonymous, key_of, prepared
 from txstalecache.flight.flight import Flight
@@ -43,11 +43,6 @@ __all__ = ["Facts", "flight_told", "upstreams"]
 #: Flights and known URLs that are told at most.
 MOST_FLIGHTS = 1000
 MOST_URLS = 10_000
-
-
-def text(data: bytes) -> str:
-    """What came from outside, for JSON."""
-    return data.decode("utf-8", "backslashreplace")
 
 
 class Facts:
@@ -168,7 +163,7 @@ class Facts:
         flights = sorted(self._registry.flights, key=lambda flight: flight.began)
         return {
             "process": self.identity(),
-            "flights": [{**flight_told(flight, now), "leader": self.identity()} for flight in flights[:MOST_FLIGHTS]],
+            "flights": [flight_told(flight, now) for flight in flights[:MOST_FLIGHTS]],
             "total": len(flights),
         }
 
@@ -231,11 +226,6 @@ class Facts:
             covered = sum(1 for entry in entries if purges.apply(shelf.key, entry) is None)
             if covered:
                 yield shelf, covered
-
-
-def shown(key: Key) -> str:
-    """A key for people: where it is, without what else a template took from the request, which may be secret."""
-    return text(key.host + key.target)
 
 
 def flight_told(flight: Flight, now: float) -> dict[str, Any]:

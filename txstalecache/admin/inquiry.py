@@ -88,11 +88,7 @@ class Inquiry:
             flights=total("flights"),
             waiting=total("waiting"),
             bytes_in_flight=total("bytes_in_flight"),
-            store={
-                **first["store"],
-                "degraded": any(one["store"]["degraded"] for one in answers),
-                "figures": _added([one["store"]["figures"] for one in answers]),
-            },
+            store=_store([one["store"] for one in answers]),
             upstreams=_upstreams([one["upstreams"] for one in answers]),
             requests={verdict: requests[verdict] for verdict in VERDICTS},
             origin_requests=total("origin_requests"),
@@ -189,6 +185,23 @@ def _added(figures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for one in figures:
         found.update(one)
     return dict(found)
+
+
+def _store(told: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The store of several processes as one: as well as it is where it is worst."""
+
+    def worst(name: str, of: Callable[[list[Any]], Any]) -> Any:
+        values = [one[name] for one in told]
+        return None if None in values else of(values)
+
+    return {
+        **told[0],
+        "degraded": worst("degraded", any),
+        "redis": worst("redis", min),
+        "breaker_open": worst("breaker_open", max),
+        "tracking": worst("tracking", min),
+        "figures": _added([one["figures"] for one in told]),
+    }
 
 
 def _upstreams(told: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:

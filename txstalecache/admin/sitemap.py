@@ -14,6 +14,7 @@ from typing import Final
 from xml.etree.ElementTree import ParseError, fromstring
 
 from txstalecache.http.keys import split_url
+from txstalecache.http.messages import without_port
 
 __all__ = ["MOST_BYTES", "MOST_URLS", "BadSitemap", "Sitemap", "read"]
 
@@ -48,7 +49,7 @@ def read(data: bytes, url: str) -> Sitemap:
         raise BadSitemap("it has a document type, which sitemaps have no use for")
     scheme, authority, _ = split_url(url.encode("ascii"))
     base = scheme + b"://" + authority
-    host = _host(authority)
+    host = without_port(authority)
     found = Sitemap()
     seen: set[str] = set()
     for kind, location in _locations(data):
@@ -57,7 +58,7 @@ def read(data: bytes, url: str) -> Sitemap:
         except ValueError:
             raise BadSitemap(f"{ascii(location)[:80]} is no URL") from None
         said = (base + target).decode("ascii")
-        if _host(theirs) != host:
+        if without_port(theirs) != host:
             if len(found.others) < _MOST_OTHERS:
                 found.others.append(location.strip())
         elif said not in seen:
@@ -66,10 +67,6 @@ def read(data: bytes, url: str) -> Sitemap:
         if len(found.urls) > MOST_URLS or len(found.sitemaps) > _MOST_SITEMAPS:
             raise BadSitemap(f"more than {MOST_URLS} URLs or {_MOST_SITEMAPS} sitemaps")
     return found
-
-
-def _host(authority: bytes) -> bytes:
-    return authority if authority.endswith(b"]") else authority.rpartition(b":")[0] or authority
 
 
 def _unpacked(data: bytes) -> bytes:

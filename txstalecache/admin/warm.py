@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -19,22 +19,14 @@ from twisted.python.failure import Failure
 
 from txstalecache.admin.gate import Refused
 from txstalecache.admin.sitemap import MOST_BYTES, MOST_URLS, BadSitemap, Sitemap, read
+from txstalecache.edge.warming import Warmed
 from txstalecache.observe.reasons import reason
 
 __all__ = ["Jobs", "WarmJob"]
 
 
-class IWarmed(Protocol):
-    """What became of one URL (``edge.warming.Warmed``)."""
-
-    status: int
-    stored: bool
-    why: str
-    body: bytes
-
-
 #: Has a URL stored, and gives the beginning of its body; ValueError for what is no URL.
-Warm = Callable[[bytes, int], Deferred[Any]]
+Warm = Callable[[bytes, int], Deferred[Warmed]]
 
 
 class WarmJob:
@@ -100,7 +92,7 @@ class WarmJob:
 
     # -- sitemaps ------------------------------------------------------------------------------------------------
 
-    def _first_sitemap(self, url: str, result: IWarmed | Failure) -> None:
+    def _first_sitemap(self, url: str, result: Warmed | Failure) -> None:
         """What was given: a sitemap, or an index of them. Where it is neither there is nothing to do."""
         try:
             found = _listed(url, result)
@@ -119,7 +111,7 @@ class WarmJob:
         else:
             self._more()
 
-    def _next_sitemap(self, url: str, result: IWarmed | Failure) -> None:
+    def _next_sitemap(self, url: str, result: Warmed | Failure) -> None:
         """One of an index: where it is none the others are read all the same."""
         try:
             found = _listed(url, result)
@@ -159,7 +151,7 @@ class WarmJob:
         if self.running and not self._left and not self._under_way:
             self._end("done")
 
-    def _warmed(self, url: str, result: IWarmed | Failure) -> None:
+    def _warmed(self, url: str, result: Warmed | Failure) -> None:
         if isinstance(result, Failure):
             self._failed(url, result.getErrorMessage())
         elif result.stored:
@@ -171,7 +163,7 @@ class WarmJob:
         if self._timer is None:
             self._more()
 
-    def _ask(self, url: str, most: int, then: Callable[[str, IWarmed | Failure], None]) -> None:
+    def _ask(self, url: str, most: int, then: Callable[[str, Warmed | Failure], None]) -> None:
         try:
             asked = self._warm(url.encode("ascii"), most)
         except ValueError:
@@ -212,7 +204,7 @@ class WarmJob:
             asked.cancel()
 
 
-def _listed(url: str, result: IWarmed | Failure) -> Sitemap:
+def _listed(url: str, result: Warmed | Failure) -> Sitemap:
     """What the sitemap at ``url`` lists. BadSitemap."""
     if isinstance(result, Failure):
         raise BadSitemap(result.getErrorMessage())

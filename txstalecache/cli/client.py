@@ -33,6 +33,9 @@ __all__ = ["AdminClient"]
 #: Bytes of an answer.
 MOST = 64 * 1024 * 1024
 
+#: What is said at its door, in a line of text, of more than it takes: bytes, or connections.
+_TOO_MUCH = (413, 414, 431, 503)
+
 
 @implementer(IAgentEndpointFactory)
 class _Socket:
@@ -91,6 +94,8 @@ class AdminClient:
             raise Unreachable(f"{where}: the connection was cut before the answer was complete") from None
         except (SchemeNotSupported, OSError, ValueError) as error:
             raise Unreachable(f"{where}: {_reason(error)}") from None
+        if status in _TOO_MUCH and answer.startswith(b"%d " % status):
+            raise Failed(answer[:200].decode("ascii", "replace").strip())
         try:
             said = json.loads(answer)
         except (ValueError, RecursionError):

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from txstalecache.cli.exits import BadUsage
+from txstalecache.cli.numbers import number
 
 __all__ = ["ADMIN", "TOKEN", "UNSAID", "Connection", "options"]
 
@@ -25,6 +26,8 @@ USUAL = "http://127.0.0.1:8081"
 TIMEOUT = 10.0
 #: What the options of ``options`` are where they are not given.
 UNSAID = {"admin": None, "token_file": None, "timeout": TIMEOUT, "json": False}
+
+_seconds = number("seconds, up to 3600", lambda seconds: 0 < seconds <= 3600)
 
 
 def options() -> argparse.ArgumentParser:
@@ -45,16 +48,6 @@ def options() -> argparse.ArgumentParser:
     group.add_argument("--timeout", metavar="SECONDS", type=_seconds, help=f"for one answer [default: {TIMEOUT:g}]")
     group.add_argument("--json", action="store_true", help="print what it says as JSON")
     return parser
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"expected seconds, up to 3600, got {text[:40]!a}")
-    return seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from txstalecache import __version__
 from txstalecache.cli import check, completion, explain, flights, get, purge, run, status, top, warm
 from txstalecache.cli.connection import UNSAID, options
 from txstalecache.cli.exits import CommandError, Exit
+from txstalecache.cli.page import visible
 
 __all__ = ["main", "parser"]
 
@@ -87,7 +88,8 @@ def _carried_out(parsed: argparse.Namespace) -> int:
     try:
         ended: int = parsed.run(parsed)
     except CommandError as error:
-        print(f"txstalecache {parsed.subcommand}: {error}", file=sys.stderr)
+        # What came from elsewhere may be in it.
+        print(f"txstalecache {parsed.subcommand}: {visible(error)}", file=sys.stderr)
         ended = error.status
     except KeyboardInterrupt:
         ended = Exit.INTERRUPTED

@@ -10,6 +10,7 @@ from txstalecache.cli import flights, status
 from txstalecache.cli.asking import asking
 from txstalecache.cli.exits import Exit, Unreachable
 from txstalecache.cli.figures import count, size
+from txstalecache.cli.numbers import number, whole
 from txstalecache.cli.page import Page, table, visible
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ __all__ = ["add"]
 ORDERS = ("hits", "misses", "bytes", "waiters")
 _KEYS = (">hits", ">misses", ">bytes", ">waiters", "url")
 
+_interval = number("seconds from 0.1 to 3600", lambda seconds: 0.1 <= seconds <= 3600)
+
 _Said = dict[str, dict[str, Any]]
 
 
@@ -30,27 +33,10 @@ def add(subcommands: Any) -> None:
     parser = asking(subcommands, "top", "watch a running proxy", f"{__doc__} Ctrl-C ends it.", _ask)
     parser.add_argument("--once", action="store_true", help="print it once; so it is also where there is no terminal")
     parser.add_argument("--by", choices=ORDERS, default="hits", help="the order of the keys [default: hits]")
-    parser.add_argument("--limit", metavar="KEYS", type=_few, default=20, help="how many keys [default: 20]")
+    parser.add_argument("--limit", metavar="KEYS", type=whole, default=20, help="how many keys [default: 20]")
     parser.add_argument(
         "--interval", metavar="SECONDS", type=_interval, default=1.0, help="between two looks [default: 1]"
     )
-
-
-def _few(text: str) -> int:
-    # How many there may be says who is asked.
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise argparse.ArgumentTypeError(f"expected a number, got {text[:40]!a}")
-    return int(text)
-
-
-def _interval(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0.1 to 3600, got {text[:40]!a}")
-    return seconds
 
 
 async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -> int:

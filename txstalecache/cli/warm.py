@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from txstalecache.cli.asking import asking
 from txstalecache.cli.exits import BadUsage, CommandError, Exit
 from txstalecache.cli.figures import count
+from txstalecache.cli.numbers import number, whole
 from txstalecache.cli.page import Page, visible
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ PAUSE = 0.25
 #: States of a job that is over.
 OVER = ("done", "failed", "cancelled")
 
+_positive = number("a number above 0", lambda found: 0 < found < inf)
+
 
 def add(subcommands: Any) -> None:
     """Add the subcommand."""
@@ -42,27 +45,8 @@ def add(subcommands: Any) -> None:
     )
     source.complete = shtab.FILE  # type: ignore[attr-defined]
     parser.add_argument("--rate", metavar="N", type=_positive, help="fetches begun per second, at most [default: 20]")
-    parser.add_argument(
-        "--concurrency", metavar="N", type=_whole, help="fetches at the same time, at most [default: 4]"
-    )
+    parser.add_argument("--concurrency", metavar="N", type=whole, help="fetches at the same time, at most [default: 4]")
     parser.add_argument("--detach", action="store_true", help="print the job's name and leave; the proxy goes on")
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text[:40]!a}")
-    return number
-
-
-def _whole(text: str) -> int:
-    # How many there may be says who is asked.
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise argparse.ArgumentTypeError(f"expected a number, got {text[:40]!a}")
-    return int(text)
 
 
 async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -> int:
@@ -90,7 +74,7 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
             told = await client.delete(path, "state")
             print(f"txstalecache warm: cancelled after {count(told.get('done'))} URLs", file=sys.stderr)
         except CommandError as error:
-            print(f"txstalecache warm: the job goes on: {error}", file=sys.stderr)
+            print(f"txstalecache warm: the job goes on: {visible(error)}", file=sys.stderr)
         return Exit.INTERRUPTED
     if arguments.json:
         page.json({"job": job, **told})

@@ -42,6 +42,7 @@ __all__ = [
     "statuses",
     "text",
     "upstream_url",
+    "word",
 ]
 
 Network = IPv4Network | IPv6Network
@@ -61,19 +62,17 @@ def shown(value: object) -> str:
     return said if len(said) <= 80 else said[:77] + "..."
 
 
-def _number(value: object) -> str:
-    """A number or a text, as text."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return "?" + shown(value)
-    return value if isinstance(value, str) else shown(value)
+def _measured(parse: Callable[[str], T], value: object) -> T:
+    """What ``parse`` makes of a number or a text."""
+    try:
+        return parse(value if isinstance(value, str) else shown(value))
+    except ValueError as error:
+        raise ValueError(f"{error}, got {shown(value)}") from None
 
 
 def seconds(value: object) -> float:
     """Not negative; ``500ms``, ``5s``, ``10m``, ``1h``, ``7d`` too."""
-    try:
-        return parse_seconds(_number(value))
-    except ValueError as error:
-        raise _said(error, value) from None
+    return _measured(parse_seconds, value)
 
 
 def positive(value: object) -> float:
@@ -86,10 +85,7 @@ def positive(value: object) -> float:
 
 def size(value: object) -> int:
     """Bytes; ``512K``, ``64M``, ``1G`` too."""
-    try:
-        return parse_bytes(_number(value))
-    except ValueError as error:
-        raise _said(error, value) from None
+    return _measured(parse_bytes, value)
 
 
 def positive_size(value: object) -> int:
@@ -98,10 +94,6 @@ def positive_size(value: object) -> int:
     if found == 0:
         raise ValueError(f"expected more than 0 bytes, got {shown(value)}")
     return found
-
-
-def _said(error: ValueError, value: object) -> ValueError:
-    return ValueError(f"{str(error).partition(', got ')[0]}, got {shown(value)}")
 
 
 def count(least: int, most: int) -> Callable[[object], int]:
@@ -131,17 +123,21 @@ def text(value: object) -> str:
     return value
 
 
-def choice(kind: type[E]) -> Callable[[object], E]:
-    """One of the values of ``kind``."""
-    known = {str(one.value): one for one in kind}
+def word(*known: str) -> Callable[[object], str]:
+    """One of ``known``."""
 
-    def read(value: object) -> E:
-        found = known.get(value) if isinstance(value, str) else None
-        if found is None:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in known:
             raise ValueError(f"expected {' or '.join(known)}, got {shown(value)}")
-        return found
+        return value
 
     return read
+
+
+def choice(kind: type[E]) -> Callable[[object], E]:
+    """One of the values of ``kind``."""
+    read = word(*(one.value for one in kind))
+    return lambda value: kind(read(value))
 
 
 def every(values: Iterable[S], read: Callable[[S], T]) -> tuple[T, ...]:

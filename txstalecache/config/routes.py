@@ -16,7 +16,7 @@ from weakref import WeakMethod
 from txstalecache.flight.clocks import Clocks
 from txstalecache.flight.hooks import Hooks
 from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
-from txstalecache.http.messages import RequestHead
+from txstalecache.http.messages import RequestHead, without_port
 from txstalecache.http.rules import Rules
 from txstalecache.origin.interfaces import Deadlines
 
@@ -75,7 +75,7 @@ class Match:
         if self.methods and head.method not in self.methods:
             return False
         if self.hosts:
-            host = re.sub(r":[0-9]*\Z", "", head.authority.decode("latin-1")).lower()
+            host = without_port(head.authority).decode("latin-1").lower()
             if not any(pattern.match(host) for pattern in self._hosts):
                 return False
         return self.takes(_path_of(head))

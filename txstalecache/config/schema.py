@@ -52,20 +52,6 @@ class Policy(Enum):
     HASH = "hash"
 
 
-class WhenDown(Enum):
-    """What becomes of requests while Redis cannot be asked."""
-
-    LOCAL = "local"
-    PROTECT = "protect"
-
-
-class LogFormat(Enum):
-    """How a line of the access log looks."""
-
-    COMBINED = "combined"
-    JSON = "json"
-
-
 @dataclass(frozen=True, slots=True)
 class Item:
     """One setting. ``default`` as it would be written; None: nothing is said, ``without`` says what that means."""
@@ -128,14 +114,6 @@ def _log(value: object) -> str | None:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("expected a file, - for standard output, or none")
     return None if value == "none" else value
-
-
-def _log_format(value: object) -> str:
-    return str(read.choice(LogFormat)(value).value)
-
-
-def _when_down(value: object) -> str:
-    return str(read.choice(WhenDown)(value).value)
 
 
 def _key(value: object) -> KeyTemplate:
@@ -224,7 +202,7 @@ PROXY = Table(
             "In ``Via``, by which loops are seen, and ``Cache-Status``. Two in a row need two, a fleet has one.",
         ),
         Item("access_log", _log, "-", "A file, ``-`` for standard output, ``none``."),
-        Item("access_log_format", _log_format, "combined", "``combined`` or ``json``."),
+        Item("access_log_format", read.word("combined", "json"), "combined", "``combined`` or ``json``."),
         Item(
             "trusted_proxies",
             read.networks,
@@ -253,7 +231,7 @@ REDIS = Table(
         ),
         Item(
             "when_down",
-            _when_down,
+            read.word("local", "protect"),
             "local",
             "``local``: each process caches and fetches for itself; ``protect``: 503 for what would be fetched.",
         ),

@@ -98,8 +98,6 @@ class Settings:
 
     listen: str
     """A Twisted server endpoint description."""
-    origin: str | None
-    """``http://host[:port]``, ``https://host[:port]`` or ``unix:/path``, the first one; None with ``demo``."""
     redis: str
     """``embedded``, ``memory`` or a URL. May hold a password: not for logs."""
     prefix: str
@@ -166,27 +164,23 @@ class Settings:
             problems += [f"--{name}: belongs into the file that --config names" for name in _OF_ROUTES if name in told]
             file = _configuration(config, text, problems, started)
             values.update((name, file.setting(PLACES[name])) for name in _OF_PROCESS if name not in told)
+            problems += [f"{config}: {problem}" for problem in unusable(file.upstreams)]
         elif demo and servers:
             problems.append("--demo: brings its own origin; leave out --origin")
         elif not demo and "origin" not in told:
             problems.append("--origin: required, the URL to cache (like http://127.0.0.1:8000); or try --demo")
-        fleet = Fleet()
-        if file is not None:
-            problems += [f"{config}: {problem}" for problem in unusable(file.upstreams)]
-        if not problems:
-            of_fleet: list[str] = []
-
-            def called(name: str) -> str:
-                return f"--{name}" if file is None or name in told else PLACES[name]
-
-            fleet = Fleet.of(values, called, of_fleet, demo=demo)
-            if text is None and not of_fleet:
-                fleet = fleet.admitting(values, called, of_fleet)
-            problems += [one if one.startswith("--") else f"{config}: {one}" for one in of_fleet]
         if problems:
             raise SettingsError(problems)
+
+        def called(name: str) -> str:
+            return f"--{name}" if file is None or name in told else PLACES[name]
+
+        fleet = Fleet.of(values, called, problems, demo=demo)
+        if text is None and not problems:
+            fleet = fleet.admitting(values, called, problems)
+        if problems:
+            raise SettingsError([one if one.startswith("--") else f"{config}: {one}" for one in problems])
         settings = cls(
-            origin=servers[0][0] if servers else None,
             demo=demo,
             upstreams=() if not servers else (_upstream(servers),),
             fleet=fleet,
@@ -204,7 +198,6 @@ class Settings:
             trusted_proxies=file.said["proxy"]["trusted_proxies"] or (),
             of_clients=_limits(OF_CLIENTS, file.said["limits"]),
             of_flights=Limits(**_limits(OF_FLIGHTS, file.said["limits"])),
-            origin=file.upstreams[0].servers[0][0],
             upstreams=file.upstreams,
             config=path,
             text=file.text,
@@ -217,10 +210,14 @@ class Settings:
         beside it. SettingsError when that makes no sense."""
         assert self.config is not None
         now = _configuration(self.config, text)
-        origin = now.upstreams[0].servers[0][0]
         said = _of_process(now)
         waiting = tuple(place for place, value in self.held.items() if said[place] != value)
-        return replace(self, upstreams=now.upstreams, of_file=now.routes, origin=origin, text=now.text, waiting=waiting)
+        return replace(self, upstreams=now.upstreams, of_file=now.routes, text=now.text, waiting=waiting)
+
+    @property
+    def origin(self) -> str | None:
+        """The URL of the first server there is; None with ``demo``."""
+        return self.upstreams[0].servers[0][0] if self.upstreams else None
 
     def route(self) -> Route:
         """The one route that the options amount to."""

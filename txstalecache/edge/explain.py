@@ -16,23 +16,30 @@ from txstalecache.edge import part
 from txstalecache.edge.heads import Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import key_of, meets, prepared
+from txstalecache.flight.plan import Plan
 from txstalecache.flight.registry import Registry
-from txstalecache.flight.shared import SharedFlight
 from txstalecache.http import forward, policy
-from txstalecache.http.entry import Entry, Marker
+from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
+from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.reasons import reason
 from txstalecache.store import StoreService
 from txstalecache.store.interfaces import Found, IStore
 
-__all__ = ["Explained", "Explainer"]
+__all__ = ["Explainer", "shown", "text"]
 
 
-def _text(data: bytes) -> str:
+def text(data: bytes) -> str:
+    """What came from outside, for JSON."""
     return data.decode("utf-8", "backslashreplace")
+
+
+def shown(key: Key) -> str:
+    """A key for people: where it is, without what else a template took from the request, which may be secret."""
+    return text(key.host + key.target)
 
 
 @dataclass(slots=True)
@@ -133,7 +140,7 @@ class Explainer:
             changed = sorted(name for name in before.names if before.get_all(name) != after.get_all(name))
             said.step(
                 "prepare",
-                "does not matter, or is reduced: " + ", ".join(map(_text, changed)),
+                "does not matter, or is reduced: " + ", ".join(map(text, changed)),
                 "cookies and codings that the route says make no difference",
                 "docs: configuration",
             )
@@ -142,8 +149,8 @@ class Explainer:
         except Exception:
             said.judged("key", "pass", "hook", "the route's own code failed on this request")
             return
-        said.key, said.digest = _text(key.host + key.target), key.digest
-        said.step("key", _shown(route, key), f"the template {route.template.text}", "RFC 9111 §2")
+        said.key, said.digest = shown(key), key.digest
+        said.step("key", _spelled(route, key), f"the template {route.template.text}", "RFC 9111 §2")
         if head.method in route.rules.methods:
             for name, conditions in (("bypass", route.bypass), ("refresh", route.refresh)):
                 if meets(head, conditions):
@@ -152,9 +159,7 @@ class Explainer:
                     said.step(name, outcome, why.rule, why.section)
             if route.min_uses > 1:
                 said.step("uses", f"stored from use {route.min_uses} on", "the route's min_uses", "docs: configuration")
-        found: Found | None = self._store.peek(key, head)
-        if found is None:
-            found = await self._store.lookup(key, head)
+        found: Found = await self._store.lookup(key, head)
         self._found(said, key, found)
         await self._judged(said, head, key, route, found)
 
@@ -162,7 +167,7 @@ class Explainer:
         now = self._store.now()
         entry, place = found.entry, found.where or "memory"
         if found.vary:
-            names = ", ".join(map(_text, found.vary))
+            names = ", ".join(map(text, found.vary))
             outcome = "a stored answer is selected" if entry is not None else "no stored answer is selected"
             said.step("vary", f"{outcome} by {names}", "answers are chosen by what Vary names", "RFC 9111 §4.1")
         if entry is None:
@@ -197,7 +202,11 @@ class Explainer:
     async def _judged(self, said: Explained, head: RequestHead, key: Key, route: Route, found: Found) -> None:
         now = self._store.now()
         verdict = policy.judge(head, found.entry, found.marker, route.rules, now, found.vary)
+        narrow = False
         if part.may_answer(head, verdict):
+            narrow = route.rules.ranges is Ranges.PART or (
+                found.marker is not None and found.marker.kind is MarkerKind.LONG
+            )
             there = await part.answering(self._store, key, head, route.rules)
             outcome = "the part that is asked for is stored" if there else "the part that is asked for is not stored"
             said.step("part", outcome, "a part may answer where the whole is not stored", "RFC 9111 §3.4")
@@ -210,12 +219,14 @@ class Explainer:
             outcome = "answered from the store, though stale" if stale else "answered 503"
             said.judged("protect", "stale" if stale else name, "protect", outcome)
         elif isinstance(verdict, Miss | Validate):
-            flights = [flight for flight in self._registry.flights if flight.plan.key == key]
-            joinable = [one for one in flights if isinstance(one, SharedFlight) and one.joinable(head, None)]
-            if joinable and not verdict.own:
-                outcome = f"would wait with {joinable[-1].waiting} others for a fetch in the air"
-            else:
-                outcome = "would lead a fetch of its own that others may join"
+            after = now if verdict.own else None
+            plan = Plan(
+                key=key, request=head, fetch=head, rules=route.rules, names=found.vary, began_after=after, part=narrow
+            )
+            flight = self._registry.joinable(plan)
+            outcome = "would lead a fetch of its own that others may join"
+            if flight is not None:
+                outcome = f"would wait with {flight.waiting} others for a fetch in the air"
             said.step("flight", outcome, "one fetch for all who ask for the same", "RFC 9111 §4")
 
 
@@ -233,15 +244,15 @@ def _conditions(match: Match) -> str:
     if match.regex is not None:
         said.append(f"regex {match.regex.pattern}")
     if match.methods:
-        said.append("method " + ", ".join(sorted(map(_text, match.methods))))
+        said.append("method " + ", ".join(sorted(map(text, match.methods))))
     return "the first route that matches: " + ("; ".join(said) or "any request")
 
 
-def _shown(route: Route, key: Key) -> str:
-    """The key for people: what it has of header fields and cookies may be secret."""
+def _spelled(route: Route, key: Key) -> str:
+    """The whole key, but for what it has of header fields and cookies."""
     if route.template.fields or route.template.cookies or route.hooks is not None:
-        return f"{_text(key.host)}{_text(key.target)} and what the request says beside ({key.digest})"
-    return " ".join(_text(part) for part in key)
+        return f"{shown(key)} and what the request says beside ({key.digest})"
+    return " ".join(text(part) for part in key)
 
 
 def _windows(entry: Entry) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from txstalecache.edge.heads import BodyKind, ReceivedRequest, Rejected, is_decisive
+from txstalecache.http.fields import TOKEN, VALUE
 
 __all__ = ["Chunked", "Counted", "framing"]
 
@@ -40,7 +41,7 @@ class Chunked:
     # No white space, which RFC 9112 §7.1.1 calls bad and which size parsers disagree about; extensions without quoting,
     # as no line end may hide in them (§7.1.1).
     _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15}+)((?:;[\t\x20-\x7e\x80-\xff]*+)?)")
-    _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+")
+    _TRAILER = re.compile(TOKEN.pattern + b":" + VALUE.pattern)
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit

@@ -13,8 +13,8 @@ from enum import Enum
 from ipaddress import AddressValueError, IPv6Address
 
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.http.fields import lines
-from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.fields import LINES, is_token, lines
+from txstalecache.http.messages import Fields, RequestHead, without_port
 from txstalecache.http.values import enumeration
 
 __all__ = [
@@ -29,12 +29,8 @@ __all__ = [
     "served",
 ]
 
-_TCHAR = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_METHOD = re.compile(_TCHAR + rb"{1,32}+")
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
-# No space before the colon (RFC 9112 §5.1), no obs-fold (§5.2), no controls but tab (RFC 9110 §5.5). Possessive: linear
-# on any input.
-_LINES = re.compile(rb"(?:" + _TCHAR + rb"++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n")
+_SECTION = re.compile(LINES.pattern + rb"\r\n")
 # What can only get worse: a bare LF, a CR that no LF follows (RFC 9112 §2.2), a NUL.
 _HOPELESS = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 #: An origin-form target: visible ASCII only, and nothing that starts a fragment (RFC 9112 §3.2.1).
@@ -106,7 +102,7 @@ def examine(
     block = bytes(data[:end])
     first = block.index(b"\r\n") + 2
     method, target, version = _request_line(block[: first - 2], limits)
-    if _LINES.fullmatch(block, first) is None:
+    if _SECTION.fullmatch(block, first) is None:
         raise Rejected(400, "malformed header field")
     pairs = lines(block, first)
     if len(pairs) > limits.fields:
@@ -130,7 +126,7 @@ def _request_line(line: bytes, limits: EdgeLimits) -> tuple[bytes, bytes, bytes]
     if len(parts) != 3:
         raise Rejected(400, "malformed request line")
     method, target, version = parts
-    if not _METHOD.fullmatch(method):
+    if len(method) > 32 or not is_token(method):
         raise Rejected(400, "method is not a token")
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         if _VERSION.fullmatch(version):
@@ -196,8 +192,7 @@ def authority(hosts: list[bytes], version: bytes) -> bytes:
 
 def served(host: bytes, hosts: frozenset[bytes]) -> bool:
     """Whether ``host``, a valid authority in lower case, is one of ``hosts`` (see ``EdgeLimits.hosts``)."""
-    name = host if host.endswith(b"]") else host.rpartition(b":")[0] or host
-    name = name.rstrip(b".")
+    name = without_port(host).rstrip(b".")
     if name in hosts:
         return True
     _, dot, parent = name.partition(b".")

@@ -12,7 +12,7 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.rules import Rules
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Verdict
-from txstalecache.store.interfaces import IStore
+from txstalecache.store.interfaces import Found, IStore
 
 __all__ = ["answering", "may_answer"]
 
@@ -27,10 +27,7 @@ def may_answer(head: RequestHead, verdict: Verdict) -> bool:
 
 async def answering(store: IStore, key: Key, head: RequestHead, rules: Rules) -> Fresh | None:
     """What the part comes to that ``head`` asks for; None: there is none, or it is not fresh."""
-    place = parts.beside(key)
-    found = store.peek(place, head)
-    if found is None:
-        found = await store.load(place, head)
+    found: Found = await store.lookup(parts.beside(key), head)
     entry = found.entry
     if entry is None or parts.cut(head, entry.fields, entry.length) is None:
         return None

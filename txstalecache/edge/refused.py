@@ -10,12 +10,11 @@ from time import time
 from typing import Final
 
 from twisted.internet.error import ConnectionAborted
-from twisted.web.http import datetimeToString
 
 from txstalecache.edge.heads import ReceivedRequest, Rejected
 from txstalecache.edge.phrases import phrase
 from txstalecache.edge.reply import ALLOWED, SERVER
-from txstalecache.http.fields import is_token, lines
+from txstalecache.http.fields import LINES, format_date, is_token, lines
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.observe.accesslog import Record
 
@@ -26,7 +25,6 @@ MOST: Final = 16 * 1024
 
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _TARGET = re.compile(rb"[^\x00-\x20\x7f]+")
-_LINES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+")
 
 
 class Refused(ConnectionAborted):
@@ -40,7 +38,7 @@ def glimpsed(data: bytes | bytearray, scheme: bytes) -> ReceivedRequest | None:
     words = line.split(b" ")
     if not 2 <= len(words) <= 3 or not is_token(words[0]) or not _TARGET.fullmatch(words[1]):
         return None
-    block = _LINES.match(rest)
+    block = LINES.match(rest)
     fields = Fields(lines(block[0], 0)) if block else Fields()
     version = words[2] if len(words) == 3 and _VERSION.fullmatch(words[2]) else b"-"
     return ReceivedRequest(RequestHead(words[0], words[1], fields, scheme), version)
@@ -52,7 +50,7 @@ def canned(status: int, why: str, method: bytes = b"-", *, retry_after: int | No
     said = [
         b"HTTP/1.1 %d %s" % (status, phrase(status)),
         b"Server: " + SERVER,
-        b"Date: " + datetimeToString(),
+        b"Date: " + format_date(time()),
         b"Content-Type: text/plain; charset=utf-8",
         b"Content-Length: %d" % len(text),
         b"Cache-Control: no-store",

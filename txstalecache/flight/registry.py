@@ -63,7 +63,7 @@ class Registry:
         """
         if self._closed:
             return succeed(Failed(503, "shutdown", self.limits.retry_after)), False
-        flight = self._joinable(plan)
+        flight = self.joinable(plan)
         if self._crowded(flight):
             now, entry = self.store.now(), plan.entry
             if entry is not None and policy.stands_in(entry, plan.request, None, now):
@@ -79,9 +79,21 @@ class Registry:
 
     def refresh(self, plan: Plan) -> None:
         """Fetch behind everybody's back, unless a flight for it is in the air already. Nobody waits."""
-        if not self._closed and not self._full and self._joinable(plan) is None:
+        if not self._closed and not self._full and self.joinable(plan) is None:
             self._persist(plan)
             self._take_off(plan, Purpose.REFRESH).start()
+
+    def joinable(self, plan: Plan) -> SharedFlight | None:
+        """Where ``plan`` would wait for its answer; None: nothing that is in the air will do."""
+        groups = [plan.group]
+        if plan.request.method == b"HEAD":
+            # A HEAD takes the head of a GET that is in the air anyway.
+            groups.insert(0, replace(plan, request=replace(plan.request, method=b"GET")).group)
+        for group in groups:
+            for flight in reversed(self._groups.get(group, ())):
+                if flight.joinable(plan.request, plan.began_after):
+                    return flight
+        return None
 
     def solo(self, plan: Plan) -> Deferred[Landing]:
         """Fetch for one client; ``plan.sharing`` is not SHARED. Cancelling drops the fetch unless it is stored."""
@@ -202,17 +214,6 @@ class Registry:
                 flight.crashed(Failure())
                 flight.due = min(flight.due, now + AFTER_A_FAULT)
         self.watch(min((flight.due for flight in self.flights), default=inf))
-
-    def _joinable(self, plan: Plan) -> SharedFlight | None:
-        groups = [plan.group]
-        if plan.request.method == b"HEAD":
-            # A HEAD takes the head of a GET that is in the air anyway.
-            groups.insert(0, replace(plan, request=replace(plan.request, method=b"GET")).group)
-        for group in groups:
-            for flight in reversed(self._groups.get(group, ())):
-                if flight.joinable(plan.request, plan.began_after):
-                    return flight
-        return None
 
     def _crowded(self, flight: SharedFlight | None) -> bool:
         if self.waiting >= self.limits.waiters:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from txstalecache.http import tags, vary
 from txstalecache.http.admission import stored_fields
 from txstalecache.http.entry import Entry, Freshness, Times
-from txstalecache.http.fields import members, parse_date, updated
+from txstalecache.http.fields import date_in, members, parse_date, updated
 from txstalecache.http.freshness import initial_age
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.targeted import governing
@@ -61,8 +61,7 @@ def not_modified(request: RequestHead, status: int, fields: Fields) -> bool:
     if then is None:
         return False
     # RFC 9111 §4.3.2: the Date stands in for a Last-Modified that is not there.
-    lines = fields.get_all(b"last-modified") or fields.get_all(b"date")
-    changed = parse_date(lines[0]) if lines else None
+    changed = date_in(fields, b"last-modified" if b"last-modified" in fields else b"date")
     return changed is not None and changed <= then
 
 
@@ -92,10 +91,8 @@ def _fits(entry: Entry, fields: Fields) -> bool:
         if tag[:2] != b"W/":
             return tag == own
         return own is not None and _opaque(tag) == _opaque(own)
-    modified = fields.get_all(b"last-modified")
-    known = entry.fields.get_all(b"last-modified")
-    if modified and known:
-        return parse_date(modified[0]) == parse_date(known[0])
+    if b"last-modified" in fields and b"last-modified" in entry.fields:
+        return date_in(fields, b"last-modified") == date_in(entry.fields, b"last-modified")
     return True  # no validator, or none to compare with: it answers the conditions that were sent
 
 

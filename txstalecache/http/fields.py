@@ -18,8 +18,10 @@ __all__ = [
     "DESCRIBING",
     "FOREVER",
     "HOP_BY_HOP",
+    "LINES",
     "TOKEN",
     "VALUE",
+    "date_in",
     "delta_seconds",
     "directives",
     "end_to_end",
@@ -95,6 +97,8 @@ _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 #: A token (RFC 9110 §5.6.2), and a field's value as it may be passed on: no controls but tab (§5.5).
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
+#: Field lines as they come: no space before the colon (RFC 9112 §5.1), no obs-fold (§5.2). Linear on any input.
+LINES = re.compile(rb"(?:%b:%b\r\n)*+" % (TOKEN.pattern, VALUE.pattern))
 
 _LINE = re.compile(rb"([^:\r\n]++):[\t ]*+([^\r\n]*+)\r\n")
 
@@ -223,6 +227,12 @@ def parse_date(value: bytes) -> float | None:
     Letters count without regard to case, and no zone but GMT is one (RFC 9111 §4.2). The weekday is not checked.
     """
     return _parse_date(value.lower()) if len(value) <= 40 else None
+
+
+def date_in(fields: Fields, name: bytes) -> float | None:
+    """The date in the first line of ``fields`` named ``name`` (lower case); None without one, or where it is none."""
+    lines = fields.get_all(name)
+    return parse_date(lines[0]) if lines else None
 
 
 _DAY_NAMES = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 
 from txstalecache.http.entry import Times
-from txstalecache.http.fields import delta_seconds, parse_date
+from txstalecache.http.fields import date_in, delta_seconds
 from txstalecache.http.messages import Fields
 from txstalecache.http.targeted import Governing
 from txstalecache.http.values import dataclass, enumeration
@@ -59,8 +59,7 @@ def age_value(fields: Fields) -> float:
 
 def date_value(fields: Fields, response_time: float) -> float:
     """The Date, or the time of receipt when it is absent or no date (RFC 9110 §6.6.1)."""
-    lines = fields.get_all(b"date")
-    found = parse_date(lines[0]) if lines else None
+    found = date_in(fields, b"date")
     return response_time if found is None else found
 
 
@@ -76,10 +75,7 @@ def initial_age(fields: Fields, times: Times) -> float:
 
 def _expires(fields: Fields) -> float | None:
     """The time of Expires: long ago when it is no date, None when absent (RFC 9111 §5.3)."""
-    lines = fields.get_all(b"expires")
-    if not lines:
-        return None
-    return parse_date(lines[0]) or 0.0
+    return date_in(fields, b"expires") or 0.0 if b"expires" in fields else None
 
 
 def explicit_lifetime(fields: Fields, found: Governing, response_time: float) -> float | None:
@@ -101,8 +97,7 @@ def lifetime(status: int, fields: Fields, found: Governing, response_time: float
     if explicit is not None:
         return Lifetime(explicit, Source.EXPLICIT)
     if status in HEURISTIC_STATUSES or found.control.public:
-        lines = fields.get_all(b"last-modified")
-        modified = parse_date(lines[0]) if lines else None
+        modified = date_in(fields, b"last-modified")
         if modified is not None:
             since = date_value(fields, response_time) - modified
             return Lifetime(min(max(0.0, since * _HEURISTIC_PART), _HEURISTIC_MOST), Source.HEURISTIC)
@@ -111,10 +106,7 @@ def lifetime(status: int, fields: Fields, found: Governing, response_time: float
 
 def has_validator(fields: Fields) -> bool:
     """Whether there is something to validate with: an entity tag, or a date of last modification."""
-    if b"etag" in fields:
-        return True
-    lines = fields.get_all(b"last-modified")
-    return bool(lines) and parse_date(lines[0]) is not None
+    return b"etag" in fields or date_in(fields, b"last-modified") is not None
 
 
 def explicitly_shared(fields: Fields, found: Governing, response_time: float) -> bool:

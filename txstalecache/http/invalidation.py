@@ -60,16 +60,15 @@ def invalidates(request: RequestHead, response: ResponseHead) -> list[bytes]:
     if not succeeded(request, response):
         return []
     found = [request.target]
-    base = b"%s://%s%s" % (request.scheme, request.authority, request.target)
+    base = (b"%s://%s%s" % (request.scheme, request.authority, request.target)).decode("latin-1")
     for name in (b"location", b"content-location"):
         for value in response.fields.get_all(name):
+            reference = value.decode("latin-1")
             try:
-                own = urlsplit(base.decode("latin-1"))
-                reference = value.decode("latin-1")
-                there = _resolved(base.decode("latin-1"), reference)
+                own, there = _origin(urlsplit(base)), _resolved(base, reference)
             except ValueError:
                 continue
-            if _origin(own) is None or _origin(own) != _origin(there):
+            if own is None or own != _origin(there):
                 continue
             encoded = _target(there, reference).encode("latin-1", "ignore")
             if encoded not in found:

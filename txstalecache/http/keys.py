@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -69,29 +70,13 @@ class KeyTemplateError(ValueError):
 _Part = Callable[[RequestHead], bytes]
 
 
-def _host(request: RequestHead) -> bytes:
-    return request.host
-
-
-def _scheme(request: RequestHead) -> bytes:
-    return request.scheme
-
-
 def _method(request: RequestHead) -> bytes:
     # HEAD is answered from what GET stored (RFC 9111 §4).
     return b"GET" if request.method == b"HEAD" else request.method
 
 
-def _target(request: RequestHead) -> bytes:
-    return request.target
-
-
-def _path(request: RequestHead) -> bytes:
-    return request.target.partition(b"?")[0]
-
-
 def _query(request: RequestHead) -> bytes:
-    return request.target.partition(b"?")[2]
+    return request.query or b""
 
 
 def _is_args(request: RequestHead) -> bytes:
@@ -180,15 +165,15 @@ def _query_part(text: str, options: list[str]) -> _Part:
 _PLAIN: dict[str, _Part] = {
     "method": _method,
     "request_method": _method,
-    "scheme": _scheme,
-    "host": _host,
-    "path": _path,
-    "uri": _path,
+    "scheme": attrgetter("scheme"),
+    "host": attrgetter("host"),
+    "path": attrgetter("path"),
+    "uri": attrgetter("path"),
     "query": _query,
     "args": _query,
     "query_string": _query,
     "is_args": _is_args,
-    "request_uri": _target,
+    "request_uri": attrgetter("target"),
 }
 _BODY = frozenset({"body", "body_digest"})
 _PATH = frozenset({"path", "uri"})

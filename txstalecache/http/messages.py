@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from txstalecache.http.values import dataclass
 
-__all__ = ["BODILESS", "Fields", "RequestHead", "ResponseHead"]
+__all__ = ["BODILESS", "Fields", "RequestHead", "ResponseHead", "without_port"]
 
 _Result = TypeVar("_Result")
 
@@ -129,6 +129,11 @@ def _indexed(pairs: Sequence[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
         for name, value in pairs:
             index[name.lower()].append(value)
     return index
+
+
+def without_port(authority: bytes) -> bytes:
+    """The host in ``authority``; an IPv6 address in its brackets."""
+    return authority if authority.endswith(b"]") else authority.rpartition(b":")[0] or authority
 
 
 _OWN_PORTS = {b"http": b":80", b"https": b":443"}

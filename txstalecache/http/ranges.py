@@ -10,7 +10,7 @@ import re
 from hashlib import blake2b
 from itertools import pairwise
 
-from txstalecache.http.fields import members, parse_date
+from txstalecache.http.fields import date_in, members, parse_date
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.values import dataclass
 
@@ -109,12 +109,9 @@ def _still_holds(condition: bytes, fields: Fields) -> bool:
     if condition[:1] == b'"':
         return fields.get(b"etag") == condition and len(condition) > 1
     wanted = parse_date(condition)
-    lines = fields.get_all(b"last-modified")
-    modified = parse_date(lines[0]) if lines else None
-    if wanted is None or modified != wanted:
+    if wanted is None or date_in(fields, b"last-modified") != wanted:
         return False
-    dates = fields.get_all(b"date")
-    sent = parse_date(dates[0]) if dates else None
+    sent = date_in(fields, b"date")
     return sent is not None and sent - wanted >= 1
 
 

@@ -21,7 +21,7 @@ from txstalecache.http.messages import Fields
 from txstalecache.http.values import dataclass
 from txstalecache.observe.trace import TraceContext
 
-__all__ = ["AccessLog", "Record", "combined", "json_line"]
+__all__ = ["AccessLog", "Record", "combined", "json_line", "text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +122,9 @@ def combined(record: Record) -> str:
     )
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value[:FIELD].decode("utf-8", "backslashreplace")
+def text(value: bytes) -> str:
+    """What came from outside, for JSON; not all of a long one."""
+    return value[:FIELD].decode("utf-8", "backslashreplace")
 
 
 def json_line(record: Record) -> str:
@@ -133,25 +134,25 @@ def json_line(record: Record) -> str:
         {
             "time": datetime.fromtimestamp(record.time, UTC).isoformat(timespec="milliseconds"),
             "client": record.client,
-            "method": _text(record.method),
-            "host": _text(record.host),
-            "target": _text(record.target),
-            "version": _text(record.version),
+            "method": text(record.method),
+            "host": text(record.host),
+            "target": text(record.target),
+            "version": text(record.version),
             "status": record.status,
             "sent": record.sent,
             "complete": record.complete,
-            "referer": _text(record.referer),
-            "user_agent": _text(record.user_agent),
+            "referer": None if record.referer is None else text(record.referer),
+            "user_agent": None if record.user_agent is None else text(record.user_agent),
             "verdict": record.verdict,
             "why": record.why,
             "role": record.role,
             "age": None if record.age is None else round(record.age, 3),
             "wait": round(record.wait, 6),
             "duration": round(record.duration, 6),
-            "scheme": _text(record.scheme),
+            "scheme": text(record.scheme),
             "collapsed": record.collapsed,
-            "trace_id": None if trace is None else _text(trace.trace_id),
-            "span_id": None if trace is None else _text(trace.parent_id),
+            "trace_id": None if trace is None else text(trace.trace_id),
+            "span_id": None if trace is None else text(trace.parent_id),
         },
         separators=(",", ":"),
     )

@@ -20,15 +20,11 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from txstalecache.observe.accesslog import FIELD, Record
+from txstalecache.observe.accesslog import Record, text
 
 __all__ = ["Spans"]
 
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
-
-
-def _text(value: bytes) -> str:
-    return value[:FIELD].decode("utf-8", "backslashreplace")
 
 
 class Spans:
@@ -71,7 +67,7 @@ class Spans:
         ours = int(trace.parent_id, 16) if trace is not None and trace.caller else self._ids.generate_span_id()
         self._processor.on_end(
             ReadableSpan(
-                name=_text(record.method),
+                name=text(record.method),
                 context=SpanContext(trace_id, ours, False, _SAMPLED),
                 parent=parent,
                 resource=self._resource,
@@ -117,10 +113,10 @@ def _otlp() -> tuple[str, ...]:
 def _attributes(record: Record) -> dict[str, str | int | float | bool]:
     path, mark, query = record.target.partition(b"?")
     found: dict[str, str | int | float | bool] = {
-        "http.request.method": _text(record.method),
-        "url.scheme": _text(record.scheme),
-        "url.path": _text(path),
-        "server.address": _text(record.host),
+        "http.request.method": text(record.method),
+        "url.scheme": text(record.scheme),
+        "url.path": text(path),
+        "server.address": text(record.host),
         "client.address": record.client,
         "http.response.status_code": record.status,
         "http.response.body.size": record.sent,
@@ -130,9 +126,9 @@ def _attributes(record: Record) -> dict[str, str | int | float | bool]:
         "txstalecache.wait": record.wait,
     }
     if mark:
-        found["url.query"] = _text(query)
+        found["url.query"] = text(query)
     if record.user_agent is not None:
-        found["user_agent.original"] = _text(record.user_agent)
+        found["user_agent.original"] = text(record.user_agent)
     if record.age is not None:
         found["txstalecache.age"] = record.age
     return found

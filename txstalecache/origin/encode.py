@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from twisted.web.iweb import UNKNOWN_LENGTH
 
-from txstalecache.http.fields import HOP_BY_HOP
+from txstalecache.http.fields import HOP_BY_HOP, TOKEN, VALUE
 from txstalecache.http.messages import Fields
 from txstalecache.origin.interfaces import OriginRequest
 
@@ -23,8 +23,8 @@ _OURS = HOP_BY_HOP | {b"content-length", b"expect"}
 # Methods that mean a body: without one they say so (RFC 9110 §8.6).
 _WITH_BODY = frozenset({b"POST", b"PUT", b"PATCH"})
 
-_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++ (?:/[\x21\x22\x24-\x7e]*+|\*) HTTP/1\.1\r\n")
-_SECTION = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [\t\x20-\x7e\x80-\xff]*+\r\n)*+")
+_LINE = re.compile(TOKEN.pattern + rb" (?:/[\x21\x22\x24-\x7e]*+|\*) HTTP/1\.1\r\n")
+_SECTION = re.compile(rb"(?:%b: %b\r\n)*+" % (TOKEN.pattern, VALUE.pattern))
 
 
 def sent_fields(fields: Fields) -> Sequence[tuple[bytes, bytes]]:

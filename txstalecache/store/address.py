@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from twisted.internet import endpoints
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -93,15 +93,11 @@ def parse(url: str) -> Address:
         port = split.port
     except ValueError:
         raise ValueError(f"not a {scheme}:// URL: bad host or port") from None
-    options = dict(parse_qsl(split.query, keep_blank_values=True))
     username = unquote(split.username) if split.username else None
     password = unquote(split.password) if split.password is not None else None
     if username is not None and password is None:
         raise ValueError("a Redis URL with a user needs a password: redis://user:password@host")
-    if set(options) - {"db", "ca"}:
-        raise ValueError(f"unknown option in the Redis URL (known: db, ca); {_ESCAPED}")
-    if split.fragment:
-        raise ValueError(f"a Redis URL has no fragment; {_ESCAPED}")
+    options = _options(split, "db", "ca")
     wanted = options.get("db", "")
     if scheme == "unix":
         path = unquote(split.path)
@@ -138,17 +134,12 @@ def _sentinel(url: str, scheme: str) -> Address:
     username, colon, password = credentials.partition(":")
     if credentials and not colon:
         raise ValueError(f"a Redis URL with a user needs a password: {scheme}://user:password@host")
-    options = dict(parse_qsl(split.query, keep_blank_values=True))
-    known = ("sentinel_user", "sentinel_password", "ca")
-    if set(options) - set(known):
-        raise ValueError(f"unknown option in the Redis URL (known: {', '.join(known)}); {_ESCAPED}")
+    options = _options(split, "sentinel_user", "sentinel_password", "ca")
     if options.get("ca") and scheme != "rediss+sentinel":
         raise ValueError("?ca= is for rediss+sentinel:// only")
-    auth = tuple(options[name] for name in known[:2] if name in options)
+    auth = tuple(options[name] for name in ("sentinel_user", "sentinel_password") if name in options)
     if "sentinel_user" in options and "sentinel_password" not in options:
         raise ValueError("?sentinel_user= needs ?sentinel_password=")
-    if split.fragment:
-        raise ValueError(f"a Redis URL has no fragment; {_ESCAPED}")
     sentinels = []
     for one in hosts.split(","):
         try:
@@ -174,6 +165,16 @@ def _sentinel(url: str, scheme: str) -> Address:
         username=unquote(username) or None,
         password=unquote(password) if colon else None,
     )
+
+
+def _options(split: SplitResult, *known: str) -> dict[str, str]:
+    """What follows the ``?``: options that are ``known``, and nothing behind them. ValueError."""
+    options = dict(parse_qsl(split.query, keep_blank_values=True))
+    if set(options) - set(known):
+        raise ValueError(f"unknown option in the Redis URL (known: {', '.join(known)}); {_ESCAPED}")
+    if split.fragment:
+        raise ValueError(f"a Redis URL has no fragment; {_ESCAPED}")
+    return options
 
 
 def _db(text: str) -> int:

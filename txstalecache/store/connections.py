@@ -89,7 +89,7 @@ class Connections(txredisapi.RedisFactory):  # type: ignore[misc]
         """``wire`` may not be used any longer."""
         if wire in self.usable:
             self.usable.remove(wire)
-        self.client.went(self, wire)
+        self.client.went(self)
 
     def unusable(self, why: str) -> None:
         """A connection was made and cannot be used."""

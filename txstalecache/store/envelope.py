@@ -26,7 +26,7 @@ from struct import Struct, pack, unpack_from
 from zlib import crc32
 
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind, Selector
-from txstalecache.http.fields import HOP_BY_HOP
+from txstalecache.http.fields import HOP_BY_HOP, TOKEN, VALUE
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields
 from txstalecache.http.values import dataclass
@@ -162,7 +162,7 @@ def _pairs(strings: list[bytes | None]) -> list[tuple[bytes, bytes | None]] | No
 
 
 # Names and values as they may be sent, each with an end that neither may have in it.
-_LINES = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++\x00[\t\x20-\x7e\x80-\xff]*+\n)*+")
+_LINES = re.compile(rb"(?:%b\x00%b\n)*+" % (TOKEN.pattern, VALUE.pattern))
 
 
 def open_fields(lines: list[tuple[bytes, bytes | None]] | None) -> Fields | None:

@@ -99,8 +99,7 @@ class RedisClient:
         self._closed = True
         self._up = False
         self.wheel.stop()
-        factories = {self._writer, self._reader}
-        done = DeferredList([factory.close() for factory in factories], consumeErrors=True)
+        done = DeferredList([self._writer.close(), self._reader.close()], consumeErrors=True)
         return done.addCallback(lambda _: self.wheel.stop())
 
     def when_available(self) -> Deferred[None]:
@@ -135,7 +134,7 @@ class RedisClient:
         self._measure(wire)
         self._probe()
 
-    def went(self, factory: Connections, wire: Wire) -> None:
+    def went(self, factory: Connections) -> None:
         """A usable connection is lost."""
         if self._closed:
             return
