@@ -162,9 +162,17 @@ def test_which_server_is_wrong_and_in_what_is_told(servers: str, says: str) -> N
         ("servers = 'http://a'\n[proxy]\nhosts = ['a', 'b:80', 'c d']", ["got 'b:80'", "got 'c d'"]),
         ("servers = 'http://a'\n[proxy]\ntrusted_proxies = ['::1', 'x', 7]", ["got 'x'", "got 7"]),
         ("servers = 'http://a'\n[defaults]\nhide = ['A', 'b c', 'd:']", ["got 'b c'", "got 'd:'"]),
+        (
+            "servers = 'http://a'\n[defaults]\nrespond_with = { 'a b' = 'x', X-A = 1, X-B = 'x', Connection = 'x' }",
+            ["got 'a b'", "X-A: expected a text", "Connection: is about the connection"],
+        ),
+        (
+            "servers = 'http://a'\n[defaults]\nstatuses = { 99 = 1, 404 = 'x', 200 = 1, 500 = -1 }",
+            ["got '99'", "404: expected seconds", "500: expected seconds"],
+        ),
     ],
 )
-def test_all_that_is_wrong_in_a_list_is_told_at_once(text: str, wrong: list[str]) -> None:
+def test_all_that_is_wrong_in_a_list_or_a_table_is_told_at_once(text: str, wrong: list[str]) -> None:
     (problem,) = problems(f"[upstream.x]\n{text}\n")
     told = problem.split("; ")
     assert len(told) == len(wrong)
