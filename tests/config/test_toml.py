@@ -196,6 +196,14 @@ def test_nothing_of_a_password_is_told_where_it_makes_no_url(url: str) -> None:
     assert "%2F" in problem
 
 
+def test_what_each_connection_may_fill_the_memory_with_is_told_with_its_bounds() -> None:
+    found = problems(UPSTREAM + "[limits]\nhead = '1T'\npipeline = '2M'\n")
+    assert found == [
+        "limits.head: expected 256 to 1048576 bytes, got '1T'",
+        "limits.pipeline: expected 0 to 1048576 bytes, got '2M'",
+    ]
+
+
 def test_an_integer_of_more_digits_than_can_be_read_is_told_with_its_line() -> None:
     found = problems(UPSTREAM + "[[route]]\nttl = " + "1" * 5000 + "\n")
     assert found == ["not TOML: an integer of more than 4300 digits (at line 4)"]
@@ -275,6 +283,10 @@ def test_the_first_match_wins_and_defaults_are_inherited() -> None:
         ("[limits]\nbody_rate = '0K'", "limits.body_rate"),
         ("[limits]\nhead = 0", "limits.head"),
         ("[limits]\ntarget = 0", "limits.target"),
+        ("[limits]\nhead = '1T'", "limits.head"),
+        ("[limits]\nhead = 16", "limits.head"),
+        ("[limits]\ntarget = '1T'", "limits.target"),
+        ("[limits]\npipeline = '2M'", "limits.pipeline"),
         ("[[route]]\nmatch.path = '/a b'", "route[1].match.path"),
         ("[[route]]\nmatch.prefix = '/日本'", "route[1].match.prefix"),
         ("[[route]]\nmatch.host = 'p.example:8080'", "route[1].match.host"),

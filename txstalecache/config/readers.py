@@ -39,6 +39,7 @@ __all__ = [
     "seconds",
     "shown",
     "size",
+    "size_within",
     "statuses",
     "text",
     "upstream_url",
@@ -98,6 +99,18 @@ def positive_size(value: object) -> int:
     if found == 0:
         raise ValueError(f"expected more than 0 bytes, got {shown(value)}")
     return found
+
+
+def size_within(least: int, most: int) -> Callable[[object], int]:
+    """As ``size``, in these bounds."""
+
+    def read(value: object) -> int:
+        found = size(value)
+        if not least <= found <= most:
+            raise ValueError(f"expected {least} to {most} bytes, got {shown(value)}")
+        return found
+
+    return read
 
 
 def _said(error: ValueError, value: object) -> ValueError:

@@ -282,11 +282,19 @@ ADMIN = Table(
     ),
 )
 
+#: What each connection may have in memory before anything is known of who it is.
+_AT_MOST = 1024 * 1024
+
 #: As the fields of ``edge.limits.EdgeLimits``; ``max_upload`` and ``hosts`` are settings of the proxy.
 OF_CLIENTS = (
-    Item("head", read.positive_size, "16K", "A request head with its request line; beyond: 431."),
+    Item(
+        "head",
+        read.size_within(256, _AT_MOST),
+        "16K",
+        "A request head with its request line, of 1M at most; beyond: 431.",
+    ),
     Item("fields", read.count(1, 10_000), 100, "Field lines of a request head; beyond: 431."),
-    Item("target", read.positive_size, "8K", "A request target; beyond: 414."),
+    Item("target", read.size_within(1, _AT_MOST), "8K", "A request target, of 1M at most; beyond: 414."),
     Item("methods", _verbs, None, "Other methods get 501; CONNECT and TRACE 405 in any case.", "any"),
     Item("head_deadline", read.positive, "10s", "From the first byte of a head to its last; beyond: 408."),
     Item("idle", read.positive, "15s", "How long a connection may stand without a request."),
@@ -294,14 +302,19 @@ OF_CLIENTS = (
     Item("body_rate", read.positive_size, "1K", "The bytes a second that a body has to come with in the long run."),
     Item("request", read.positive, "60s", "From a complete request to the first byte of its answer; beyond: 504."),
     Item("stall", read.positive, "30s", "How long a client may take nothing of an answer; beyond: cut."),
-    Item("pipeline", read.size, "16K", "Further requests that are read while one is answered."),
+    Item(
+        "pipeline",
+        read.size_within(0, _AT_MOST),
+        "16K",
+        "Further requests that are read while one is answered, 1M at most.",
+    ),
     Item("linger", read.seconds, "2s", "How long a client is still read from when its connection is given up."),
     Item("linger_bytes", read.size, "256K", "How much."),
     Item(
         "connections",
         read.count(1, 1_000_000),
         None,
-        "At a time; one more gets 503.",
+        "At a time, and never more than by default; one more gets 503.",
         "the descriptors there are, less ``reserve``",
     ),
     Item("reserve", read.count(0, 1_000_000), 256, "Descriptors kept for origins, Redis and logs; a quarter at most."),
