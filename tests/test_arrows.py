@@ -28,13 +28,14 @@ MAY = {
     "demo": set(),
     "generated": set(),
     "intercom": set(),
+    "listening": set(),
     "nameless": set(),
     "pause": set(),
     "process": {"store"},
     "turns": {"nameless"},
     "upstreams": {"config", "origin"},
     "worker": {"config", "intercom", "process", "service", "turns"},
-    "workers": {"config", "intercom", "nameless", "pause", "service", "store", "turns", "worker"},
+    "workers": {"config", "intercom", "listening", "nameless", "pause", "service", "store", "turns", "worker"},
 }
 
 #: What assembles the rooms, and so may name any.

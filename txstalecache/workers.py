@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from txstalecache.config.settings import Settings
 from txstalecache.intercom import Asker, Unanswered
+from txstalecache.listening import Endpoint
 from txstalecache.nameless import nameless
 from txstalecache.pause import Pause
 from txstalecache.service import DRAIN, CannotStart, ProxyService
@@ -35,7 +36,7 @@ __all__ = ["WorkersService"]
 #: Seconds that a worker is given to leave: to drain, to have its Redis take what is on its way there, and to close.
 LEAVING = DRAIN + StoreService.FAREWELL + 5.0
 
-#: Seconds that a worker is given to reload.
+#: Seconds that a worker is given to read anew what is on disk.
 RELOADING = 30.0
 
 #: A Redis that is away.
@@ -146,14 +147,22 @@ class Worker(ProcessProtocol):
     def reload(self, text: str) -> None:
         """Let it, and those started in its place, do as ``text`` says, but in what holds until a restart."""
         self._text = text
-        self.ask("reload", {"text": text}, RELOADING).addCallback(self._reloaded)
+        self._have("reload", text=text)
 
-    def _reloaded(self, told: Mapping[str, object]) -> None:
-        # One that is being started finds the new text there.
-        if self._process is not None and not told.get("reloaded"):
-            self.log.error(
-                "worker {number} has not reloaded: {why}", number=self.number, why=told.get("problem", "see above")
-            )
+    def renew(self) -> None:
+        """Let it read the certificate again; those started in its place do so anyway."""
+        self._have("renew")
+
+    def _have(self, what: str, **said: object) -> None:
+        """Have it do ``what``; the log says where that was not done."""
+
+        def told(answer: Mapping[str, object]) -> None:
+            # One that is being started finds what is new there.
+            if self._process is not None and not answer.get("done"):
+                why = answer.get("problem", "see above")
+                self.log.error("worker {number}: no {what}: {why}", number=self.number, what=what, why=why)
+
+        self.ask(what, said, RELOADING).addCallback(told)
 
     def ask(self, what: str, said: Mapping[str, object], seconds: float) -> Deferred[dict[str, Any]]:
         """What it answers, with its number and process; with a ``problem`` where there is no answer. Never fails."""
@@ -254,6 +263,14 @@ class WorkersService(ProxyService):
         if done:
             for worker in self._workers:
                 worker.reload(self._settings.text)
+        return done
+
+    def renew(self, endpoint: Endpoint | None = None) -> bool:
+        """As the service of one process; of the public one the workers have it, and are told where it can be used."""
+        done = super().renew(endpoint)
+        if done and endpoint in (None, self._endpoint) and self._endpoint.secure:
+            for worker in self._workers:
+                worker.renew()
         return done
 
     def ask(self, what: str, seconds: float = 1.0, **said: object) -> Deferred[list[dict[str, Any]]]:
