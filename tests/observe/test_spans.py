@@ -101,6 +101,14 @@ def install(directory: Path, name: str, where: str) -> None:
     )
 
 
+def test_an_exporter_that_lacks_something_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "lacking", "there_is_no_such_module:Exporter")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "lacking")
+    with pytest.raises(ValueError, match="'lacking' cannot be loaded: No module named 'there_is_no_such_module'"):
+        Spans.of_environment("1")
+
+
 def test_a_collector_that_takes_nothing_keeps_no_process_from_ending(tmp_path: Path) -> None:
     (tmp_path / "deaf.py").write_text(
         "import time\nfrom opentelemetry.sdk.trace.export import SpanExporter\n"

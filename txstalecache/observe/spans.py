@@ -107,7 +107,10 @@ def _exporter(name: str) -> Callable[[], Any]:
     installed = entry_points(group="opentelemetry_traces_exporter")
     for known in _otlp() if name == "otlp" else (name,):
         for one in installed.select(name=known):
-            made: Callable[[], Any] = one.load()
+            try:
+                made: Callable[[], Any] = one.load()
+            except Exception as error:  # whatever a module does when it is imported
+                raise ValueError(f"OTEL_TRACES_EXPORTER: {ascii(name)[:40]} cannot be loaded: {error}") from None
             return made
     raise ValueError(f"OTEL_TRACES_EXPORTER: no exporter called {ascii(name)[:40]} is installed")
 
