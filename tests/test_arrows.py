@@ -35,7 +35,7 @@ MAY = {
     "turns": {"nameless"},
     "upstreams": {"config", "origin"},
     "worker": {"config", "intercom", "process", "service", "turns"},
-    "workers": {"config", "intercom", "listening", "nameless", "pause", "service", "store", "turns", "worker"},
+    "workers": {"config", "intercom", "nameless", "pause", "service", "store", "turns", "worker"},
 }
 
 #: What assembles the rooms, and so may name any.

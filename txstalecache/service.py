@@ -311,24 +311,25 @@ class ProxyService(Service):
     @property
     def rereads(self) -> bool:
         """Whether anything can be read again while it runs."""
-        return self._settings.config is not None or any(endpoint.secure for endpoint in self._endpoints())
-
-    def _endpoints(self) -> list[Endpoint]:
-        return [endpoint for endpoint in (self._endpoint, self._admin_endpoint) if endpoint is not None]
+        admin = self._admin_endpoint
+        return self._settings.config is not None or self._endpoint.secure or (admin is not None and admin.secure)
 
     def reread(self) -> None:
         """Read again what there is on disk: certificates of endpoints, and the configuration file."""
         if not self.rereads:
             self._log.info("there is nothing to read again: neither a configuration file nor a certificate")
-        for endpoint in self._endpoints():
-            self.renew(endpoint)
+        self.renew()
+        if self._admin_endpoint is not None:
+            self._renew(self._admin_endpoint)
         if self._settings.config is not None:
             self.reload()
 
-    def renew(self, endpoint: Endpoint | None = None) -> bool:
-        """Read the certificate of ``endpoint``, by default the public one, again, if it has one; whether it can be
-        used. Connections that stand keep theirs; one that cannot be used changes nothing, and the log says why."""
-        endpoint = endpoint or self._endpoint
+    def renew(self) -> bool:
+        """Read the certificate of the public endpoint again, if it has one; whether it can be used. Connections that
+        stand keep theirs; one that cannot be used changes nothing, and the log says why."""
+        return self._renew(self._endpoint)
+
+    def _renew(self, endpoint: Endpoint) -> bool:
         try:
             endpoint.renew()
         except ValueError as error:

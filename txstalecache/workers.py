@@ -22,7 +22,6 @@ from twisted.python.failure import Failure
 
 from txstalecache.config.settings import Settings
 from txstalecache.intercom import Asker, Unanswered
-from txstalecache.listening import Endpoint
 from txstalecache.nameless import nameless
 from txstalecache.pause import Pause
 from txstalecache.service import DRAIN, CannotStart, ProxyService
@@ -265,10 +264,10 @@ class WorkersService(ProxyService):
                 worker.reload(self._settings.text)
         return done
 
-    def renew(self, endpoint: Endpoint | None = None) -> bool:
-        """As the service of one process; of the public one the workers have it, and are told where it can be used."""
-        done = super().renew(endpoint)
-        if done and endpoint in (None, self._endpoint) and self._endpoint.secure:
+    def renew(self) -> bool:
+        """As the service of one process; then the workers do, who speak under it."""
+        done = super().renew()
+        if done and self._endpoint.secure:
             for worker in self._workers:
                 worker.renew()
         return done
