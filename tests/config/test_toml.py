@@ -280,6 +280,7 @@ def test_the_first_match_wins_and_defaults_are_inherited() -> None:
         ("[upstream.a]\nservers = 'http://h'\nstrip_prefix = '/日本'", "upstream.a.strip_prefix"),
         ("[upstream.a]\nservers = 'http://h'\nhealth_path = '/a b'", "upstream.a.health_path"),
         ("[limits]\nwindow = 0", "limits.window"),
+        ("[limits]\nwindow = '1T'", "limits.window"),
         ("[limits]\nbody_rate = '0K'", "limits.body_rate"),
         ("[limits]\nhead = 0", "limits.head"),
         ("[limits]\ntarget = 0", "limits.target"),
