@@ -369,6 +369,11 @@ def test_certificates_that_cannot_be_used_are_told_with_their_places(
         f"upstream.b.client_certificate: expected a certificate and its key in PEM: {authority.path}",
     ]
     assert len(said("nonsense", "nonsense")) == 2
+    # Beside whatever else is wrong.
+    path.write_text(f'[upstream.a]\nservers = "https://h"\nca_file = "{tmp_path}/none"\nqueue = -1\n')
+    assert main(["check", str(path)]) == 2
+    places = [line.removeprefix(f"{path}: ").partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert places == ["upstream.a.queue", "upstream.a.ca_file"]
 
 
 def test_certificates_in_use_need_not_be_readable_when_the_file_is_read_again(tmp_path: Path) -> None:
