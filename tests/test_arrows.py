@@ -28,6 +28,7 @@ MAY = {
     "demo": set(),
     "generated": set(),
     "intercom": set(),
+    "listening": set(),
     "nameless": set(),
     "pause": set(),
     "process": {"store"},

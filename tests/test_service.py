@@ -146,6 +146,32 @@ def test_nothing_says_the_password_of_redis(tmp_path: Path) -> None:
 
 
 @both
+def test_sighup_ends_nothing_where_there_is_nothing_to_read_again(runner: str, tmp_path: Path) -> None:
+    """``systemctl reload``, whatever the unit says."""
+    with running(runner, ["--demo", "--redis", "memory"], tmp_path) as proxy:
+        port = demo_port(proxy)
+        ask(port, "/")
+        proxy.process.send_signal(signal.SIGHUP)
+        proxy.wait_for("there is nothing to read again")
+        assert ask(port, "/")[0].startswith("HTTP/1.1 200")
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.end() == 0
+
+
+def test_a_terminal_that_is_closed_ends_what_was_tried_in_it(tmp_path: Path) -> None:
+    controller, terminal = os.openpty()
+    try:
+        command = [*PROXY["twistd"], "--listen", "tcp:0:interface=127.0.0.1", "--demo", "--redis", "memory"]
+        with Running(command, tmp_path, stdin=terminal) as proxy:
+            ask(demo_port(proxy), "/")
+            proxy.process.send_signal(signal.SIGHUP)
+            assert proxy.end() == -signal.SIGHUP
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+@both
 def test_sigterm_lets_requests_in_progress_have_their_answers_and_ends_with_0(runner: str, tmp_path: Path) -> None:
     with running(runner, ["--demo", "--redis", "memory"], tmp_path) as proxy:
         port = demo_port(proxy)

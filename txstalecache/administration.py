@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort
 
 from txstalecache.admin.events import Events
 from txstalecache.admin.facts import Facts, flight_told
@@ -21,6 +21,7 @@ from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
 from txstalecache.flight.flight import Flight
+from txstalecache.listening import Endpoint
 
 __all__ = ["Administration"]
 
@@ -58,15 +59,14 @@ class Administration:
         self._port: IListeningPort | None = None
         resource.registry.watchers.append(self._flew)
 
-    def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
+    def listen(self, endpoint: Endpoint) -> Deferred[IListeningPort]:
         """Listen on ``endpoint``."""
 
         def listening(port: IListeningPort) -> IListeningPort:
             self._port = port
             return port
 
-        started: Deferred[IListeningPort] = endpoint.listen(self._site)
-        return started.addCallback(listening)
+        return endpoint.listen(self._site).addCallback(listening)
 
     def close(self) -> Deferred[None]:
         """End the streams and jobs, then the connections; fires when they are gone."""

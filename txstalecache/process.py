@@ -7,6 +7,7 @@ Must not know: what is served.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -74,10 +75,13 @@ def leave_in_order(reactor: Any) -> None:
     reactor.callWhenRunning(reactor.callLater, 0, obey)
 
 
-def reload_when_told(reactor: Any, reload: Callable[[], object]) -> None:
-    """At SIGHUP ``reload`` is called."""
+def reload_when_told(reactor: Any, reload: Callable[[], object], *, needed: bool) -> None:
+    """At SIGHUP ``reload`` is called. Where that is not ``needed``, there being nothing to read again, and the process
+    belongs to a terminal, it ends with that, as processes do."""
 
     def obey() -> None:
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
+        if needed or not os.isatty(0):
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(reload))
 
+    # Once it runs: a daemon has left its terminal by then.
     reactor.callWhenRunning(reactor.callLater, 0, obey)

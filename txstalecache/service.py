@@ -7,18 +7,14 @@ Must not know: command lines.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -32,6 +28,7 @@ from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
 from txstalecache.flight.limits import affordable
+from txstalecache.listening import Endpoint, one_line
 from txstalecache.observe.accesslog import AccessLog, Record, combined, json_line
 from txstalecache.origin import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
@@ -46,13 +43,6 @@ __all__ = ["CannotStart", "ProxyService"]
 
 #: Seconds that requests in progress are given when the service stops.
 DRAIN = 30.0
-
-#: Connections that may wait to be accepted; endpoint descriptions default to 50.
-BACKLOG = 1024
-
-
-#: What is spoken at the kinds of endpoints that are known to be spoken to without more ado.
-_SCHEMES = {"tcp": "http", "tcp6": "http", "systemd": "http", "ssl": "https"}
 
 
 class CannotStart(SystemExit, Exception):
@@ -74,51 +64,12 @@ class CannotStart(SystemExit, Exception):
             print(self, file=sys.__stderr__, flush=True)
 
 
-def _endpoint(reactor: Any, listen: str, option: str = "--listen") -> IStreamServerEndpoint:
-    """The endpoint that ``listen`` describes, or CannotStart."""
-    kind = listen.removeprefix("haproxy:").partition(":")[0]
-    takes = kind in ("tcp", "tcp6", "ssl", "unix") and ":backlog=" not in listen
+def _endpoint(reactor: Any, description: str, option: str) -> Endpoint:
+    """What the ``option`` describes, or CannotStart."""
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, f"{listen}:backlog={BACKLOG}" if takes else listen)
-    except Exception as error:  # each kind of endpoint has its own ways to say no
-        missing = kind == "systemd" and isinstance(error, LookupError)
-        why = "no such socket was passed on to this process" if missing else _line(error)
-        raise CannotStart(f"{option} {listen}: {why}") from None
-    return endpoint
-
-
-def _line(error: BaseException) -> str:
-    """What went wrong, in one line."""
-    if isinstance(error, CannotListenError) and isinstance(error.socketError, OSError):
-        error = error.socketError
-    if isinstance(error, OSError) and error.strerror:
-        # Of two names the first is what the second was to lead to: the process' number, for the lock of a unix socket.
-        named = error.filename2 or error.filename
-        return f"{error.strerror}: {os.fsdecode(named)}" if named else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _as_told(port: IListeningPort) -> IListeningPort:
-    """``port``; ValueError where its socket was passed on to this process (systemd) and is of another domain than was
-    said: the addresses that are read from it then are whatever lies in memory."""
-    told = getattr(port, "socket", None)
-    if told is not None:
-        with socket.socket(fileno=os.dup(told.fileno())) as passed:
-            if passed.family != told.family:
-                raise ValueError(f"the socket that was passed on needs domain={passed.family.name.removeprefix('AF_')}")
-    return port
-
-
-def _where(address: IAddress, listen: str) -> str:
-    """What a client on this host would be told to ask at the endpoint ``listen``, as far as there is a URL for it."""
-    if not isinstance(address, IPv4Address | IPv6Address):
-        return str(address)
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-    host = everywhere.get(address.host, address.host)
-    at = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
-    kind = listen.partition(":")[0]
-    scheme = _SCHEMES.get(kind)
-    return f"{at} ({kind})" if scheme is None else f"{scheme}://{at}"
+        return Endpoint(reactor, description)
+    except ValueError as error:
+        raise CannotStart(f"{option} {description}: {error}") from None
 
 
 def _origins(upstreams: Mapping[str, Upstream]) -> dict[str, IOrigin]:
@@ -151,7 +102,7 @@ class ProxyService(Service):
         self._reactor = reactor
         self._settings = settings
         self._fleet = fleet = settings.fleet
-        self._endpoint = _endpoint(listening or reactor, settings.listen)
+        self._endpoint = _endpoint(listening or reactor, settings.listen, "--listen")
         self._admin_endpoint = None if fleet.admin is None else _endpoint(reactor, fleet.admin, "--admin")
         self._administration: Administration | None = None
         self._ticking = LoopingCall(lambda: self._facts.tick())
@@ -202,15 +153,16 @@ class ProxyService(Service):
         self._build(origin)
         if self._settings.config is not None:
             origin = ", ".join(upstream.name for upstream in self._settings.upstreams)
-        listening: Deferred[IListeningPort] = self._endpoint.listen(self._site)
-        self._pending = listening.addCallback(_as_told).addCallback(self._listening, origin).addErrback(self._deaf)
+        listening = self._endpoint.listen(self._site)
+        self._pending = listening.addCallback(self._listening, origin).addErrback(self._deaf)
         self._listen_admin()
         if self._problem:
             raise CannotStart(self._problem)
 
     def _listen_admin(self) -> None:
         """Listen for the operator; never on the public endpoint."""
-        if self._admin_endpoint is None or self._problem:
+        endpoint = self._admin_endpoint
+        if endpoint is None or self._problem:
             return
         # Late: what it takes to load is a part of what a process takes to start, and no worker has one.
         from txstalecache.administration import Administration
@@ -227,12 +179,12 @@ class ProxyService(Service):
         )
 
         def listening(port: IListeningPort) -> None:
-            where = _where(port.getHost(), str(self._fleet.admin))
+            where = endpoint.where(port.getHost())
             self._log.info("the admin interface listens on {where}", where=where)
             self._say(invitation(where, self._fleet.token))
 
-        started = administration.listen(self._admin_endpoint)
-        started.addCallback(_as_told).addCallbacks(listening, self._deaf, errbackArgs=(self._fleet.admin,))
+        started = administration.listen(endpoint)
+        started.addCallbacks(listening, self._deaf, errbackArgs=(self._fleet.admin,))
 
     _covers = "process"
 
@@ -281,7 +233,7 @@ class ProxyService(Service):
                 self._upstreams[plan.name] = Upstream.open(reactor, plan)
             self._origins = _origins(self._upstreams) or {"origin": HttpOrigin(reactor, origin)}
         except ValueError as error:  # what only shows when it is used: a certificate that cannot be read
-            raise CannotStart(_line(error)) from None
+            raise CannotStart(one_line(error)) from None
         self._resource = CacheResource(
             origin=next(iter(self._origins.values())),
             origins=self._origins,
@@ -318,7 +270,7 @@ class ProxyService(Service):
         try:
             return Spans.of_environment(__version__)
         except ValueError as error:
-            raise CannotStart(_line(error)) from None
+            raise CannotStart(one_line(error)) from None
 
     def _open_log(self) -> AccessLog | None:
         path = self._settings.access_log
@@ -327,14 +279,14 @@ class ProxyService(Service):
         try:
             return AccessLog(path, json_line if self._settings.access_log_format == "json" else combined)
         except OSError as error:
-            raise CannotStart(f"--access-log: {_line(error)}") from None
+            raise CannotStart(f"--access-log: {one_line(error)}") from None
 
     def _listening(self, port: IListeningPort, origin: str) -> None:
         self._port = port
         if self._patient and not self._settled:
             # Before the reactor turns: who comes waits on the socket.
             port.stopReading()  # type: ignore[attr-defined]
-        where = _where(port.getHost(), self._settings.listen)
+        where = self._endpoint.where(port.getHost())
         self._log.info(
             "txstalecache {v} listens on {where}, in front of {origin}", v=__version__, where=where, origin=origin
         )
@@ -349,12 +301,45 @@ class ProxyService(Service):
 
     def _deaf(self, failure: Failure, where: str | None = None) -> None:
         """Listening failed; for the endpoints Twisted brings, before ``listen`` returned."""
-        self._problem = f"cannot listen on {where or self._settings.listen}: {_line(failure.value or OSError())}"
+        self._problem = f"cannot listen on {where or self._settings.listen}: {one_line(failure.value or OSError())}"
         if self.running:
             self._log.critical("{problem}", problem=self._problem)
             self._reactor.stop()
 
-    # -- other routes --------------------------------------------------------------------------------------------
+    # -- what is read again --------------------------------------------------------------------------------------
+
+    @property
+    def rereads(self) -> bool:
+        """Whether anything can be read again while it runs."""
+        admin = self._admin_endpoint
+        return self._settings.config is not None or self._endpoint.secure or (admin is not None and admin.secure)
+
+    def reread(self) -> None:
+        """Read again what there is on disk: certificates of endpoints, and the configuration file."""
+        if not self.rereads:
+            self._log.info("there is nothing to read again: neither a configuration file nor a certificate")
+        self.renew()
+        if self._admin_endpoint is not None:
+            self._renew(self._admin_endpoint)
+        if self._settings.config is not None:
+            self.reload()
+
+    def renew(self) -> bool:
+        """Read the certificate of the public endpoint again, if it has one; whether it can be used. Connections that
+        stand keep theirs; one that cannot be used changes nothing, and the log says why."""
+        return self._renew(self._endpoint)
+
+    def _renew(self, endpoint: Endpoint) -> bool:
+        try:
+            endpoint.renew()
+        except ValueError as error:
+            self._log.error(
+                "the certificate of {where} stays as it was read before: {why}", where=endpoint.description, why=error
+            )
+            return False
+        if endpoint.secure:
+            self._log.info("the certificate of {where} was read again", where=endpoint.description)
+        return True
 
     def reload(self, text: str | None = None) -> bool:
         """Read the configuration file again, or take ``text`` for what it says; whether its routes and upstreams are in
@@ -372,7 +357,7 @@ class ProxyService(Service):
                 kept = known if known is not None and known.is_as(plan) else None
                 upstreams[plan.name] = kept or Upstream.open(self._reactor, plan)
         except ValueError as error:
-            for problem in error.problems if isinstance(error, SettingsError) else [_line(error)]:
+            for problem in error.problems if isinstance(error, SettingsError) else [one_line(error)]:
                 self._log.error("configuration not reloaded: {problem}", problem=problem)
             self._retire(upstreams, self._upstreams)
             return False

@@ -31,6 +31,5 @@ def makeService(options: Options) -> IService:
     else:
         service = ProxyService(reactor, options.settings)
     leave_in_order(reactor)
-    if options.settings.config is not None:
-        reload_when_told(reactor, service.reload)
+    reload_when_told(reactor, service.reread, needed=service.rereads)
     return service

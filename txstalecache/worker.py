@@ -134,7 +134,8 @@ def main(arguments: list[str]) -> None:
     service.startService()
     answers: Answers = {
         **service.answers(),
-        "reload": lambda text: {"reloaded": service.reload(text)},
+        "renew": lambda: {"done": service.renew()},
+        "reload": lambda text: {"done": service.reload(text)},
     }
     StandardIO(Answerer(answers, lambda: leave(reactor)), stdout=ANSWERS, reactor=reactor)  # type: ignore[call-arg]
     reactor.run()

@@ -35,7 +35,7 @@ __all__ = ["WorkersService"]
 #: Seconds that a worker is given to leave: to drain, to have its Redis take what is on its way there, and to close.
 LEAVING = DRAIN + StoreService.FAREWELL + 5.0
 
-#: Seconds that a worker is given to reload.
+#: Seconds that a worker is given to read anew what is on disk.
 RELOADING = 30.0
 
 #: A Redis that is away.
@@ -146,14 +146,22 @@ class Worker(ProcessProtocol):
     def reload(self, text: str) -> None:
         """Let it, and those started in its place, do as ``text`` says, but in what holds until a restart."""
         self._text = text
-        self.ask("reload", {"text": text}, RELOADING).addCallback(self._reloaded)
+        self._have("reload", text=text)
 
-    def _reloaded(self, told: Mapping[str, object]) -> None:
-        # One that is being started finds the new text there.
-        if self._process is not None and not told.get("reloaded"):
-            self.log.error(
-                "worker {number} has not reloaded: {why}", number=self.number, why=told.get("problem", "see above")
-            )
+    def renew(self) -> None:
+        """Let it read the certificate again; those started in its place do so anyway."""
+        self._have("renew")
+
+    def _have(self, what: str, **said: object) -> None:
+        """Have it do ``what``; the log says where that was not done."""
+
+        def told(answer: Mapping[str, object]) -> None:
+            # One that is being started finds what is new there.
+            if self._process is not None and not answer.get("done"):
+                why = answer.get("problem", "see above")
+                self.log.error("worker {number}: no {what}: {why}", number=self.number, what=what, why=why)
+
+        self.ask(what, said, RELOADING).addCallback(told)
 
     def ask(self, what: str, said: Mapping[str, object], seconds: float) -> Deferred[dict[str, Any]]:
         """What it answers, with its number and process; with a ``problem`` where there is no answer. Never fails."""
@@ -254,6 +262,14 @@ class WorkersService(ProxyService):
         if done:
             for worker in self._workers:
                 worker.reload(self._settings.text)
+        return done
+
+    def renew(self) -> bool:
+        """As the service of one process; then the workers do, who speak under it."""
+        done = super().renew()
+        if done and self._endpoint.secure:
+            for worker in self._workers:
+                worker.renew()
         return done
 
     def ask(self, what: str, seconds: float = 1.0, **said: object) -> Deferred[list[dict[str, Any]]]:

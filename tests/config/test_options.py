@@ -79,6 +79,10 @@ BAD = [
 UNUSABLE = [
     (["--listen", "unix:/x.sock:nonsense=1"], "--listen unix:/x.sock:nonsense=1: "),
     (["--listen", "ssl:0:privateKey=/missing.pem"], "--listen ssl:0"),
+    (
+        ["--listen", "ssl:0:privateKey=/dev/null"],
+        "--listen ssl:0:privateKey=/dev/null: not a certificate and its key, in PEM, that OpenSSL takes: ",
+    ),
     (["--listen", "systemd:domain=INET:index=0"], "--listen systemd:domain=INET:index=0: no such socket was passed"),
     (
         ["--listen", "systemd:domain=INET:name=web"],

@@ -162,9 +162,17 @@ def test_which_server_is_wrong_and_in_what_is_told(servers: str, says: str) -> N
         ("servers = 'http://a'\n[proxy]\nhosts = ['a', 'b:80', 'c d']", ["got 'b:80'", "got 'c d'"]),
         ("servers = 'http://a'\n[proxy]\ntrusted_proxies = ['::1', 'x', 7]", ["got 'x'", "got 7"]),
         ("servers = 'http://a'\n[defaults]\nhide = ['A', 'b c', 'd:']", ["got 'b c'", "got 'd:'"]),
+        (
+            "servers = 'http://a'\n[defaults]\nrespond_with = { 'a b' = 'x', X-A = 1, X-B = 'x', Connection = 'x' }",
+            ["got 'a b'", "X-A: expected a text", "Connection: is about the connection"],
+        ),
+        (
+            "servers = 'http://a'\n[defaults]\nstatuses = { 99 = 1, 404 = 'x', 200 = 1, 500 = -1 }",
+            ["got '99'", "404: expected seconds", "500: expected seconds"],
+        ),
     ],
 )
-def test_all_that_is_wrong_in_a_list_is_told_at_once(text: str, wrong: list[str]) -> None:
+def test_all_that_is_wrong_in_a_list_or_a_table_is_told_at_once(text: str, wrong: list[str]) -> None:
     (problem,) = problems(f"[upstream.x]\n{text}\n")
     told = problem.split("; ")
     assert len(told) == len(wrong)
@@ -186,6 +194,14 @@ def test_nothing_of_a_password_is_told_where_it_makes_no_url(url: str) -> None:
     (problem,) = problems(f"{UPSTREAM}[redis]\nurl = '{url}'\n")
     assert "hunter2" not in problem
     assert "%2F" in problem
+
+
+def test_what_each_connection_may_fill_the_memory_with_is_told_with_its_bounds() -> None:
+    found = problems(UPSTREAM + "[limits]\nhead = '1T'\npipeline = '2M'\n")
+    assert found == [
+        "limits.head: expected 256 to 1048576 bytes, got '1T'",
+        "limits.pipeline: expected 0 to 1048576 bytes, got '2M'",
+    ]
 
 
 def test_an_integer_of_more_digits_than_can_be_read_is_told_with_its_line() -> None:
@@ -264,9 +280,14 @@ def test_the_first_match_wins_and_defaults_are_inherited() -> None:
         ("[upstream.a]\nservers = 'http://h'\nstrip_prefix = '/日本'", "upstream.a.strip_prefix"),
         ("[upstream.a]\nservers = 'http://h'\nhealth_path = '/a b'", "upstream.a.health_path"),
         ("[limits]\nwindow = 0", "limits.window"),
+        ("[limits]\nwindow = '1T'", "limits.window"),
         ("[limits]\nbody_rate = '0K'", "limits.body_rate"),
         ("[limits]\nhead = 0", "limits.head"),
         ("[limits]\ntarget = 0", "limits.target"),
+        ("[limits]\nhead = '1T'", "limits.head"),
+        ("[limits]\nhead = 16", "limits.head"),
+        ("[limits]\ntarget = '1T'", "limits.target"),
+        ("[limits]\npipeline = '2M'", "limits.pipeline"),
         ("[[route]]\nmatch.path = '/a b'", "route[1].match.path"),
         ("[[route]]\nmatch.prefix = '/日本'", "route[1].match.prefix"),
         ("[[route]]\nmatch.host = 'p.example:8080'", "route[1].match.host"),
@@ -348,6 +369,11 @@ def test_certificates_that_cannot_be_used_are_told_with_their_places(
         f"upstream.b.client_certificate: expected a certificate and its key in PEM: {authority.path}",
     ]
     assert len(said("nonsense", "nonsense")) == 2
+    # Beside whatever else is wrong.
+    path.write_text(f'[upstream.a]\nservers = "https://h"\nca_file = "{tmp_path}/none"\nqueue = -1\n')
+    assert main(["check", str(path)]) == 2
+    places = [line.removeprefix(f"{path}: ").partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert places == ["upstream.a.queue", "upstream.a.ca_file"]
 
 
 def test_certificates_in_use_need_not_be_readable_when_the_file_is_read_again(tmp_path: Path) -> None:

@@ -445,6 +445,9 @@ def test_the_cap_leaves_descriptors_for_everything_else() -> None:
 
     soft = rlimits.getrlimit(rlimits.RLIMIT_NOFILE)[0]
     assert 0 < connection_cap(EdgeLimits()) == soft - min(256, soft // 4)
+    assert connection_cap(EdgeLimits(connections=3)) == 3
+    # Who names more connections than there are descriptors has none kept else.
+    assert connection_cap(EdgeLimits(connections=soft)) == connection_cap(EdgeLimits())
 
 
 @pytest.mark.parametrize(

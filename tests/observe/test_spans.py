@@ -92,6 +92,36 @@ async def test_a_request_without_a_trace_begins_one_as_often_as_wanted(
     assert one.context.trace_id != two.context.trace_id
 
 
+def install(directory: Path, name: str, where: str) -> None:
+    """A distribution with an entry point, as those of OpenTelemetry's exporters are."""
+    (directory / "exporter-1.dist-info").mkdir()
+    (directory / "exporter-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: exporter\nVersion: 1\n")
+    (directory / "exporter-1.dist-info/entry_points.txt").write_text(
+        f"[opentelemetry_traces_exporter]\n{name} = {where}\n"
+    )
+
+
+def test_an_exporter_that_lacks_something_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "lacking", "there_is_no_such_module:Exporter")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "lacking")
+    with pytest.raises(ValueError, match="'lacking' cannot be loaded: No module named 'there_is_no_such_module'"):
+        Spans.of_environment("1")
+
+
+def test_a_collector_that_takes_nothing_keeps_no_process_from_ending(tmp_path: Path) -> None:
+    (tmp_path / "deaf.py").write_text(
+        "import time\nfrom opentelemetry.sdk.trace.export import SpanExporter\n"
+        "class Deaf(SpanExporter):\n    def export(self, spans):\n        time.sleep(600)\n"
+    )
+    install(tmp_path, "deaf", "deaf:Deaf")
+    told = {**environment(), "OTEL_TRACES_EXPORTER": "deaf", "PYTHONPATH": str(tmp_path)}
+    with Proxy(tmp_path, "--origin", "http://127.0.0.1:9", "--redis", "memory", env=told) as proxy:
+        assert ask(proxy.port)[0] == 502
+        assert proxy.end(Spans.FAREWELL + 10) == 0
+        assert "spans were not taken in time" in proxy.output
+
+
 @pytest.mark.slow
 def test_a_process_exports_them_as_the_environment_says(tmp_path: Path) -> None:
     origin = Origin()
@@ -140,13 +170,7 @@ def test_what_cannot_be_meant_is_said_in_one_line(
 def test_otlp_is_the_exporter_that_is_installed_for_the_protocol(
     installed: str, protocol: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A distribution with an entry point, as those of OpenTelemetry are.
-    (tmp_path / "exporter-1.dist-info").mkdir()
-    (tmp_path / "exporter-1.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: exporter\nVersion: 1\n")
-    where = "opentelemetry.sdk.trace.export:ConsoleSpanExporter"
-    (tmp_path / "exporter-1.dist-info/entry_points.txt").write_text(
-        f"[opentelemetry_traces_exporter]\n{installed} = {where}\n"
-    )
+    install(tmp_path, installed, "opentelemetry.sdk.trace.export:ConsoleSpanExporter")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)

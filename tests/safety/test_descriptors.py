@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.async_test import async_test
 from tests.support.client import connect
 from tests.support.origin import Answer, ScriptedOrigin
@@ -22,12 +24,18 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
+@pytest.mark.parametrize("connections", [None, 1000])
 @async_test
-async def test_more_clients_than_descriptors_cost_those_too_many_alone(origin: ScriptedOrigin, tmp_path: Path) -> None:
+async def test_more_clients_than_descriptors_cost_those_too_many_alone(
+    connections: int | None, origin: ScriptedOrigin, tmp_path: Path
+) -> None:
     origin.handler = lambda request: Answer(200, [("Cache-Control", "max-age=60")], b"for " + request.target)
+    file = tmp_path / "proxy.toml"
+    said = "" if connections is None else f"[limits]\nconnections = {connections}\n"
+    file.write_text(f'[upstream.www]\nservers = "{origin.url}"\n{said}')
     options = [
-        "--origin",
-        origin.url,
+        "--config",
+        str(file),
         "--redis",
         "memory",
         "--listen",
@@ -67,6 +75,7 @@ async def test_more_clients_than_descriptors_cost_those_too_many_alone(origin: S
         await until(lambda: process.poll() is not None, 20)
         assert process.returncode == 0
         assert "Traceback" not in log.read_text()
+        assert ("1000 connections are more than the descriptors" in log.read_text()) is (connections is not None)
     finally:
         if process.poll() is None:
             process.kill()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from txstalecache.config.options import Options
-from txstalecache.service import BACKLOG
+from txstalecache.listening import BACKLOG
 from txstalecache.store.opening import StoreService
 from txstalecache.workers import LEAVING
 

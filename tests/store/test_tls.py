@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import PrivateCertificate
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
 from tests.store.conftest import MakeStore
@@ -178,6 +179,30 @@ async def test_a_verified_server_is_used(terminator: tuple[int, Path], make_stor
     backend.memory.clear()
     found = (await backend.store.lookup(key(), get())).entry
     assert found is not None and b"".join(found.body) == b"".join(stored.body)
+    await backend.stopService()
+
+
+@async_test
+async def test_an_authority_that_was_renewed_is_trusted_by_the_next_connection(
+    terminator: tuple[int, Path], make_store: MakeStore, tmp_path: Path
+) -> None:
+    port, authority = terminator
+    renewed, trusted = authority.read_bytes(), tmp_path / "trusted.pem"
+    trusted.write_bytes(certificate("localhost").split(b"-----BEGIN PRIVATE")[0])
+    backend = await make_store(f"rediss://localhost:{port}?ca={trusted}", ready=False)
+    await until(lambda: backend._client._said is False)
+    # While it cannot be read, what was read before holds.
+    trusted.unlink()
+    with capturedLogs() as events:
+        await until(lambda: any("what was read before is trusted" in str(formatEvent(event)) for event in events))
+    trusted.write_bytes(renewed)
+    await until(lambda: backend._client.available)
+    with capturedLogs() as events:
+        trusted.write_text("rubbish")
+        for wire in [*backend._client._writer.live, *backend._client._reader.live]:
+            wire.transport.abortConnection()
+        await until(lambda: any("no certificate in it" in str(formatEvent(event)) for event in events))
+        await until(lambda: backend._client.available)
     await backend.stopService()
 
 

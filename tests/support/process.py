@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 __all__ = ["PROXY", "Running", "activated", "environment", "finished"]
 
@@ -65,15 +65,14 @@ class Running:
             env=popen.pop("env", None) or environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            **popen,
+            **{"stdin": subprocess.DEVNULL, **popen},
         )
         self._lines: list[str] = []
         self._more = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -39,6 +39,7 @@ __all__ = [
     "seconds",
     "shown",
     "size",
+    "size_within",
     "statuses",
     "text",
     "upstream_url",
@@ -94,6 +95,18 @@ def positive_size(value: object) -> int:
     if found == 0:
         raise ValueError(f"expected more than 0 bytes, got {shown(value)}")
     return found
+
+
+def size_within(least: int, most: int) -> Callable[[object], int]:
+    """As ``size``, in these bounds."""
+
+    def read(value: object) -> int:
+        found = size(value)
+        if not least <= found <= most:
+            raise ValueError(f"expected {least} to {most} bytes, got {shown(value)}")
+        return found
+
+    return read
 
 
 def count(least: int, most: int) -> Callable[[object], int]:
@@ -189,16 +202,18 @@ def fields(value: object) -> tuple[tuple[bytes, bytes], ...]:
     """A table of header fields: name and value. None that the message's framing or its connection are about."""
     if not isinstance(value, Mapping):
         raise ValueError(f'expected a table of fields ({{ X-Name = "value" }}), got {shown(value)}')
-    found = []
-    for name, content in value.items():
-        if not is_token(str(name).encode("ascii", "replace")) or not str(name).isascii():
-            raise ValueError(f"expected the name of a header field, got {shown(str(name))}")
-        if str(name).lower().encode("ascii") in _OF_THE_WIRE:
-            raise ValueError(f"{name}: is about the connection or what follows on it, and not to be set")
-        if not isinstance(content, str) or not content.isprintable() or not content.isascii():
-            raise ValueError(f"{name}: expected a text of plain ASCII, got {shown(content)}")
-        found.append((str(name).encode("ascii"), content.strip().encode("ascii")))
-    return tuple(found)
+    return every(value.items(), _field)
+
+
+def _field(field: tuple[object, object]) -> tuple[bytes, bytes]:
+    name, content = field
+    if not is_token(str(name).encode("ascii", "replace")) or not str(name).isascii():
+        raise ValueError(f"expected the name of a header field, got {shown(str(name))}")
+    if str(name).lower().encode("ascii") in _OF_THE_WIRE:
+        raise ValueError(f"{name}: is about the connection or what follows on it, and not to be set")
+    if not isinstance(content, str) or not content.isprintable() or not content.isascii():
+        raise ValueError(f"{name}: expected a text of plain ASCII, got {shown(content)}")
+    return str(name).encode("ascii"), content.strip().encode("ascii")
 
 
 def condition(value: object) -> tuple[bytes, bytes | None]:
@@ -280,15 +295,17 @@ def statuses(value: object) -> dict[int, float]:
     """A table of statuses and the seconds they are kept: ``{ 404 = "10s" }``."""
     if not isinstance(value, Mapping):
         raise ValueError(f'expected a table ({{ 404 = "10s" }}), got {shown(value)}')
-    found = {}
-    for status, ttl in value.items():
-        if not re.fullmatch(r"[2-5][0-9][0-9]", str(status)):
-            raise ValueError(f"expected a status from 200 to 599, got {shown(str(status))}")
-        try:
-            found[int(status)] = seconds(ttl)
-        except ValueError as error:
-            raise ValueError(f"{status}: {error}") from None
-    return found
+    return dict(every(value.items(), _status))
+
+
+def _status(kept: tuple[object, object]) -> tuple[int, float]:
+    status, ttl = kept
+    if not re.fullmatch(r"[2-5][0-9][0-9]", str(status)):
+        raise ValueError(f"expected a status from 200 to 599, got {shown(str(status))}")
+    try:
+        return int(str(status)), seconds(ttl)
+    except ValueError as error:
+        raise ValueError(f"{status}: {error}") from None
 
 
 def failures(value: object) -> frozenset[int]:

@@ -260,11 +260,22 @@ ADMIN = Table(
     ),
 )
 
+#: What each connection may have in memory, whoever it is from.
+_OF_A_CONNECTION = 1024 * 1024
+
+#: What each fetch whose body is not held may have in memory.
+_OF_A_FETCH = 64 * 1024 * 1024
+
 #: As the fields of ``edge.limits.EdgeLimits``; ``max_upload`` and ``hosts`` are settings of the proxy.
 OF_CLIENTS = (
-    Item("head", read.positive_size, "16K", "A request head with its request line; beyond: 431."),
+    Item(
+        "head",
+        read.size_within(256, _OF_A_CONNECTION),
+        "16K",
+        "A request head with its request line, of 1M at most; beyond: 431.",
+    ),
     Item("fields", read.count(1, 10_000), 100, "Field lines of a request head; beyond: 431."),
-    Item("target", read.positive_size, "8K", "A request target; beyond: 414."),
+    Item("target", read.size_within(1, _OF_A_CONNECTION), "8K", "A request target, of 1M at most; beyond: 414."),
     Item("methods", _verbs, None, "Other methods get 501; CONNECT and TRACE 405 in any case.", "any"),
     Item("head_deadline", read.positive, "10s", "From the first byte of a head to its last; beyond: 408."),
     Item("idle", read.positive, "15s", "How long a connection may stand without a request."),
@@ -272,14 +283,19 @@ OF_CLIENTS = (
     Item("body_rate", read.positive_size, "1K", "The bytes a second that a body has to come with in the long run."),
     Item("request", read.positive, "60s", "From a complete request to the first byte of its answer; beyond: 504."),
     Item("stall", read.positive, "30s", "How long a client may take nothing of an answer; beyond: cut."),
-    Item("pipeline", read.size, "16K", "Further requests that are read while one is answered."),
+    Item(
+        "pipeline",
+        read.size_within(0, _OF_A_CONNECTION),
+        "16K",
+        "Further requests that are read while one is answered, 1M at most.",
+    ),
     Item("linger", read.seconds, "2s", "How long a client is still read from when its connection is given up."),
     Item("linger_bytes", read.size, "256K", "How much."),
     Item(
         "connections",
         read.count(1, 1_000_000),
         None,
-        "At a time; one more gets 503.",
+        "At a time, and never more than by default; one more gets 503.",
         "the descriptors there are, less ``reserve``",
     ),
     Item("reserve", read.count(0, 1_000_000), 256, "Descriptors kept for origins, Redis and logs; a quarter at most."),
@@ -302,7 +318,12 @@ OF_FLIGHTS = (
         "256M",
         "Bodies over 64 KiB being read, on top of ``memory``; beyond, who takes less than ``min_rate`` is cut off.",
     ),
-    Item("window", read.positive_size, "1M", "How far the slowest reader of a body that is not held may lag."),
+    Item(
+        "window",
+        read.size_within(1, _OF_A_FETCH),
+        "1M",
+        "How far the slowest reader of a body that is not held may lag, 64M at most.",
+    ),
     Item("min_rate", read.size, "64K", "A reader that holds others back and takes less than this a second is dropped."),
     Item("late_passes", read.count(0, 10_000), 4, '``late = "pass"``: how many of one key may go at a time.'),
     Item("error_marker", read.seconds, "1s", "How long a failure answers those who come next."),

@@ -27,7 +27,7 @@ from txstalecache.config.schema import (
     Item,
     read_table,
 )
-from txstalecache.config.toml import ConfigError, Configuration, UpstreamPlan, make_route
+from txstalecache.config.toml import ConfigError, Configuration, Look, UpstreamPlan, make_route
 from txstalecache.flight.limits import Limits
 from txstalecache.http.keys import KeyTemplate
 
@@ -162,9 +162,8 @@ class Settings:
             if demo:
                 problems.append("--demo: brings its own origin; leave out --config")
             problems += [f"--{name}: belongs into the file that --config names" for name in _OF_ROUTES if name in told]
-            file = _configuration(config, text, problems, started)
+            file = _configuration(config, text, problems, started, unusable)
             values.update((name, file.setting(PLACES[name])) for name in _OF_PROCESS if name not in told)
-            problems += [f"{config}: {problem}" for problem in unusable(file.upstreams)]
         elif demo and servers:
             problems.append("--demo: brings its own origin; leave out --origin")
         elif not demo and "origin" not in told:
@@ -253,12 +252,16 @@ def _read(texts: Mapping[str, str | None], problems: list[str]) -> dict[str, Any
 
 
 def _configuration(
-    path: str, text: str | None, problems: Sequence[str] = (), started: str | None = None
+    path: str,
+    text: str | None,
+    problems: Sequence[str] = (),
+    started: str | None = None,
+    look: Look | None = None,
 ) -> Configuration:
     """What the file at ``path`` says, or ``text`` in its place, and of the process ``started``. SettingsError: what is
-    wrong, behind ``problems``."""
+    wrong, behind ``problems``, and what ``look`` finds."""
     try:
-        return Configuration.load(path) if text is None else Configuration.parse(text, path, started)
+        return Configuration.load(path, look) if text is None else Configuration.parse(text, path, started, look)
     except ConfigError as error:
         raise SettingsError([*problems, *(f"{path}: {problem}" for problem in error.problems)]) from None
 

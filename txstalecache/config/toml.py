@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ from txstalecache.flight.hooks import Hooks
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.origin.interfaces import Deadlines
 
-__all__ = ["ConfigError", "Configuration", "UpstreamPlan", "make_route"]
+__all__ = ["ConfigError", "Configuration", "Look", "UpstreamPlan", "make_route"]
 
 
 class ConfigError(ValueError):
@@ -58,6 +58,10 @@ class UpstreamPlan:
     servers: tuple[tuple[str, int], ...]
     policy: Policy
     values: Mapping[str, Any]
+
+
+#: What looks at upstreams for what a file does not show; one line for each problem, with its place.
+Look = Callable[[Sequence[UpstreamPlan]], Sequence[str]]
 
 
 #: The tables that there is one of.
@@ -79,20 +83,22 @@ class Configuration:
     _document: Mapping[str, Any]
 
     @classmethod
-    def load(cls, path: str) -> Configuration:
-        """The file at ``path``. ConfigError with every problem at once."""
+    def load(cls, path: str, look: Look | None = None) -> Configuration:
+        """The file at ``path``. ConfigError with every problem at once, and what ``look`` finds."""
         try:
             text = Path(path).read_text("utf-8")
         except OSError as error:
             raise ConfigError([error.strerror or str(error)]) from None
         except UnicodeDecodeError:
             raise ConfigError(["expected UTF-8"]) from None
-        return cls.parse(text, path)
+        return cls.parse(text, path, look=look)
 
     @classmethod
-    def parse(cls, text: str, path: str | None = None, started: str | None = None) -> Configuration:
+    def parse(
+        cls, text: str, path: str | None = None, started: str | None = None, look: Look | None = None
+    ) -> Configuration:
         """What ``text``, TOML, says; hooks may be in modules beside ``path``. Of the process ``started`` says it, where
-        given: the text with which that was started. ConfigError with all problems at once."""
+        given: the text with which that was started. ConfigError with all problems at once, and what ``look`` finds."""
         document = _tables(text)
         if started is not None:
             process = [table.title for table in _ONCE]
@@ -104,6 +110,8 @@ class Configuration:
                 problems.append(f"{spelled(name)}: {unknown(name, list(_TABLES))}")
         said = {table.title: read_table(table, document.get(table.title, {}), table.title, problems) for table in _ONCE}
         upstreams = _upstreams(document.get("upstream", {}), problems)
+        if look is not None:
+            problems += look(upstreams)
         with _modules_beside(path):
             routes = _routes(document, [upstream.name for upstream in upstreams], problems)
         if problems:

@@ -31,6 +31,8 @@ __all__ = [
 
 _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _SECTION = re.compile(LINES.pattern + rb"\r\n")
+#: What is above the minor versions that are spoken here.
+_ABOVE = frozenset(b"HTTP/1.%d" % minor for minor in range(2, 10))
 # What can only get worse: a bare LF, a CR that no LF follows (RFC 9112 §2.2), a NUL.
 _HOPELESS = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 #: An origin-form target: visible ASCII only, and nothing that starts a fragment (RFC 9112 §3.2.1).
@@ -75,7 +77,7 @@ class ReceivedRequest:
     """Its target in origin form, or ``*``; its fields as they came, with at most one Host, whose value in lower case is
     the authority; empty where HTTP/1.0 sent none."""
     version: bytes = b"HTTP/1.1"
-    """``HTTP/1.0`` or ``HTTP/1.1``."""
+    """``HTTP/1.0`` or ``HTTP/1.1``: the one it is to be taken for."""
     kind: BodyKind = BodyKind.NONE
     length: int = 0
     """Bytes of body to come; 0 unless ``kind`` is COUNTED."""
@@ -128,9 +130,11 @@ def _request_line(line: bytes, limits: EdgeLimits) -> tuple[bytes, bytes, bytes]
     method, target, version = parts
     if len(method) > 32 or not is_token(method):
         raise Rejected(400, "method is not a token")
-    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+    if version in _ABOVE:
+        version = b"HTTP/1.1"  # RFC 9110 §2.5: the highest one spoken here
+    elif version not in (b"HTTP/1.1", b"HTTP/1.0"):
         if _VERSION.fullmatch(version):
-            raise Rejected(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+            raise Rejected(505, "only HTTP/1 is spoken here")
         raise Rejected(400, "malformed request line")
     if method in (b"CONNECT", b"TRACE"):
         raise Rejected(405, "method not allowed")

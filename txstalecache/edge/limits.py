@@ -49,16 +49,13 @@ class EdgeLimits:
     answer before the connection is gone (RFC 9112 §9.6)."""
     linger_bytes: int = 256 * 1024
     connections: int | None = None
-    """Connections at a time; one more gets 503. None: what ``RLIMIT_NOFILE`` allows, less ``reserve``."""
+    """Connections at a time; one more gets 503. None, and at most: what ``RLIMIT_NOFILE`` allows, less ``reserve``."""
     reserve: int = 256
     """File descriptors kept for the origin, the store, logs. At most a quarter of what there is is kept."""
 
 
 def connection_cap(limits: EdgeLimits) -> int:
     """How many connections ``limits`` allow, with the descriptors this process may open."""
-    if limits.connections is not None:
-        return limits.connections
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return 1_000_000
-    return max(1, soft - min(limits.reserve, soft // 4))
+    there = 1_000_000 if soft == resource.RLIM_INFINITY else max(1, soft - min(limits.reserve, soft // 4))
+    return there if limits.connections is None else min(limits.connections, there)

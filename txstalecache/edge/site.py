@@ -93,7 +93,13 @@ class CacheSite(Site):
         self._lanes: dict[tuple[bytes, bool], FastLane | None] = {}
         super().__init__(resource, requestFactory=CacheRequest, reactor=reactor)
         self.limits = limits
-        self._cap = connection_cap(limits)
+        self._cap = cap = connection_cap(limits)
+        if limits.connections is not None and cap < limits.connections:
+            Logger().warn(
+                "{wanted} connections are more than the descriptors there are: no more than {cap} will be taken",
+                wanted=limits.connections,
+                cap=cap,
+            )
         self._crowded = False
         self._drained: list[Deferred[None]] = []
         self._draining = False

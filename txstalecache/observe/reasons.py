@@ -117,7 +117,7 @@ _REFUSALS: Mapping[str, Reason] = {
     "target too long": Reason("a target of more bytes than are taken", "RFC 9110 §15.5.15"),
     "malformed line end": Reason("lines end with CR and LF", "RFC 9112 §2.2"),
     "malformed request line": Reason("a request line is method, target and version", "RFC 9112 §3"),
-    "only HTTP/1.0 and HTTP/1.1 are spoken here": Reason("another version of HTTP", "RFC 9110 §15.6.6"),
+    "only HTTP/1 is spoken here": Reason("another version of HTTP", "RFC 9110 §15.6.6"),
     "method is not a token": Reason("a method is a token", "RFC 9110 §9.1"),
     "method not allowed": Reason("CONNECT and TRACE are not for this proxy", "RFC 9110 §9.3.6"),
     "method not known here": Reason("a method that the site does not take", "RFC 9110 §15.6.2"),

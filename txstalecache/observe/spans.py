@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from random import random
+from threading import Thread
 from typing import Any, Final
 
 from opentelemetry.sdk.resources import Resource
@@ -19,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from twisted.logger import Logger
 
 from txstalecache.observe.accesslog import Record, text
 
@@ -30,6 +32,10 @@ _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 class Spans:
     """Call it with a ``Record``. ``processor`` gets each span; ``ratio`` (0 to 1) of requests without a trace begin one
     of their own. The owner calls ``close``."""
+
+    _log = Logger()
+    #: Seconds that what is left is given to be exported.
+    FAREWELL = 2.0
 
     def __init__(self, processor: SpanProcessor, ratio: float = 1.0, version: str = "") -> None:
         self._processor = processor
@@ -82,8 +88,14 @@ class Spans:
         )
 
     def close(self) -> None:
-        """Export what is left; blocks for as long as the processor takes."""
-        self._processor.shutdown()
+        """Export what is left; blocks until that is done, or has had time enough: a collector that takes nothing would
+        be waited for until every attempt has timed out."""
+        # Of those threads that nobody waits for when the process ends.
+        ending = Thread(target=self._processor.shutdown, daemon=True)
+        ending.start()
+        ending.join(self.FAREWELL)
+        if ending.is_alive():
+            self._log.warn("the last spans were not taken in time, and are lost")
 
 
 def _exporter(name: str) -> Callable[[], Any]:
@@ -91,7 +103,10 @@ def _exporter(name: str) -> Callable[[], Any]:
     installed = entry_points(group="opentelemetry_traces_exporter")
     for known in _otlp() if name == "otlp" else (name,):
         for one in installed.select(name=known):
-            made: Callable[[], Any] = one.load()
+            try:
+                made: Callable[[], Any] = one.load()
+            except Exception as error:  # whatever a module does when it is imported
+                raise ValueError(f"OTEL_TRACES_EXPORTER: {ascii(name)[:40]} cannot be loaded: {error}") from None
             return made
     raise ValueError(f"OTEL_TRACES_EXPORTER: no exporter called {ascii(name)[:40]} is installed")
 

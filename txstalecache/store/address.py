@@ -1,7 +1,8 @@
 """Where a Redis is: ``redis://[user:password@]host[:port][/db]``, ``rediss://…`` (TLS), ``unix:///path[?db=n]``,
 ``redis+sentinel://[user:password@]host[:port][,host…]/master[/db]``, ``rediss+sentinel://…`` (TLS to all of them).
 
-``rediss`` verifies the servers' certificates and names; ``?ca=/file.pem`` trusts that authority, not the system's.
+``rediss`` verifies the servers' certificates and names; ``?ca=/file.pem`` trusts that authority, not the system's, as
+it is in the file when a connection is made.
 Must not know: the Redis protocol.
 """
 
@@ -10,10 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from twisted.internet import endpoints
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.logger import Logger
+from zope.interface import implementer
 
 from txstalecache.store.sentinel import SentinelEndpoint
 
@@ -60,23 +70,69 @@ class Address:
 
         if not self.tls:
             return plain
-        from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
+        from twisted.internet.ssl import optionsForClientTLS
 
-        root = None
         if self.ca:
-            try:
-                with open(self.ca, "rb") as file:
-                    found = _CERTIFICATE.findall(file.read())
-                if not found:
-                    raise ValueError("no certificate in it")
-                root = trustRootFromCertificates([Certificate.loadPEM(one) for one in found])
-            except Exception as error:
-                raise ValueError(f"cannot read the certificate authority {self.ca!r}: {error}") from None
+            authority = _Authority(self.ca)
+            return lambda host, port: _Verified(host, authority, plain(host, port))
 
         def secured(host: str, port: int) -> IStreamClientEndpoint:
-            return endpoints.wrapClientTLS(optionsForClientTLS(host, trustRoot=root), plain(host, port))
+            return endpoints.wrapClientTLS(optionsForClientTLS(host), plain(host, port))
 
         return secured
+
+
+class _Authority:
+    """The certificates in the file ``path``, read again for each connection: they are renewed while the proxy runs."""
+
+    _log = Logger()
+
+    def __init__(self, path: str) -> None:
+        """ValueError when they cannot be read."""
+        self._path = path
+        self._known = self._read()
+        self._trouble = ""
+
+    def trusted(self) -> Any:
+        """What is to be trusted now: what was read before, while nothing can be read."""
+        try:
+            self._known, trouble = self._read(), ""
+        except ValueError as error:
+            trouble = str(error)
+        if trouble and trouble != self._trouble:
+            self._log.warn("{trouble}; what was read before is trusted", trouble=trouble)
+        self._trouble = trouble
+        return self._known
+
+    def _read(self) -> Any:
+        from twisted.internet.ssl import Certificate, trustRootFromCertificates
+
+        try:
+            with open(self._path, "rb") as file:
+                found = _CERTIFICATE.findall(file.read())
+            if not found:
+                raise ValueError("no certificate in it")
+            return trustRootFromCertificates([Certificate.loadPEM(one) for one in found])
+        except Exception as error:
+            raise ValueError(f"cannot read the certificate authority {self._path!r}: {error}") from None
+
+
+@implementer(IStreamClientEndpoint)
+class _Verified:
+    """``endpoint`` with TLS, to ``host`` as ``authority`` has it when a connection is made."""
+
+    def __init__(self, host: str, authority: _Authority, endpoint: IStreamClientEndpoint) -> None:
+        self._host = host
+        self._authority = authority
+        self._endpoint = endpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        from twisted.internet.ssl import optionsForClientTLS
+
+        options = optionsForClientTLS(self._host, trustRoot=self._authority.trusted())
+        secured = endpoints.wrapClientTLS(options, self._endpoint)
+        connecting: Deferred[IProtocol] = secured.connect(protocolFactory)
+        return connecting
 
 
 def parse(url: str) -> Address:
