@@ -515,6 +515,27 @@ async def test_who_waits_elsewhere_counts_for_the_second_attempt_and_nobody_else
     await over(here, there)
 
 
+@async_test
+async def test_who_has_left_elsewhere_counts_no_longer_and_who_comes_after_does(
+    shared_redis: RedisServer, processes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("txstalecache.store.lease.HOLD", 1.6)
+    here, there = await processes(shared_redis)
+    clocks = Clocks(leader_age=1.3)
+    first, gone = await watched(here, there, shared_redis, clocks=clocks)
+    gone.leave()
+    # Longer than that somebody waited is remembered: that it is forgotten is told by Redis, too.
+    await until(lambda: not names(shared_redis, "w"))
+    await pause(0.3)
+    assert here.asked == 1
+    second = there.join(clocks=clocks)
+    await until(lambda: here.asked == 2)
+    here.origin.answer(1, 200, CACHEABLE).end()
+    await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in (first, second)))
+    assert there.asked == 0
+    await over(here, there)
+
+
 @pytest.mark.parametrize("ends", ["with an answer", "with an error", "with a page that others have stored"])
 @async_test
 async def test_a_lease_that_ran_out_in_the_middle_of_a_fetch_brings_no_third_one_and_leaves_nobody_unanswered(

@@ -129,7 +129,7 @@ class SharedFlight(Flight):
         self._send = send
         if self.state is State.PENDING:
             self._schedule()
-        else:
+        elif self._transmission is None:
             self._pass_on()
 
     def _let_go(self) -> None:
@@ -369,7 +369,7 @@ class SharedFlight(Flight):
 
     @property
     def _awaited(self) -> bool:
-        """Whether others than the leader wait, here or in another process."""
+        """Whether others than the leader wait here, or have waited in another process."""
         return len(self.waiters) > 1 or self._send is not None
 
     def _mark_error(self, why: str, status: int, *, provoked: bool = True) -> None:
@@ -487,8 +487,10 @@ class SharedFlight(Flight):
 
     @property
     def _may_try_again(self) -> bool:
-        """Whether a fetch that makes no progress is to be tried once more."""
-        return self._awaited and self.attempts < ATTEMPTS
+        """Whether a fetch that makes no progress is to be tried once more: while others wait beside its leader, here or
+        in another process."""
+        waits = len(self.waiters) > 1 or (self.lease is not None and self.lease.awaited)
+        return waits and self.attempts < ATTEMPTS
 
     def tick(self) -> None:
         if self.state is not State.PENDING:
