@@ -127,10 +127,13 @@ class SharedFlight(Flight):
     def watched(self, send: Send) -> None:
         """Somebody waits in another process; with the way to them."""
         self._send = send
-        if self.state is State.PENDING:
-            self._schedule()
-        elif self._transmission is None:
-            self._pass_on()
+        if self.state is not State.PENDING:
+            if self._stalls <= self._registry.clock.seconds():
+                self._keep_to_itself()  # a refresh: until now nobody was to wait for it
+                return
+            if self._transmission is None:
+                self._pass_on()
+        self._schedule()
 
     def _let_go(self) -> None:
         """Nobody elsewhere need wait for this."""
@@ -473,8 +476,9 @@ class SharedFlight(Flight):
 
     @property
     def _stalls(self) -> float:
-        """When whoever comes is to wait for this no longer, unless more of the body comes; inf: nobody waits for it."""
-        waits = self.lease is not None and self.purpose is Purpose.FETCH
+        """When whoever comes is to wait for this no longer, unless more of the body comes; inf: nobody waits for it, as
+        stale is good enough for now."""
+        waits = self.lease is not None and (self.purpose is Purpose.FETCH or self._send is not None)
         return self._progressed + self.plan.clocks.leader_age if waits else inf
 
     def _next(self, now: float) -> float:
