@@ -1,6 +1,7 @@
 """Questions from the parent to its workers, over the pipes between them: a line of JSON each way.
 
 ``{"number": 1, "what": "status", "said": {…}}`` is answered by ``{"number": 1, "told": {…}}``, or with a ``problem``.
+What a worker says unasked has a name in place of a number: ``{"says": "flight", "told": {…}}``.
 Must not know: what is asked, processes.
 """
 
@@ -30,11 +31,15 @@ class Unanswered(Exception):
 
 
 class Asker:
-    """The parent's end. ``write`` takes bytes to the other one; ``heard`` is to be told what comes from there."""
+    """The parent's end. ``write`` takes bytes to the other one; ``heard`` is to be told what comes from there.
+    ``unasked`` is called with the name of what the other end says by itself, and with that."""
 
-    def __init__(self, clock: IReactorTime, write: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, clock: IReactorTime, write: Callable[[bytes], None], unasked: Callable[[str, dict[str, Any]], None]
+    ) -> None:
         self._clock = clock
         self._write = write
+        self._unasked = unasked
         self._number = 0
         self._asked: dict[int, Deferred[dict[str, Any]]] = {}
         self._rest = bytearray()
@@ -62,10 +67,13 @@ class Asker:
         self._rest = rest if len(rest) <= LONGEST else bytearray()
         for line in lines:
             said = _read(line)
+            told = said.get("told")
+            if "says" in said and isinstance(told, dict):
+                self._unasked(str(said["says"]), told)
+                continue
             answer = self._asked.pop(said.get("number", 0), None)
             if answer is None:
                 continue
-            told = said.get("told")
             if isinstance(told, dict):
                 answer.callback(told)
             else:
@@ -100,12 +108,19 @@ class Answerer(LineOnlyReceiver):
         answering = maybeDeferred(answer, **said.get("said", {}))
         answering.addCallback(lambda told: self._tell(number, told=told)).addErrback(self._failed, number)
 
+    def say(self, what: str, told: dict[str, Any]) -> None:
+        """Tell something called ``what`` that nobody has asked for."""
+        self._send(says=what, told=told)
+
     def _failed(self, failure: Failure, number: object) -> None:
         self._log.failure("a question of the parent's was not answered", failure)
         self._tell(number, problem=f"internal error: {type(failure.value).__name__}")
 
     def _tell(self, number: object, **what: object) -> None:
-        self.sendLine(json.dumps({"number": number, **what}, default=str).encode())  # type: ignore[no-untyped-call]
+        self._send(number=number, **what)
+
+    def _send(self, **what: object) -> None:
+        self.sendLine(json.dumps(what, default=str).encode())  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._gone()
