@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from tests.support.client import fetch, open_exchange
+from tests.support.client import connect, fetch, open_exchange
 from tests.support.origin import Answer, Chunk, Gate, Hang, Head, Raw, Reset, ScriptedOrigin
 from tests.support.proxy import settled, until
 from txstalecache.origin.interfaces import Deadlines
@@ -39,6 +39,17 @@ async def test_an_origin_that_says_nothing_is_504_for_everybody(origin: Scripted
     assert {reply.status for reply in replies} == {504}
     assert {reply.field("retry-after") for reply in replies} == {b"1"}
     assert origin.hits("/x") == 2  # one fetch and, because others waited, one more
+    assert proxy.flights == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_requests_that_were_sent_at_once_on_one_connection_are_all_told_that_it_is_down(make_proxy: Any) -> None:
+    proxy = await make_proxy(closed_port())
+    connection = await connect(proxy.port)
+    connection.send(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
+    replies = [await connection.expect("GET").done for _ in range(3)]
+    assert [reply.status for reply in replies] == [502] * 3
+    await connection.close()
     assert proxy.flights == 0
 
 

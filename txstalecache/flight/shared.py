@@ -343,8 +343,9 @@ class SharedFlight(Flight):
             return
         if self._awaited:
             self._mark_error(error.fault.value, error.status, provoked=error.fault in _PROVOKED)
-        self.waiters.land_all(self._told(error))
+        # Who asks again as he is told of it is not to find it in the air.
         self.end(State.FAILED)
+        self.waiters.land_all(self._told(error))
 
     def _fell_back(self, status: int | None) -> bool:
         """Stale for whoever may have it; else one more attempt while others wait. Whether nothing is left to do now.
