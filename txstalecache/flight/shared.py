@@ -352,10 +352,12 @@ class SharedFlight(Flight):
 
         ``status`` is the origin's; None: it gave no answer.
         """
-        if self.stand_in(status, "unreachable" if status is None else "error"):
-            # Those who come next are not to wait for the same: they get stale at once.
+        spared = self._spared(status)
+        if spared:
+            # Those who come next are not to wait for the same: they get stale at once. The first comes as one is told.
             why = policy.ORIGIN_ERROR if status is not None else "unreachable"
             self._mark_error(why, status or 502, provoked=status is not None)
+            self._spare(spared, "unreachable" if status is None else "error")
         again = len(self.waiters) > 1 and self.attempts < ATTEMPTS
         if not again:
             self._rest()
@@ -391,15 +393,20 @@ class SharedFlight(Flight):
         if leader is not None:
             self.waiters.land(leader, Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after))
 
-    def stand_in(self, status: int | None, why: str) -> bool:
-        """Give everybody the entry that may stand in for the origin's ``status``. Whether anybody was given one."""
-        collapsed, before = len(self.waiters) > 1, len(self.waiters)
+    def stand_in(self, status: int | None, why: str) -> None:
+        """Give everybody the entry that may stand in for the origin's ``status``."""
+        self._spare(self._spared(status), why)
+
+    def _spared(self, status: int | None) -> list[tuple[Waiter, Entry]]:
+        """Whom an entry may be given in place of the origin's ``status``, with that."""
+        found = [(waiter, self.instead(waiter.entry, waiter.request, status)) for waiter in self.waiters]
+        return [(waiter, entry) for waiter, entry in found if entry is not None]
+
+    def _spare(self, spared: list[tuple[Waiter, Entry]], why: str) -> None:
+        collapsed = len(self.waiters) > 1
         told = None if self._response is None else self._response.head.status
-        for waiter in self.waiters:
-            entry = self.instead(waiter.entry, waiter.request, status)
-            if entry is not None:
-                self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
-        return len(self.waiters) < before
+        for waiter, entry in spared:
+            self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
 
     # -- the body ------------------------------------------------------------------------------------------------
 
