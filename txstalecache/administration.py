@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 
 from txstalecache.admin.events import Events
-from txstalecache.admin.facts import Facts, flight_told
+from txstalecache.admin.facts import Facts
 from txstalecache.admin.gate import Gate
 from txstalecache.admin.inquiry import Ask, Inquiry
 from txstalecache.admin.resource import AdminResource
@@ -20,7 +20,6 @@ from txstalecache.admin.warm import Jobs
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
-from txstalecache.flight.flight import Flight
 from txstalecache.listening import Endpoint
 
 __all__ = ["Administration"]
@@ -46,8 +45,6 @@ class Administration:
         ready: Callable[[], str],
     ) -> None:
         self._reactor = reactor
-        self._resource = resource
-        self._facts = facts
         inquiry = Inquiry(ask, covers, facts.identity())
         self._events = Events(inquiry, reactor)
         self._jobs = Jobs(reactor, resource.warm)
@@ -57,7 +54,6 @@ class Administration:
         self._site = CacheSite(served, reactor, limits=limits)
         self._site.noisy = False
         self._port: IListeningPort | None = None
-        resource.registry.watchers.append(self._flew)
 
     def listen(self, endpoint: Endpoint) -> Deferred[IListeningPort]:
         """Listen on ``endpoint``."""
@@ -68,22 +64,17 @@ class Administration:
 
         return endpoint.listen(self._site).addCallback(listening)
 
+    def flew(self, told: dict[str, Any]) -> None:
+        """A flight of a process that serves has taken off or ended."""
+        self._events.flight(told)
+
     def close(self) -> Deferred[None]:
         """End the streams and jobs, then the connections; fires when they are gone."""
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        self._resource.registry.watchers.remove(self._flew)
         self._events.close()
         self._jobs.close()
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
         await self._site.drain().addTimeout(self.FAREWELL, self._reactor, lambda late, seconds: None)
-
-    def _flew(self, flight: Flight) -> None:
-        """A flight of this process has begun or ended."""
-        if not self._events.listening:
-            return
-        what = "began" if flight in self._resource.registry.flights else "ended"
-        told = flight_told(flight, self._resource.registry.store.now())
-        self._events.flight({"what": what, **told, "leader": self._facts.identity()})

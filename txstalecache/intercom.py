@@ -1,6 +1,7 @@
 """Questions from the parent to its workers, over the pipes between them: a line of JSON each way.
 
 ``{"number": 1, "what": "status", "said": {…}}`` is answered by ``{"number": 1, "told": {…}}``, or with a ``problem``.
+What a worker says unasked has a name in place of a number: ``{"says": "flight", "told": {…}}``.
 Must not know: what is asked, processes.
 """
 
@@ -30,11 +31,15 @@ class Unanswered(Exception):
 
 
 class Asker:
-    """The parent's end. ``write`` takes bytes to the other one; ``heard`` is to be told what comes from there."""
+    """The parent's end. ``write`` takes bytes to the other one; ``heard`` is to be told what comes from there.
+    ``unasked`` is called with the name of what the other end says by itself, and with that."""
 
-    def __init__(self, clock: IReactorTime, write: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, clock: IReactorTime, write: Callable[[bytes], None], unasked: Callable[[str, dict[str, Any]], None]
+    ) -> None:
         self._clock = clock
         self._write = write
+        self._unasked = unasked
         self._number = 0
         self._asked: dict[int, Deferred[dict[str, Any]]] = {}
         self._rest = bytearray()
@@ -61,15 +66,18 @@ class Asker:
         if b"\n" in data:  # a long line comes in a thousand pieces
             *lines, self._rest = self._rest.split(b"\n")
             for line in lines:
-                self._answered(_read(line))
+                self._said(_read(line))
         if len(self._rest) > LONGEST:
             self._rest.clear()
 
-    def _answered(self, said: Mapping[str, Any]) -> None:
+    def _said(self, said: Mapping[str, Any]) -> None:
+        told = said.get("told")
+        if "says" in said and isinstance(told, dict):
+            self._unasked(str(said["says"]), told)
+            return
         answer = self._asked.pop(said.get("number", 0), None)
         if answer is None:
             return
-        told = said.get("told")
         if isinstance(told, dict):
             answer.callback(told)
         else:
@@ -104,19 +112,26 @@ class Answerer(LineOnlyReceiver):
         answering = maybeDeferred(answer, **said.get("said", {}))
         answering.addCallback(lambda told: self._tell(number, told=told)).addErrback(self._failed, number)
 
+    def say(self, what: str, told: dict[str, Any]) -> None:
+        """Tell something called ``what`` that nobody has asked for."""
+        self.sendLine(_line(says=what, told=told))  # type: ignore[no-untyped-call]
+
     def _failed(self, failure: Failure, number: object) -> None:
         self._log.failure("a question of the parent's was not answered", failure)
         self._tell(number, problem=f"internal error: {type(failure.value).__name__}")
 
     def _tell(self, number: object, **what: object) -> None:
-        line = json.dumps({"number": number, **what}, default=str).encode()
+        line = _line(number=number, **what)
         if len(line) > LONGEST:
-            self._tell(number, problem=f"an answer of more than {LONGEST} bytes")
-        else:
-            self.sendLine(line)  # type: ignore[no-untyped-call]
+            line = _line(number=number, problem=f"an answer of more than {LONGEST} bytes")
+        self.sendLine(line)  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._gone()
+
+
+def _line(**said: object) -> bytes:
+    return json.dumps(said, default=str).encode()
 
 
 def _read(line: bytes | bytearray) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 from txstalecache import __version__
 from txstalecache.admin.facts import Facts
+from txstalecache.admin.flown import Flown
 from txstalecache.config.settings import Settings, SettingsError
 from txstalecache.demo import DemoOrigin, DemoSite, advice, invitation
 from txstalecache.edge.limits import EdgeLimits
@@ -177,6 +178,7 @@ class ProxyService(Service):
             covers=self._covers,
             ready=self.unready,
         )
+        self.flown.tell = administration.flew
 
         def listening(port: IListeningPort) -> None:
             where = endpoint.where(port.getHost())
@@ -191,11 +193,11 @@ class ProxyService(Service):
     def ask(self, what: str, seconds: float = 1.0, **said: object) -> Deferred[list[dict[str, Any]]]:
         """What the processes that serve say (``admin.facts``), those that say something within ``seconds``: here, this
         one."""
-        return maybeDeferred(self._facts.answers()[what], **said).addCallback(lambda told: [told])
+        return maybeDeferred(self.answers()[what], **said).addCallback(lambda told: [told])
 
     def answers(self) -> Mapping[str, Callable[..., Any]]:
         """What this process can be asked."""
-        return self._facts.answers()
+        return {**self._facts.answers(), "watch": self.flown.watch}
 
     @property
     def connections(self) -> int:
@@ -259,6 +261,7 @@ class ProxyService(Service):
             __version__,
             self._resource.pseudonym,
         )
+        self.flown = Flown(self._resource.registry, self._facts, reactor)
 
     def _open_spans(self) -> Spans | None:
         if os.environ.get("OTEL_TRACES_EXPORTER", "none") in ("", "none"):

@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.interfaces import IListeningPort
@@ -137,7 +138,9 @@ def main(arguments: list[str]) -> None:
         "renew": lambda: {"done": service.renew()},
         "reload": lambda text: {"done": service.reload(text)},
     }
-    StandardIO(Answerer(answers, lambda: leave(reactor)), stdout=ANSWERS, reactor=reactor)  # type: ignore[call-arg]
+    answerer = Answerer(answers, lambda: leave(reactor))
+    service.flown.tell = partial(answerer.say, "flight")
+    StandardIO(answerer, stdout=ANSWERS, reactor=reactor)  # type: ignore[call-arg]
     reactor.run()
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -59,7 +60,9 @@ class Worker(ProcessProtocol):
         redis: str,
         text: str,
         started: str,
+        unasked: Callable[[int, str, dict[str, Any]], None],
     ) -> None:
+        """``unasked`` is called with its number and what it says by itself."""
         self._reactor = reactor
         self.number = number
         self._descriptor = descriptor
@@ -74,7 +77,7 @@ class Worker(ProcessProtocol):
         self._process: Any = None
         self._stopped: Deferred[None] | None = None
         self._rest = b""
-        self._asker = Asker(reactor, self._write)
+        self._asker = Asker(reactor, self._write, partial(unasked, number))
 
     @property
     def pid(self) -> int | None:
@@ -245,7 +248,7 @@ class WorkersService(ProxyService):
         shares = self._shares = Shares.fresh(self._fleet.workers)
         for number in range(1, self._fleet.workers + 1):
             texts = self._settings.text, self._started
-            worker = Worker(self._reactor, number, port.fileno(), shares, self._arguments, redis, *texts)
+            worker = Worker(self._reactor, number, port.fileno(), shares, self._arguments, redis, *texts, self._unasked)
             self._workers.append(worker)
             worker.start()
 
@@ -278,6 +281,10 @@ class WorkersService(ProxyService):
         ``seconds``. Never fails."""
         asked = [worker.ask(what, said, seconds) for worker in self._workers]
         return gatherResults(asked)
+
+    def _unasked(self, number: int, what: str, told: dict[str, Any]) -> None:
+        if what == "flight" and self._administration is not None:
+            self._administration.flew({**told, "leader": {**told["leader"], "worker": number}})
 
     _covers = "workers"
 

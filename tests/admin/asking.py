@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
+from types import TracebackType
 from typing import Any
 
 from tests.fleet.processes import Proxy, ask
 
-__all__ = ["TOKEN", "Admin"]
+__all__ = ["TOKEN", "Admin", "Stream"]
 
 TOKEN = "a-token-of-some-length"
 
@@ -51,3 +53,33 @@ class Admin:
                 return said
             assert time.monotonic() < deadline, said
             time.sleep(0.02)
+
+
+class Stream:
+    """The events of ``admin``, as they come; to be left."""
+
+    def __init__(self, admin: Admin) -> None:
+        self._connection = socket.create_connection(("127.0.0.1", admin.proxy.admin), 20)
+        self._connection.sendall(
+            f"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        )
+        self._file = self._connection.makefile("rb")
+
+    def next(self, wanted: str) -> Any:
+        """What the next event called so says."""
+        name, seen = "", []
+        for line in self._file:
+            if line.startswith(b"event: "):
+                name = line[7:].strip().decode()
+            elif line.startswith(b"data: "):
+                seen.append((name, json.loads(line[6:])))
+                if name == wanted:
+                    return seen[-1][1]
+        raise AssertionError(seen)
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+        self._connection.close()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import socket
 import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.admin.asking import TOKEN, Admin
+from tests.admin.asking import Admin, Stream
 from tests.fleet.processes import Origin
 from txstalecache.observe.tally import EACH
 
@@ -256,31 +254,15 @@ def test_a_job_that_is_cancelled_asks_for_no_more(admin: Admin, site: Origin) ->
 
 
 def test_what_happens_is_told_as_it_happens(admin: Admin, site: Origin) -> None:
-    with socket.create_connection(("127.0.0.1", admin.proxy.admin), 20) as connection:
-        connection.sendall(
-            f"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
-        )
-        file = connection.makefile("rb")
-        seen: list[tuple[str, Any]] = []
-
-        def read(until: str) -> Any:
-            name = ""
-            for line in file:
-                if line.startswith(b"event: "):
-                    name = line[7:].strip().decode()
-                elif line.startswith(b"data: "):
-                    seen.append((name, json.loads(line[6:])))
-                    if name == until:
-                        return seen[-1][1]
-            raise AssertionError(seen)
-
-        assert read("status")["process"]["pid"] == admin.proxy.process.pid
+    with Stream(admin) as stream:
+        assert stream.next("status")["process"]["pid"] == admin.proxy.process.pid
         admin.visit("/told")
-        began = read("flight")
+        began = stream.next("flight")
         assert (began["what"], began["url"]) == ("began", "http://localhost/told")
-        ended = read("flight")
+        assert began["leader"]["pid"] == admin.proxy.process.pid
+        ended = stream.next("flight")
         assert (ended["what"], ended["url"], ended["state"]) == ("ended", "http://localhost/told", "done")
-        assert read("status")["requests"]["miss"] > 0
+        assert stream.next("status")["requests"]["miss"] > 0
 
 
 def test_health_and_readiness_need_no_token(admin: Admin) -> None:

@@ -59,7 +59,10 @@ class Request:
 class Inquiry:
     """Counts how often it is asked."""
 
-    asked = 0
+    asked = watched = 0
+
+    async def watch(self) -> None:
+        self.watched += 1
 
     async def status(self) -> dict[str, Any]:
         self.asked += 1
@@ -90,7 +93,7 @@ def test_one_question_a_second_serves_everybody_and_none_is_asked_for_nobody(mad
     assert inquiry.asked == 0
     listeners = listening(events, 3)
     clock.pump([1.0] * 4)
-    assert inquiry.asked == 5
+    assert inquiry.asked == inquiry.watched == 5
     # The first is told at once, the others with the next.
     assert [one.told(b"status") for one in listeners] == [5, 4, 4]
     for one in listeners:

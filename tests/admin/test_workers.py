@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.admin.asking import TOKEN, Admin
+from tests.admin.asking import TOKEN, Admin, Stream
 from tests.fleet.processes import Origin, Proxy
 
 pytestmark = pytest.mark.slow
@@ -68,6 +68,22 @@ def test_flights_name_the_worker_that_leads_them(fleet: Admin, site: Origin) -> 
     assert {one["leader"]["worker"] for one in said["flights"]} <= {1, 2}
     assert {one["url"] for one in said["flights"]} == {"http://localhost/led"}
     assert site.hits.count("/led") == 1
+
+
+def test_flights_of_all_workers_are_told_of_as_they_begin_and_end(fleet: Admin) -> None:
+    pids, leaders = fleet.proxy.workers(2), set()
+    with Stream(fleet) as stream:
+        assert stream.next("status")["covers"] == "workers"
+        for number in range(60):
+            path = f"/flown/{number}"
+            fleet.visit(path)
+            for what in ("began", "ended"):
+                told = stream.next("flight")
+                assert (told["what"], told["url"]) == (what, f"http://localhost{path}")
+                leaders.add((told["leader"]["worker"], told["leader"]["pid"]))
+            if len(leaders) == 2:
+                break
+    assert leaders == set(enumerate(pids, 1))
 
 
 def test_an_entry_and_an_explanation_say_whom_they_speak_for(fleet: Admin) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from tests.support.client import fetch, open_exchange
+from tests.support.client import connect, fetch, open_exchange
 from tests.support.origin import Answer, Chunk, Gate, Hang, Head, Raw, Reset, ScriptedOrigin
 from tests.support.proxy import settled, until
 from txstalecache.origin.interfaces import Deadlines
@@ -42,6 +42,17 @@ async def test_an_origin_that_says_nothing_is_504_for_everybody(origin: Scripted
     assert proxy.flights == 0
 
 
+@pytest_twisted.ensureDeferred
+async def test_requests_that_were_sent_at_once_on_one_connection_are_all_told_that_it_is_down(make_proxy: Any) -> None:
+    proxy = await make_proxy(closed_port())
+    connection = await connect(proxy.port)
+    connection.send(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
+    replies = [await connection.expect("GET").done for _ in range(3)]
+    assert [reply.status for reply in replies] == [502] * 3
+    await connection.close()
+    assert proxy.flights == 0
+
+
 @pytest.mark.parametrize("rubbish", [[Raw(b"SSH-2.0-x\r\n\r\n")], [Reset()]])
 @pytest_twisted.ensureDeferred
 async def test_rubbish_is_502(origin: ScriptedOrigin, make_proxy: Any, rubbish: Any) -> None:
@@ -59,6 +70,22 @@ async def test_stale_stands_in_for_an_origin_that_cannot_be_reached(origin: Scri
     replies = await settled(*[fetch(proxy.port, "GET", "/x") for _ in range(10)])
     assert {(reply.status, reply.body) for reply in replies} == {(200, b"old")}
     assert all(b"detail=unreachable" in (reply.field("cache-status") or b"") for reply in replies)
+
+
+@pytest.mark.parametrize("fails", [[Reset()], Answer(503)])
+@pytest_twisted.ensureDeferred
+async def test_it_stands_in_for_all_requests_that_were_sent_at_once_on_one_connection(
+    origin: ScriptedOrigin, make_proxy: Any, fails: Any
+) -> None:
+    origin.on("/x", Answer(200, [("Cache-Control", "max-age=5, stale-if-error=60"), ("Age", "5")], b"old"))
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, "GET", "/x")
+    origin.on("/x", fails)
+    connection = await connect(proxy.port)
+    connection.send(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
+    replies = [await connection.expect("GET").done for _ in range(3)]
+    assert [(reply.status, reply.body) for reply in replies] == [(200, b"old")] * 3
+    await connection.close()
 
 
 @pytest.mark.parametrize("forbidding", ["must-revalidate", "proxy-revalidate", "s-maxage=5", "no-cache"])

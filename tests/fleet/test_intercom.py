@@ -20,7 +20,8 @@ class Ends:
     def __init__(self, answers: Answers) -> None:
         self.clock = Clock()
         self.sent: list[bytes] = []
-        self.asker = Asker(self.clock, self.sent.append)
+        self.unasked: list[tuple[str, Any]] = []
+        self.asker = Asker(self.clock, self.sent.append, lambda what, told: self.unasked.append((what, told)))
         self.gone: list[bool] = []
         self.answerer = Answerer(answers, lambda: self.gone.append(True))
         self.transport = StringTransport()
@@ -52,6 +53,19 @@ def test_each_question_gets_its_own_answer_in_whatever_order_they_come() -> None
     ends.carry()
     assert ends.results == [{"sum": 3}, {"slow": 1}]
     assert not ends.clock.getDelayedCalls()
+
+
+def test_what_is_said_unasked_is_nobodys_answer() -> None:
+    ends = Ends({"slow": lambda: slow})
+    slow: Deferred[dict[str, int]] = Deferred()
+    ends.ask("slow")
+    ends.carry()
+    ends.answerer.say("flight", {"url": "/x"})
+    ends.carry()
+    assert (ends.unasked, ends.results) == ([("flight", {"url": "/x"})], [])
+    slow.callback({"slow": 1})
+    ends.carry()
+    assert ends.results == [{"slow": 1}]
 
 
 def test_who_does_not_answer_is_not_waited_for() -> None:

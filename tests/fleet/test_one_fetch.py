@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -102,6 +103,26 @@ def test_a_holder_that_stood_still_and_goes_on_asks_the_origin_no_third_time(
         each.join(20)
     assert {reply[0] for reply, _ in waiting} == {200} and len(waiting) == 10
     assert len(threaded_origin.hits) == 2
+
+
+def test_who_waited_in_another_process_and_has_left_brings_no_second_attempt(
+    run_proxy: RunProxy, threaded_origin: Origin, one_redis_server: RedisServer
+) -> None:
+    one, two = pair(run_proxy, threaded_origin, one_redis_server)
+    threaded_origin.open.clear()
+    waiting: list[Any] = []
+    leader = threading.Thread(target=lambda: waiting.extend(together([partial(ask, one.port)])))
+    leader.start()
+    eventually(lambda: threaded_origin.hits == ["/x"])
+    leaves = HTTPConnection("127.0.0.1", two.port, timeout=30)
+    leaves.request("GET", "/x", headers={"Host": "localhost"})
+    eventually(lambda: one_redis_server.command("KEYS", "*:w:*") != [])
+    leaves.close()
+    time.sleep(6.5)  # longer than leader_age, and than it is remembered that somebody waits
+    assert threaded_origin.hits == ["/x"]
+    threaded_origin.open.set()
+    leader.join(20)
+    assert [reply[0] for reply, _ in waiting] == [200]
 
 
 def test_what_is_not_stored_is_not_waited_for_process_after_process(

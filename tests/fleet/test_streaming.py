@@ -139,3 +139,21 @@ def test_before_a_byte_has_come_a_killed_holder_is_replaced(
     there.thread.join(30)
     assert not there.cut
     assert threaded_origin.hits == ["/drip"] * 2
+
+
+def test_who_has_to_wait_in_another_process_does_not_wait_for_a_refresh_that_has_stalled(
+    run_proxy: RunProxy, threaded_origin: Origin, one_redis_server: RedisServer, drip: Drip
+) -> None:
+    one, two = start(run_proxy, threaded_origin, one_redis_server, drip)
+    threaded_origin.chunks = None
+    threaded_origin.fields = {"Cache-Control": "max-age=1, stale-while-revalidate=2"}
+    assert ask(one.port, "/drip")[2] == "1\n"
+    threaded_origin.chunks, threaded_origin.fields = drip, {"Cache-Control": "max-age=60"}
+    time.sleep(1.5)
+    drip.go()
+    assert ask(one.port, "/drip")[2] == "1\n"  # stale, and refreshed behind it
+    eventually(lambda: threaded_origin.hits == ["/drip"] * 2)
+    time.sleep(5.5)  # longer than leader_age, and than stale is permitted
+    threaded_origin.chunks = None
+    status, _, body = ask(two.port, "/drip")
+    assert (status, body) == (200, "3\n")

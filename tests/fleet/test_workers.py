@@ -260,7 +260,7 @@ class Signalled(Clock):
 def test_a_worker_that_takes_all_of_its_time_to_leave_is_not_killed() -> None:
     reactor, shares = Signalled(), Shares.fresh(1)
     try:
-        worker = Worker(reactor, 1, 0, shares, [], "memory", "", "")
+        worker = Worker(reactor, 1, 0, shares, [], "memory", "", "", lambda *_: None)
         worker.start()
         worker.stop()
         reactor.advance(DRAIN + StoreService.FAREWELL + 1.0)

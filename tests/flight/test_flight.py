@@ -1241,6 +1241,18 @@ def test_who_waits_for_the_lease_of_another_leaves_the_second_attempt_to_its_hol
     assert tower.at_rest()
 
 
+def test_who_asks_again_as_he_is_told_of_a_failure_is_not_left_waiting_for_what_is_over() -> None:
+    """Two requests on one connection, sent at once."""
+    tower = Tower()
+    later: list[Seat] = []
+    first = tower.join()
+    first.waiting.addCallback(lambda _: later.append(tower.join()))
+    tower.origin.fail(0, Fault.RESET)
+    assert isinstance(first.landing, Failed)
+    finish(tower.origin.answer(1, 200, CACHEABLE))
+    assert later[0].data == b"body" and tower.at_rest()
+
+
 def test_a_lease_that_is_cancelled_by_others_leaves_nobody_waiting(logged_failures: Any) -> None:
     tower = Tower()
     leases = tower.registry.leases = LateLeases(tower.clock)

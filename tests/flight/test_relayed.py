@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 
 from tests.flight.test_flight import CACHEABLE, PRIVATE, Seat
 from tests.store.conftest import MakeStore
+from tests.store.samples import entry
 from tests.store.waiting import pause, until
 from tests.support.async_test import async_test
 from tests.support.held_origin import HeldOrigin, HeldResponse
@@ -49,6 +50,13 @@ class Process:
         seat = more.pop("seat", Seat)
         plan = Plan(key=KEY, request=head, fetch=fetch, rules=more.pop("rules", Rules()), **more)
         return seat(self.registry.join(plan)[0])
+
+    def refresh(self, **more: Any) -> None:
+        """Fetch, behind everybody's back, what is to take the place of a stale entry."""
+        head = RequestHead(b"GET", b"/x", Fields(((b"Host", b"h"),)), b"http", b"h")
+        self.registry.refresh(
+            Plan(key=KEY, request=head, fetch=head, rules=Rules(), entry=entry(self.store.now() - 90.0), **more)
+        )
 
     @property
     def asked(self) -> int:
@@ -515,6 +523,27 @@ async def test_who_waits_elsewhere_counts_for_the_second_attempt_and_nobody_else
     await over(here, there)
 
 
+@async_test
+async def test_who_has_left_elsewhere_counts_no_longer_and_who_comes_after_does(
+    shared_redis: RedisServer, processes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("txstalecache.store.lease.HOLD", 1.6)
+    here, there = await processes(shared_redis)
+    clocks = Clocks(leader_age=1.3)
+    first, gone = await watched(here, there, shared_redis, clocks=clocks)
+    gone.leave()
+    # Longer than that somebody waited is remembered: that it is forgotten is told by Redis, too.
+    await until(lambda: not names(shared_redis, "w"))
+    await pause(0.3)
+    assert here.asked == 1
+    second = there.join(clocks=clocks)
+    await until(lambda: here.asked == 2)
+    here.origin.answer(1, 200, CACHEABLE).end()
+    await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in (first, second)))
+    assert there.asked == 0
+    await over(here, there)
+
+
 @pytest.mark.parametrize("ends", ["with an answer", "with an error", "with a page that others have stored"])
 @async_test
 async def test_a_lease_that_ran_out_in_the_middle_of_a_fetch_brings_no_third_one_and_leaves_nobody_unanswered(
@@ -615,6 +644,39 @@ async def test_who_comes_when_a_body_has_stalled_does_not_wait_for_it(
     for one in (here, there):
         found = await one.store.lookup(KEY, RequestHead(b"GET", b"/x", Fields()))
         assert found.entry is not None and found.entry.body == (b"other",)
+
+
+@pytest.mark.parametrize("before", ["read along by nobody", "read along elsewhere"])
+@async_test
+async def test_who_has_to_wait_does_not_wait_for_a_refresh_that_has_stalled(
+    shared_redis: RedisServer, processes: Any, before: str
+) -> None:
+    here, there = await processes(shared_redis)
+    clocks = Clocks(leader_age=0.3)
+    here.refresh(clocks=clocks)
+    await until(lambda: here.asked == 1)
+    seats = []
+    if before == "read along elsewhere":
+        seats.append(there.join(clocks=clocks))
+        await until(lambda: names(shared_redis, "w"))
+    stalled = here.origin.answer(0, 200, CACHEABLE)
+    stalled.send(b"some")
+    await until(lambda: all(seat.data == b"some" for seat in seats))
+    await pause(0.6)
+    if before == "read along by nobody":
+        # As long as nobody has to wait, stale is good enough for all of them.
+        here.refresh(clocks=clocks)
+        there.refresh(clocks=clocks)
+        await pause(0.2)
+        assert (here.asked, there.asked) == (1, 0)
+    late = there.join(clocks=clocks)
+    await until(lambda: there.asked == 1)
+    there.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: late.ended == "delivered")
+    assert late.data == b""
+    stalled.end()
+    await until(lambda: all(seat.ended == "delivered" for seat in seats))
+    await over(here, there)
 
 
 @async_test

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 import pytest
 from twisted.internet.defer import Deferred, fail
@@ -508,3 +509,25 @@ async def test_while_it_is_not_known_what_was_purged_memory_is_not_believed(
     # From memory again, once word of what was written has come.
     while (await two.store.lookup(key(), get())).where != "memory":
         await pause(0.01)
+
+
+@async_test
+async def test_while_redis_is_away_and_it_is_not_known_what_was_purged_memory_is_believed_for_this_once_only(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    """Whoever keeps an answer that is made from it looks again: when Redis is back, it is not believed any more."""
+    backend = await make_store(redis_server.url)
+    redis_server.pause()
+    await backend.store.lookup(key(), get())
+    assert backend.degraded
+    backend.store.purged()  # word of it has come, and what it was cannot be found out
+    now = backend.store.now()
+    backend.store.put(key(), entry(now - 1), 600)
+    held = backend.store.held(key(), now)
+    assert held is not None and held[1] <= now
+    redis_server.resume()
+    await until(lambda: not backend.degraded and backend.store.session)
+    while (await backend.store.lookup(key(), get())).where != "memory":
+        await pause(0.01)
+    held = backend.store.held(key(), backend.store.now())
+    assert held is not None and held[1] == inf

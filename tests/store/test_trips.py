@@ -7,6 +7,7 @@ from twisted.internet.defer import CancelledError, fail, gatherResults
 
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
+from tests.store.waiting import heard
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
 from txstalecache.store.commands import Unavailable
@@ -100,3 +101,29 @@ async def test_a_variant_that_redis_did_not_give_in_time_is_asked_for_again(
         patched.setattr(Remote, "fetch", lambda *_: fail(Unavailable("too late")))
         assert (await two.store.lookup(key(), get(accept_encoding="br"))).entry is None
     assert (await two.store.lookup(key(), get(accept_encoding="br"))).entry == stored
+
+
+@async_test
+async def test_what_is_stored_while_a_variant_is_looked_for_that_has_gone_is_there_at_once(
+    shared_redis: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    gzip = ((b"accept-encoding", b"gzip"),)
+    one.store.put(key(), entry(one.store.now() - 1, selector=gzip), 600)
+    await one.store.flush()
+    (variant,) = shared_redis.command("KEYS", "test:*:v:*")
+    shared_redis.command("DEL", variant)  # evicted; the index still has it
+    await heard(two, shared_redis)
+    fetch, new = two.store.remote.fetch, entry(two.store.now(), b"new", selector=gzip)
+    seen = []
+
+    async def fetching(*about: object) -> object:
+        found = await fetch(*about)
+        two.store.put(key(), new, 600)  # as the answer to what was asked of Redis is on its way
+        return found
+
+    monkeypatch.setattr(two.store.remote, "fetch", fetching)
+    looking = two.store.lookup(key(), get(accept_encoding="gzip"))
+    looking.addCallback(lambda found: seen.append(two.store.peek(key(), get(accept_encoding="gzip"))))
+    await looking
+    assert seen[0] is not None and seen[0].entry == new

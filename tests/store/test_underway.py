@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from tests.store.samples import entry, key
 from txstalecache.http.entry import Marker, MarkerKind
@@ -102,3 +103,17 @@ def test_a_discard_on_its_way_takes_away_what_redis_still_has() -> None:
     pending.shelf.mark(PRIVATE)
     pending.overlay(said)
     assert not said.variants and said.advice == PRIVATE
+
+
+def test_who_no_longer_waits_for_all_of_it_leaves_no_failure_behind(logged_failures: Any) -> None:
+    """A service that stops waits for so long and no longer, as where the line to Redis is slow."""
+    under_way = UnderWay()
+    writing = sent(under_way)
+    flushed = under_way.flush()
+    flushed.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    flushed.cancel()
+    del flushed
+    gc.collect()
+    assert not logged_failures.flush(CancelledError)
+    writing.callback(True)
+    assert not under_way

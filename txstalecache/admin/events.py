@@ -1,7 +1,7 @@
 """What happens, told as it happens: server-sent events for a few listeners.
 
-Once a second how things stand (``status``), and each flight as it takes off and ends (``flight``). One question a
-second serves all listeners, and none is asked while nobody listens.
+Once a second how things stand (``status``), and each flight as it takes off and ends (``flight``). What is asked each
+second serves all listeners, and nothing is while nobody listens.
 Must not know: who listens and why, how a process is asked.
 """
 
@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from twisted.web.http import Request
 from zope.interface import implementer
 
+from txstalecache.admin.flown import Flown
 from txstalecache.admin.gate import Refused
 from txstalecache.admin.inquiry import Inquiry, Silent
 
@@ -86,8 +87,8 @@ class Events:
     MOST = 16
     #: Seconds that one may be behind.
     PATIENCE = 10
-    #: Flights told of in a second: a storm of them is seen in the numbers.
-    FLIGHTS = 100
+    #: Flights told of in a second, of all processes together.
+    FLIGHTS = Flown.MOST
 
     def __init__(self, inquiry: Inquiry, clock: IReactorTime) -> None:
         self._inquiry = inquiry
@@ -138,6 +139,7 @@ class Events:
         if not self._listeners:
             return
         try:
+            await self._inquiry.watch()
             status = await self._inquiry.status()
         except Silent as silent:
             status = {"problem": str(silent)}

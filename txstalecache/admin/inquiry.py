@@ -105,6 +105,10 @@ class Inquiry:
             memory=_added([one["memory"] for one in answers]),
         )
 
+    async def watch(self) -> None:
+        """Have flights told of as they take off and end, for a while (``admin.flown``)."""
+        await self._ask("watch")
+
     async def metrics(self) -> bytes:
         """``GET /metrics``."""
         return exposition(await self._asked("metrics"))

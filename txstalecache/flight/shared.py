@@ -127,10 +127,13 @@ class SharedFlight(Flight):
     def watched(self, send: Send) -> None:
         """Somebody waits in another process; with the way to them."""
         self._send = send
-        if self.state is State.PENDING:
-            self._schedule()
-        else:
-            self._pass_on()
+        if self.state is not State.PENDING:
+            if self._stalls <= self._registry.clock.seconds():
+                self._keep_to_itself()  # a refresh: until now nobody was to wait for it
+                return
+            if self._transmission is None:
+                self._pass_on()
+        self._schedule()
 
     def _let_go(self) -> None:
         """Nobody elsewhere need wait for this."""
@@ -340,18 +343,21 @@ class SharedFlight(Flight):
             return
         if self._awaited:
             self._mark_error(error.fault.value, error.status, provoked=error.fault in _PROVOKED)
-        self.waiters.land_all(self._told(error))
+        # Who asks again as he is told of it is not to find it in the air.
         self.end(State.FAILED)
+        self.waiters.land_all(self._told(error))
 
     def _fell_back(self, status: int | None) -> bool:
         """Stale for whoever may have it; else one more attempt while others wait. Whether nothing is left to do now.
 
         ``status`` is the origin's; None: it gave no answer.
         """
-        if self.stand_in(status, "unreachable" if status is None else "error"):
-            # Those who come next are not to wait for the same: they get stale at once.
+        spared = self._spared(status)
+        if spared:
+            # Those who come next are not to wait for the same: they get stale at once. The first comes as one is told.
             why = policy.ORIGIN_ERROR if status is not None else "unreachable"
             self._mark_error(why, status or 502, provoked=status is not None)
+            self._spare(spared, "unreachable" if status is None else "error")
         again = len(self.waiters) > 1 and self.attempts < ATTEMPTS
         if not again:
             self._rest()
@@ -369,7 +375,7 @@ class SharedFlight(Flight):
 
     @property
     def _awaited(self) -> bool:
-        """Whether others than the leader wait, here or in another process."""
+        """Whether others than the leader wait here, or have waited in another process."""
         return len(self.waiters) > 1 or self._send is not None
 
     def _mark_error(self, why: str, status: int, *, provoked: bool = True) -> None:
@@ -387,15 +393,20 @@ class SharedFlight(Flight):
         if leader is not None:
             self.waiters.land(leader, Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after))
 
-    def stand_in(self, status: int | None, why: str) -> bool:
-        """Give everybody the entry that may stand in for the origin's ``status``. Whether anybody was given one."""
-        collapsed, before = len(self.waiters) > 1, len(self.waiters)
+    def stand_in(self, status: int | None, why: str) -> None:
+        """Give everybody the entry that may stand in for the origin's ``status``."""
+        self._spare(self._spared(status), why)
+
+    def _spared(self, status: int | None) -> list[tuple[Waiter, Entry]]:
+        """Whom an entry may be given in place of the origin's ``status``, with that."""
+        found = [(waiter, self.instead(waiter.entry, waiter.request, status)) for waiter in self.waiters]
+        return [(waiter, entry) for waiter, entry in found if entry is not None]
+
+    def _spare(self, spared: list[tuple[Waiter, Entry]], why: str) -> None:
+        collapsed = len(self.waiters) > 1
         told = None if self._response is None else self._response.head.status
-        for waiter in self.waiters:
-            entry = self.instead(waiter.entry, waiter.request, status)
-            if entry is not None:
-                self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
-        return len(self.waiters) < before
+        for waiter, entry in spared:
+            self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
 
     # -- the body ------------------------------------------------------------------------------------------------
 
@@ -473,8 +484,9 @@ class SharedFlight(Flight):
 
     @property
     def _stalls(self) -> float:
-        """When whoever comes is to wait for this no longer, unless more of the body comes; inf: nobody waits for it."""
-        waits = self.lease is not None and self.purpose is Purpose.FETCH
+        """When whoever comes is to wait for this no longer, unless more of the body comes; inf: nobody waits for it, as
+        stale is good enough for now."""
+        waits = self.lease is not None and (self.purpose is Purpose.FETCH or self._send is not None)
         return self._progressed + self.plan.clocks.leader_age if waits else inf
 
     def _next(self, now: float) -> float:
@@ -487,8 +499,10 @@ class SharedFlight(Flight):
 
     @property
     def _may_try_again(self) -> bool:
-        """Whether a fetch that makes no progress is to be tried once more."""
-        return self._awaited and self.attempts < ATTEMPTS
+        """Whether a fetch that makes no progress is to be tried once more: while others wait beside its leader, here or
+        in another process."""
+        waits = len(self.waiters) > 1 or (self.lease is not None and self.lease.awaited)
+        return waits and self.attempts < ATTEMPTS
 
     def tick(self) -> None:
         if self.state is not State.PENDING:

@@ -59,6 +59,8 @@ class AtHand:
         shelf = self._memory.get(key)
         if shelf is None or not self._believed(shelf, now):
             return None
+        if self.unlearned:
+            return shelf, now  # as long as Redis is away: whether it is has to be seen each time
         if self._remote is None or (shelf.session and shelf.session == self._memory.session):
             return shelf, inf
         return shelf, shelf.learned + self.UNTRACKED

@@ -24,7 +24,7 @@ __all__ = ["NOTHING", "Found", "ILease", "ILeases", "IStore", "Purpose", "Send",
 #: Begin to relay an answer to other processes; what is returned takes its body.
 Send = Callable[[Key, Told], Transmission]
 
-#: Told, once, that somebody in another process waits.
+#: Told that somebody in another process begins to wait; again, where nobody did for a while.
 Tell = Callable[[Send], None]
 
 
@@ -108,6 +108,7 @@ class ILease(Interface):
     """The right to fetch one key, across processes. Kept alive by a heartbeat from the moment it is granted."""
 
     lost = Attribute("Whether somebody else may hold it now; the holder must then not store.")
+    awaited = Attribute("Whether somebody in another process waits for what it is for, as far as is known.")
     bare = Attribute("Whether nothing was stored under the key when it was granted: no need to look again.")
 
     def release() -> None:
@@ -124,9 +125,9 @@ class ILeases(Interface):
         """The lease called ``name``, where nobody has to be asked. None: ``acquire`` it, which may be refused."""
 
     def acquire(name: str, purpose: Purpose, tell: Tell | None = None) -> Deferred[ILease | None]:
-        """The lease called ``name``, or None while another process holds it (or, for REFRESH, a back-off runs). Once
-        somebody in another process waits for what it is for, ``tell`` is called with the way to relay it to them; not
-        after it was given back."""
+        """The lease called ``name``, or None while another process holds it (or, for REFRESH, a back-off runs). When
+        somebody in another process begins to wait for what it is for, and nobody did just before, ``tell`` is called
+        with the way to relay it to them; not after it was given back."""
 
     def holder(name: str) -> Deferred[tuple[str, float] | None]:
         """Whose the lease called ``name`` is (a token), and for how many seconds more if nothing is heard of them; None

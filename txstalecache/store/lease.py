@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 from collections import OrderedDict
+from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
@@ -38,6 +39,9 @@ __all__ = ["LocalLeases", "RedisLeases"]
 FIRST, LONGEST = 1.0, 60.0
 #: How long a lease outlives its holder, in seconds; the heartbeat comes at a third of it.
 HOLD = 5.0
+#: Who waits for a lease says so again at least as often, in seconds; who has not for longer waits no more, or will be
+#: heard in a moment.
+AWAITED = 1.0
 
 
 # -- without Redis --------------------------------------------------------------------------------------------------
@@ -47,7 +51,7 @@ HOLD = 5.0
 class _LocalLease:
     """Granted to whoever asked."""
 
-    lost = False
+    lost = awaited = False
     bare = True
 
     def __init__(self, leases: LocalLeases, name: str) -> None:
@@ -140,16 +144,28 @@ class _RedisLease:
         self._taken = False
         self.bare = False
         self._tell = tell
+        self._said = self._waited = -inf
+        """When it was last said that somebody waits, and when that was certain."""
 
     def granted(self) -> None:
         """It is ours: keep it."""
         self._next()
 
     def told(self) -> None:
-        """Somebody waits for it elsewhere."""
-        tell, self._tell = self._tell, None
-        if tell is not None:
-            tell(self._leases.relays.send_as(self._token))
+        """Somebody waits for it elsewhere. After a pause that may be word of what was last said of that running out:
+        who waits is heard again in a moment."""
+        now = self._leases.ticks()
+        certain = self._said == -inf or now - self._said < HOLD / 2
+        begins = certain and not self.awaited
+        self._said = now
+        if certain:
+            self._waited = now
+        if begins and self._tell is not None:
+            self._tell(self._leases.relays.send_as(self._token))
+
+    @property
+    def awaited(self) -> bool:
+        return self._leases.ticks() - self._waited < AWAITED
 
     @property
     def lost(self) -> bool:

@@ -142,13 +142,15 @@ class Trips:
     ) -> None:
         """A variant that the index told of: the second round trip of a process that does not know the key's Vary."""
         assert self._tiers.remote is not None
+        told_of = shelf.variants.get(chosen)
         try:
             opened = await self._tiers.remote.fetch(trip.key, chosen, self._bodies(trip.key))
         except (Unavailable, Refused):
             pass  # It is there all the same: whoever comes next asks for it anew.
         else:
             if opened is None:
-                shelf.forget(chosen)
+                if shelf.variants.get(chosen) is told_of:  # else it was stored anew meanwhile
+                    shelf.forget(chosen)
             else:
                 shelf.add(_variant(opened))
             if shelf.alive:

@@ -95,7 +95,8 @@ class UnderWay:
             one: Deferred[None] = Deferred()
             done.addBoth(_also, one)
             waiting.append(one)
-        return DeferredList(waiting).addCallback(lambda _: None)
+        # Who no longer waits for all of them cancels each.
+        return DeferredList(waiting, consumeErrors=True).addCallback(lambda _: None)
 
     def broken(self, failure: Failure) -> None:
         """Something failed for another reason than Redis: nobody else will say so."""
