@@ -640,7 +640,7 @@ def test_what_a_head_renews_is_stored_as_the_routes_own_code_would_have_it() -> 
     tower = Tower()
     plan = replace(tower.plan(method=b"HEAD", hooks=HOOKS), entry=tower.entry())
     Seat(tower.registry.join(plan)[0])
-    finish(tower.origin.answer(0, 200, CACHEABLE), b"")
+    finish(tower.origin.answer(0, 200, [(b"ETag", b'"1"'), *CACHEABLE]), b"")
     stored = tower.stored
     assert stored is not None and stored.freshness.lifetime == 500.0
     assert b"ours" in stored.tags
