@@ -1417,6 +1417,21 @@ def test_what_was_purged_while_it_was_validated_is_fetched_anew() -> None:
     assert tower.at_rest()
 
 
+@pytest.mark.parametrize("said", ["invalidated", "purged"])
+def test_what_was_purged_while_it_was_refreshed_is_not_fetched_anew_for_nobody(said: str) -> None:
+    tower = Tower()
+    tower.registry.refresh(tower.plan(entry=tower.entry()))
+    if said == "purged":
+        tower.store.purge(Scope.everything(), Hardness.HARD)
+    else:
+        tower.store.discard(KEY)
+        tower.registry.invalidate(KEY)
+    tower.origin.answer(0, 304, [(b"ETag", b'"1"'), *CACHEABLE])
+    assert len(tower.origin.requests) == 1
+    assert tower.stored is None
+    assert tower.at_rest()
+
+
 def test_a_purge_of_a_variant_passes_only_the_flights_for_it() -> None:
     tower = Tower()
     german = (b"Accept-Language", b"de")
