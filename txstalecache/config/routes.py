@@ -75,7 +75,7 @@ class Match:
         if self.methods and head.method not in self.methods:
             return False
         if self.hosts:
-            host = re.sub(r":[0-9]*\Z", "", head.authority.decode("latin-1")).lower()
+            host = re.sub(r":[0-9]*\Z", "", head.host.decode("latin-1"))
             if not any(pattern.match(host) for pattern in self._hosts):
                 return False
         return self.takes(_path_of(head))
