@@ -184,3 +184,20 @@ async def test_what_its_client_has_not_said_to_the_end_is_not_waited_for(
     await until(lambda: bool(proxy.resource.registry.flights))
     await connection.abort()
     await until(lambda: not proxy.resource.registry.flights)
+
+
+@pytest.mark.parametrize("written", ["A.example", "a.example:80", "a.example:", "a.example.", "a.example.:80"])
+@async_test
+async def test_it_is_one_target_however_its_host_is_written(
+    origin: ScriptedOrigin, configured: Run, written: str
+) -> None:
+    versioned(origin)
+    proxy = await configured(routed(origin))
+
+    async def ask(method: str, host: str) -> Reply:
+        return await fetch(proxy.port, method, "/q", [("Host", host)])
+
+    assert (await ask("GET", "a.example")).body == b"1"
+    assert (await ask("DELETE", written)).status == 204
+    assert (await ask("GET", "a.example")).body == b"2"
+    assert (await ask("GET", written)).field("x-cache") == b"HIT"

@@ -177,6 +177,18 @@ def test_refreshing_ahead_is_the_likelier_the_nearer_the_end_and_the_longer_the_
         assert abs(chance(left, took) - expected) < 0.005
 
 
+@pytest.mark.parametrize("written", ["A.example", "a.example:81", "a.example:", "a.example.", "a.example.:81"])
+@async_test
+async def test_a_route_for_a_host_is_for_it_however_it_is_written(
+    origin: ScriptedOrigin, configured: Run, written: str
+) -> None:
+    counting(origin)
+    proxy = await configured(routed(origin, 'match = { host = "a.example" }\nrespond_with = { X-Route = "a" }'))
+    reply = await fetch(proxy.port, "GET", "/", [("Host", written)])
+    assert reply.field("x-route") == b"a"
+    assert (await fetch(proxy.port, "GET", "/", [("Host", "b.example")])).field("x-route") is None
+
+
 @async_test
 async def test_codings_are_reduced_to_those_the_route_wants(origin: ScriptedOrigin, configured: Run) -> None:
     counting(origin, ("Vary", "Accept-Encoding"))

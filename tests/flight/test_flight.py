@@ -640,7 +640,7 @@ def test_what_a_head_renews_is_stored_as_the_routes_own_code_would_have_it() -> 
     tower = Tower()
     plan = replace(tower.plan(method=b"HEAD", hooks=HOOKS), entry=tower.entry())
     Seat(tower.registry.join(plan)[0])
-    finish(tower.origin.answer(0, 200, CACHEABLE), b"")
+    finish(tower.origin.answer(0, 200, [(b"ETag", b'"1"'), *CACHEABLE]), b"")
     stored = tower.stored
     assert stored is not None and stored.freshness.lifetime == 500.0
     assert b"ours" in stored.tags
@@ -1426,6 +1426,21 @@ def test_what_was_purged_while_it_was_validated_is_fetched_anew() -> None:
     assert b"if-none-match" not in tower.origin.requests[1].head.fields
     finish(tower.origin.answer(1, 200, CACHEABLE), b"new")
     assert seat.data == b"new"
+    assert tower.at_rest()
+
+
+@pytest.mark.parametrize("said", ["invalidated", "purged"])
+def test_what_was_purged_while_it_was_refreshed_is_not_fetched_anew_for_nobody(said: str) -> None:
+    tower = Tower()
+    tower.registry.refresh(tower.plan(entry=tower.entry()))
+    if said == "purged":
+        tower.store.purge(Scope.everything(), Hardness.HARD)
+    else:
+        tower.store.discard(KEY)
+        tower.registry.invalidate(KEY)
+    tower.origin.answer(0, 304, [(b"ETag", b'"1"'), *CACHEABLE])
+    assert len(tower.origin.requests) == 1
+    assert tower.stored is None
     assert tower.at_rest()
 
 

@@ -198,6 +198,15 @@ def test_what_may_be_used_again_is_stored(text: str, status: int, lifetime: floa
     assert (found.freshness.lifetime, found.explicit) == (lifetime, explicit)
 
 
+@pytest.mark.parametrize("status", [428, 429, 431, 511])
+def test_what_no_cache_may_store_is_stored_where_the_operator_says_so_and_nowhere_else(status: int) -> None:
+    text = "Cache-Control: public, max-age=60"
+    assert admitted(text, status=status) == Share(False, "never-stored")
+    assert admitted(text, status=status, rules=Rules(ttl=5, default_ttl=5)) == Share(False, "never-stored")
+    assert isinstance(admitted(text, status=status, rules=Rules(statuses={status: 5})), Store)
+    assert admitted("Cache-Control: private", status=status) == Withhold("private")
+
+
 UNDERSTOOD = (
     *(200, 203, 204, 300, 301, 302, 303, 307, 308),
     *(400, 403, 404, 405, 410, 414, 421, 451, 500, 501, 502, 503, 504),
@@ -206,7 +215,7 @@ UNDERSTOOD = (
 
 @pytest.mark.parametrize(
     ("status", "understood"),
-    [*((status, True) for status in UNDERSTOOD), *((status, False) for status in (201, 299, 305, 429, 599))],
+    [*((status, True) for status in UNDERSTOOD), *((status, False) for status in (201, 299, 305, 409, 599))],
 )
 def test_must_understand_means_the_statuses_this_cache_knows(status: int, understood: bool) -> None:
     for text in ("Cache-Control: must-understand, no-store, max-age=60", "Cache-Control: must-understand, max-age=60"):

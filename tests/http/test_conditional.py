@@ -330,9 +330,8 @@ def by_head(text: str, status: int = 200, stored: str = STORED) -> tuple[Entry, 
 @pytest.mark.parametrize(
     "text",
     [
-        "Cache-Control: max-age=600",
         'ETag: "a"\nCache-Control: max-age=600',
-        "Content-Length: 10\nCache-Control: max-age=600",
+        "Last-Modified: @-1000\nContent-Length: 10\nCache-Control: max-age=600",
     ],
 )
 def test_an_answer_to_head_that_agrees_freshens_the_get_entry(text: str) -> None:
@@ -347,6 +346,19 @@ def test_an_answer_to_head_that_agrees_freshens_the_get_entry(text: str) -> None
 )
 def test_an_answer_to_head_that_differs_ends_the_get_entry(text: str) -> None:
     _, found = by_head(text)
+    assert found is None
+
+
+@pytest.mark.parametrize("text", ["Cache-Control: max-age=600", "Content-Length: 10\nCache-Control: max-age=600"])
+def test_an_answer_to_head_without_a_validator_freshens_nothing(text: str) -> None:
+    known, found = by_head(text)
+    assert found is known
+    known, found = by_head(text, stored="Cache-Control: max-age=60")
+    assert found is known
+
+
+def test_an_answer_to_head_that_is_not_for_everybody_ends_the_get_entry() -> None:
+    _, found = by_head("Cache-Control: private")
     assert found is None
 
 

@@ -274,9 +274,15 @@ def test_the_default_key_is_scheme_host_and_the_exact_target() -> None:
         (b"https", b"a.com:8443", b"a.com:8443"),
         (b"http", b"[::1]:80", b"[::1]"),
         (b"http", b"[::80]", b"[::80]"),
+        (b"http", b"a.com:", b"a.com"),
+        (b"https", b"[::1]:", b"[::1]"),
+        (b"http", b"A.com.", b"a.com"),
+        (b"http", b"a.com.:80", b"a.com"),
+        (b"http", b"a.com.:8080", b"a.com:8080"),
+        (b"http", b"", b""),
     ],
 )
-def test_a_host_loses_case_and_the_port_that_goes_without_saying(
+def test_a_host_loses_case_the_last_dot_and_the_port_that_goes_without_saying(
     scheme: bytes, authority: bytes, expected: bytes
 ) -> None:
     assert DEFAULT_TEMPLATE.key(RequestHead(b"GET", b"/", Fields(), scheme, authority)).host == expected

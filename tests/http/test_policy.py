@@ -359,6 +359,8 @@ def test_an_error_marker_answers_with_its_status_and_says_until_when() -> None:
         (400, Store(PLAIN.freshness, explicit=True), False),
         (404, Withhold("private"), False),
         (401, Withhold("unauthorized"), False),
+        (429, Share(False, "never-stored"), True),
+        (511, Share(False, "never-stored"), True),
         (500, Share(False, "no-freshness"), False),
         (302, Share(False, "no-freshness"), False),
     ],

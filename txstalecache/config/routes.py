@@ -75,7 +75,7 @@ class Match:
         if self.methods and head.method not in self.methods:
             return False
         if self.hosts:
-            host = without_port(head.authority).decode("latin-1").lower()
+            host = without_port(head.host).decode("latin-1")
             if not any(pattern.match(host) for pattern in self._hosts):
                 return False
         return self.takes(_path_of(head))

@@ -208,6 +208,9 @@ class SharedFlight(Flight):
         plan, store = self.plan, self._registry.store
         fresh = conditional.freshen(entry, self._validation(response.head, times))
         response.deliver(Discard())
+        if self.outdated and not self.waiters:
+            self.end(State.DONE)  # nobody would get what is asked for anew, and nothing of it is stored
+            return
         purged = store.left(plan.key, entry) is None
         if purged or fresh is None:
             # It is gone since, is about another representation, or may no longer be shared: ask for what holds now.

@@ -15,7 +15,7 @@ from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.targeted import Governing, governing
 from txstalecache.http.verdict import Admission, Share, Store, Withhold
 
-__all__ = ["FORCED_STATUSES", "NEVER_SHARED", "admit", "forced_lifetime", "make_entry"]
+__all__ = ["FORCED_STATUSES", "NEVER_SHARED", "NEVER_STORED", "admit", "forced_lifetime", "make_entry"]
 
 #: The statuses that a route's ``ttl`` means. Errors are stored only where the route names them in ``statuses``.
 FORCED_STATUSES = frozenset({200, 203, 204, 206, 300, 301, 302, 303, 307, 308})
@@ -28,6 +28,9 @@ NEVER_SHARED = {
     412: "precondition",
     416: "range",
 }
+
+#: No cache may store these, whatever they say (RFC 6585): they are about whoever asked, and how.
+NEVER_STORED = frozenset({428, 429, 431, 511})
 
 # RFC 9111 §5.2.2.3: the statuses whose caching requirements this cache knows. A 304 is not for sharing here.
 _UNDERSTOOD = frozenset(
@@ -118,12 +121,14 @@ def admit(request: RequestHead, response: ResponseHead, rules: Rules, times: Tim
     why = _refusal(request, response, rules, found)
     if why is not None:
         return Withhold(why)
+    forced = forced_lifetime(response.status, rules)
+    if forced is None and response.status in NEVER_STORED:
+        return Share(False, "never-stored")
     explicit = freshness.explicitly_shared(fields, found, response_time)
     if request.method == b"HEAD":
         return Share(explicit, "head")  # RFC 9110 §9.3.2: it has no body to store
     control = found.control if rules.honour_cache_control else NOTHING_SAID
     age = freshness.initial_age(fields, times)
-    forced = forced_lifetime(response.status, rules)
     if forced is not None and not control.no_cache:
         # It counts from now: the operator does not mean the time spent in caches before.
         lifetime = Lifetime(forced + age, Source.EXPLICIT)

@@ -156,16 +156,17 @@ def freshen(entry: Entry, said: Validation) -> Entry | None:
 def freshen_by_head(entry: Entry, said: Validation) -> Entry | None:
     """The GET entry after the answer to a HEAD request that would have chosen it (RFC 9111 §4.3.5).
 
-    The same object when the answer says nothing about it (not a 200); None when it shows that the entry no longer
-    holds.
+    The same object when the answer says nothing about it: not a 200, or without a validator, when what it is the head
+    of may be anything by now. None when it shows that the entry no longer holds.
     """
     if said.response.status != 200 or said.request.method != b"HEAD" or entry.status != 200:
         return entry
     fields = said.response.fields
-    for name in (b"etag", b"last-modified"):
-        if name in fields and fields.get(name) != entry.fields.get(name):
-            return None
+    validators = [name for name in (b"etag", b"last-modified") if name in fields]
+    if any(fields.get(name) != entry.fields.get(name) for name in validators):
+        return None
     length = fields.get(b"content-length")
     if length is not None and length != b"%d" % entry.length:
         return None
-    return _renewed(entry, said)
+    renewed = _renewed(entry, said)
+    return entry if renewed is not None and not validators else renewed

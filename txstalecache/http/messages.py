@@ -136,7 +136,7 @@ def without_port(authority: bytes) -> bytes:
     return authority if authority.endswith(b"]") else authority.rpartition(b":")[0] or authority
 
 
-_OWN_PORTS = {b"http": b":80", b"https": b":443"}
+_OWN_PORTS = {b"http": b"80", b"https": b"443"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +151,16 @@ class RequestHead:
 
     @property
     def host(self) -> bytes:
-        """The authority as one name has it, however it was written: in lower case, without the scheme's own port."""
+        """The authority as one name has it, however it was written: in lower case, without the dot that may end a
+        name, and without an empty port or the scheme's own."""
         host = self.authority.lower()
         if b":" not in host:
+            return host.removesuffix(b".")
+        if host.endswith(b"]"):
             return host
-        port = _OWN_PORTS.get(self.scheme)
-        return host[: -len(port)] if port is not None and host.endswith(port) else host
+        name, _, port = host.rpartition(b":")
+        name = name.removesuffix(b".")
+        return b"%b:%b" % (name, port) if port and port != _OWN_PORTS.get(self.scheme) else name
 
     @property
     def path(self) -> bytes:

@@ -10,7 +10,7 @@ from math import ceil
 from typing import Final
 
 from txstalecache.http import forward
-from txstalecache.http.admission import NEVER_SHARED, admit, make_entry
+from txstalecache.http.admission import NEVER_SHARED, NEVER_STORED, admit, make_entry
 from txstalecache.http.cachecontrol import NO_WISHES, RELOAD, Wishes, wishes
 from txstalecache.http.conditional import conditions
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
@@ -159,8 +159,10 @@ def _decide(
 
 def provoked(status: int, admission: Admission) -> bool:
     """Whether an answer may be about the request that was sent, and not about what it asked for: an error of the
-    client's that no cache keeps unasked (RFC 9110 §15.1), and of which nobody says that it is for everybody."""
-    if not 400 <= status < 500 or status in HEURISTIC_STATUSES or status in NEVER_SHARED:
+    client's that no cache keeps unasked (RFC 9110 §15.1), or none at all (RFC 6585), and of which nobody says that it
+    is for everybody."""
+    of_the_client = 400 <= status < 500 or status in NEVER_STORED
+    if not of_the_client or status in HEURISTIC_STATUSES or status in NEVER_SHARED:
         return False
     return isinstance(admission, Withhold) or (isinstance(admission, Share) and not admission.explicit)
 

@@ -84,6 +84,7 @@ _ANSWERS: Mapping[str, Reason] = {
     "private": Reason("the answer says private: it is for one user", "RFC 9111 §5.2.2.7"),
     "must-understand": Reason("must-understand, with a status whose caching rules are not known", "RFC 9111 §5.2.2.3"),
     "set-cookie": Reason("the answer sets a cookie for one client", "RFC 6265 §3, docs: security"),
+    "never-stored": Reason("428, 429, 431 and 511 are about whoever asked: no cache may store them", "RFC 6585"),
     "head": Reason("an answer to HEAD has no content to store", "RFC 9110 §9.3.2"),
     "no-freshness": Reason("the answer says nothing about its lifetime, and none may be guessed", "RFC 9111 §4.2.2"),
     "ttl-0": Reason("no lifetime, no window, no validator: it serves those who wait, nobody later", "RFC 9111 §4"),
