@@ -1253,6 +1253,20 @@ def test_who_asks_again_as_he_is_told_of_a_failure_is_not_left_waiting_for_what_
     assert later[0].data == b"body" and tower.at_rest()
 
 
+def test_who_asks_again_as_he_is_told_of_a_failure_elsewhere_is_not_left_waiting_for_what_is_over() -> None:
+    tower = Tower()
+    elsewhere = tower.registry.leases = LateLeases(tower.clock)
+    later: list[Seat] = []
+    first = tower.join()
+    first.waiting.addCallback(lambda _: later.append(tower.join()))
+    tower.store.mark(KEY, Marker(MarkerKind.ERROR, tower.store.now() + 1.0, "origin-error", 502))
+    tower.registry.leases = LocalLeases(tower.clock)
+    elsewhere.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    assert first.waiting.called and isinstance(first.landing, Failed)
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert later[0].data == b"body" and tower.at_rest()
+
+
 def test_a_lease_that_is_cancelled_by_others_leaves_nobody_waiting(logged_failures: Any) -> None:
     tower = Tower()
     leases = tower.registry.leases = LateLeases(tower.clock)

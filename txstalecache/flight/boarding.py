@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-from txstalecache.flight.landing import Alone, Failed, Regroup, Settled
+from txstalecache.flight.landing import Alone, Failed, Landing, Regroup, Settled
 from txstalecache.flight.state import State
 from txstalecache.http import parts, policy
 from txstalecache.http.entry import Entry, Marker, MarkerKind
@@ -192,18 +192,28 @@ class Boarding:
 
     def _settled_by(self, found: Found) -> bool:
         """Whether another process has answered what this flight is for; lands everybody if so."""
-        flight, registry = self._flight, self._registry
-        plan, waiters, marker = flight.plan, flight.waiters, found.marker
-        if found.vary and found.vary != plan.names:
-            waiters.land_all(Regroup(found.vary))
-        elif marker is not None and marker.kind is MarkerKind.PRIVATE:
-            waiters.land_all(Alone("hit-for-miss"))
-        elif marker is not None and marker.kind is MarkerKind.ERROR and plan.entry is None and self._shares(marker):
-            waiters.land_all(Failed(marker.status, "error-marker", registry.limits.retry_after))
-        elif found.entry is None or not self._serves(found.entry):
+        flight = self._flight
+        landing = self._told_by(found)
+        if landing is None and (found.entry is None or not self._serves(found.entry)):
             return False
+        # Who asks again as he is told is not to find it in the air.
         flight.end(State.DONE)
+        if landing is not None:
+            flight.waiters.land_all(landing)
         return True
+
+    def _told_by(self, found: Found) -> Landing | None:
+        """What everybody here is told, where it is something else than an entry."""
+        plan, marker = self._flight.plan, found.marker
+        if found.vary and found.vary != plan.names:
+            return Regroup(found.vary)
+        if marker is None:
+            return None
+        if marker.kind is MarkerKind.PRIVATE:
+            return Alone("hit-for-miss")
+        if marker.kind is MarkerKind.ERROR and plan.entry is None and self._shares(marker):
+            return Failed(marker.status, "error-marker", self._registry.limits.retry_after)
+        return None
 
     def _shares(self, error: Marker) -> bool:
         """Whether another process' ``error`` is ours as well. Where what was said there may have provoked it, something
