@@ -13,7 +13,11 @@ from tests.conformance.cases import CASES
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rfc9111.rst").read_text(encoding="utf-8")
-TESTS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "http").glob("test_*.py")}
+TESTS = {
+    path.stem: path.read_text(encoding="utf-8")
+    for room in ("http", "safety")
+    for path in (ROOT / "tests" / room).glob("test_*.py")
+}
 #: Sections that are not obeyed by doing anything.
 NOTHING_TO_DO = {"§5.2.1.6 no-transform", "§5.5 Warning"}
 
