@@ -164,7 +164,7 @@ def test_connections_are_shared_by_all_workers(run_proxy: RunProxy, threaded_ori
     def shares() -> list[int]:
         return [list(owners(proxy.port, processes).values()).count(process) for process in processes]
 
-    kept = []
+    kept: list[HTTPConnection] = []
     # Of 200, a few more or less than 50: which of them is busy with something else when one comes is chance. One that
     # the machine has no time for takes fewer, and catches up.
     while min(shares()) < 30 or max(shares()) - min(shares()) > 50:
