@@ -892,6 +892,16 @@ def test_who_is_answered_before_he_can_wait_gets_all_of_it(sharing: Sharing) -> 
     assert tower.at_rest()
 
 
+def test_so_does_he_where_it_takes_the_place_of_an_entry_and_is_not_stored() -> None:
+    tower = Tower()
+    origin = AtOnce()
+    entry = tower.entry(if_error=0.0, if_unreachable=0.0)
+    seat = Seat(tower.registry.join(tower.plan(entry=entry, origin=origin))[0])
+    finish(origin.response)
+    assert (seat.data, seat.ended) == (b"body", "delivered")
+    assert tower.stored is None and tower.at_rest()
+
+
 def test_who_has_left_before_he_could_wait_is_not_fetched_for_any_longer() -> None:
     tower = Tower()
     origin = AtOnce()

@@ -475,7 +475,7 @@ class SharedFlight(Flight):
         return self.state is State.PENDING or self._supersedes or super()._goes_on
 
     def _if_abandoned(self) -> None:
-        unread = not (self._storing or self.waiters or self.body.readers)
+        unread = not (self._storing or self.waiters or self.body.readers or self._taking_off)
         if unread and self._supersedes and self._streaming and self._response is not None:
             # It goes on for what its end shows: a window that is full would never be read.
             self.body.skip()
