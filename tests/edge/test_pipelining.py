@@ -192,8 +192,20 @@ class World:
 
     def log(self, record: Record) -> None:
         self.records.append(record)
-        if not self.calm and self.chance.random() < 0.03:
-            self.resource.purge(Scope.everything(), self.chance.choice(list(Hardness)))
+        if not self.calm:
+            match self.chance.randrange(100):
+                case 0:
+                    self.resource.close()
+                case 1:
+                    self.site.drain()
+                case 2 | 3 | 4:
+                    self.purges()
+                case 5 | 6:
+                    self.resource.refresh(b"http://h/a")
+                case 7 | 8:
+                    self.resource.warm(b"http://h/b").addErrback(lambda _: None)
+                case _:
+                    pass
 
     # -- the origin ------------------------------------------------------------------------------------------------
 
