@@ -1297,6 +1297,20 @@ def test_who_asks_again_as_he_is_given_stale_for_an_error_gets_that_too(said: An
     assert tower.at_rest()
 
 
+def test_who_asks_again_as_he_is_given_what_another_process_stored_has_nothing_fetched() -> None:
+    tower = Tower()
+    elsewhere = tower.registry.leases = LateLeases(tower.clock)
+    later: list[Seat] = []
+    first = tower.join()
+    tower.registry.leases = LocalLeases(tower.clock)
+    first.waiting.addCallback(lambda _: later.append(tower.join(again=True)))
+    tower.clock.advance(0.01)
+    stored = tower.entry(lifetime=600.0)
+    elsewhere.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    assert [seat.landing for seat in (first, *later)] == [Settled(stored, collapsed=True)] * 2
+    assert not tower.origin.requests and tower.at_rest()
+
+
 def test_who_asks_again_as_he_is_given_stale_while_the_origin_is_left_alone_leaves_it_alone_too() -> None:
     tower = Tower()
     entry, later = tower.entry(), list[Seat]()
