@@ -88,7 +88,8 @@ class Asker:
         asked, self._asked = self._asked, {}
         self._rest.clear()
         for answer in asked.values():
-            answer.errback(Unanswered("the process has ended"))
+            if not answer.called:  # given up, as another was told
+                answer.errback(Unanswered("the process has ended"))
 
 
 class Answerer(LineOnlyReceiver):

@@ -103,6 +103,24 @@ def test_one_question_a_second_serves_everybody_and_none_is_asked_for_nobody(mad
     assert not clock.getDelayedCalls()
 
 
+def test_who_listens_before_the_last_question_is_answered_is_told_once_a_second(made: Made) -> None:
+    """A page that is loaded anew while a worker is slow to answer."""
+    events, inquiry, clock = made
+    answer: Deferred[dict[str, Any]] = Deferred()
+    slow: Any = inquiry
+    at_once, slow.status = inquiry.status, lambda: answer
+    (gone,) = listening(events)
+    gone.leave()
+    slow.status = at_once
+    (one,) = listening(events)
+    answer.callback({})
+    before = one.told(b"status")
+    clock.pump([1.0] * 4)
+    assert one.told(b"status") == before + 4
+    one.leave()
+    assert not clock.getDelayedCalls()
+
+
 def test_one_too_many_is_refused(made: Made) -> None:
     events = made[0]
     listeners = listening(events, Events.MOST)

@@ -72,19 +72,20 @@ async def test_stale_stands_in_for_an_origin_that_cannot_be_reached(origin: Scri
     assert all(b"detail=unreachable" in (reply.field("cache-status") or b"") for reply in replies)
 
 
+@pytest.mark.parametrize(("method", "body"), [("GET", b"old"), ("HEAD", b"")])
 @pytest.mark.parametrize("fails", [[Reset()], Answer(503)])
 @pytest_twisted.ensureDeferred
 async def test_it_stands_in_for_all_requests_that_were_sent_at_once_on_one_connection(
-    origin: ScriptedOrigin, make_proxy: Any, fails: Any
+    origin: ScriptedOrigin, make_proxy: Any, fails: Any, method: str, body: bytes
 ) -> None:
     origin.on("/x", Answer(200, [("Cache-Control", "max-age=5, stale-if-error=60"), ("Age", "5")], b"old"))
     proxy = await make_proxy(origin.url)
     await fetch(proxy.port, "GET", "/x")
     origin.on("/x", fails)
     connection = await connect(proxy.port)
-    connection.send(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
-    replies = [await connection.expect("GET").done for _ in range(3)]
-    assert [(reply.status, reply.body) for reply in replies] == [(200, b"old")] * 3
+    connection.send(f"{method} /x HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
+    replies = [await connection.expect(method).done for _ in range(3)]
+    assert [(reply.status, reply.body) for reply in replies] == [(200, body)] * 3
     await connection.close()
 
 

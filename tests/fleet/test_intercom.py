@@ -81,6 +81,16 @@ def test_who_does_not_answer_is_not_waited_for() -> None:
     assert not ends.clock.getDelayedCalls()
 
 
+def test_who_gives_up_another_question_as_he_is_told_that_all_is_over_keeps_nobody_from_being_told() -> None:
+    ends = Ends({})
+    first, given_up = ends.asker.ask("status", {}, 1.0), ends.ask("flights")
+    ends.ask("explain")
+    first.addErrback(lambda _: given_up.cancel())
+    ends.asker.lost()
+    assert [result.type.__name__ for result in ends.results] == ["CancelledError", "Unanswered"]
+    assert not ends.clock.getDelayedCalls()
+
+
 def test_a_question_that_fails_or_is_unknown_is_answered_as_a_problem(logged_failures: LoggedFailures) -> None:
     def wrong() -> None:
         raise RuntimeError("secret")

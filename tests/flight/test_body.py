@@ -201,6 +201,21 @@ def test_a_reader_that_would_go_back_is_cut_when_the_body_is_let_go() -> None:
     assert (forward.data, forward.ended) == (b"0189", "delivered")
 
 
+def test_a_reader_that_cannot_be_cut_off_leaves_the_others_to_be(logged_failures: Any) -> None:
+    class Faulty(Taker):
+        def cut(self) -> None:
+            raise RuntimeError("its connection is in no state for that")
+
+    body = Body()
+    faulty, fine = Faulty(body), Taker(body)
+    for taker in (faulty, fine):
+        taker.reader.start()
+    body.append(b"one")
+    body.cut()
+    assert (fine.data, fine.ended) == (b"one", "cut") and not body.readers
+    assert len(logged_failures.flush(RuntimeError)) == 1
+
+
 def test_one_readers_fault_is_not_the_others(logged_failures: Any) -> None:
     class Faulty(Taker):
         def write(self, data: bytes) -> None:

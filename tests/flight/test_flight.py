@@ -20,6 +20,7 @@ from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regrou
 from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.registry import Registry
+from txstalecache.flight.shared import SharedFlight
 from txstalecache.http import conditional
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
 from txstalecache.http.forward import shared
@@ -891,6 +892,16 @@ def test_who_is_answered_before_he_can_wait_gets_all_of_it(sharing: Sharing) -> 
     assert tower.at_rest()
 
 
+def test_so_does_he_where_it_takes_the_place_of_an_entry_and_is_not_stored() -> None:
+    tower = Tower()
+    origin = AtOnce()
+    entry = tower.entry(if_error=0.0, if_unreachable=0.0)
+    seat = Seat(tower.registry.join(tower.plan(entry=entry, origin=origin))[0])
+    finish(origin.response)
+    assert (seat.data, seat.ended) == (b"body", "delivered")
+    assert tower.stored is None and tower.at_rest()
+
+
 def test_who_has_left_before_he_could_wait_is_not_fetched_for_any_longer() -> None:
     tower = Tower()
     origin = AtOnce()
@@ -1265,6 +1276,108 @@ def test_who_asks_again_as_he_is_told_of_a_failure_elsewhere_is_not_left_waiting
     assert first.waiting.called and isinstance(first.landing, Failed)
     finish(tower.origin.answer(0, 200, CACHEABLE))
     assert later[0].data == b"body" and tower.at_rest()
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"), [({"method": b"HEAD"}, Fault.RESET), ({"method": b"HEAD"}, None), ({"accept": b"x"}, None)]
+)
+def test_who_asks_again_as_he_is_given_stale_for_an_error_gets_that_too(said: Any, fault: Fault | None) -> None:
+    """No marker tells him that the origin fails: HEAD leaves none, and who says something else is not meant by it."""
+    tower = Tower()
+    entry, later = tower.entry(), list[Seat]()
+    fields = [(b"Accept", said["accept"])] if "accept" in said else []
+    method = said.get("method", b"GET")
+    first = tower.join(method=method, entry=entry)
+    first.waiting.addCallback(lambda _: later.append(tower.join(*fields, method=method, entry=entry)))
+    if fault is None:
+        tower.origin.answer(0, 503)
+    else:
+        tower.origin.fail(0, fault)
+    assert [getattr(seat.landing, "entry", None) for seat in (first, *later)] == [entry, entry]
+    assert tower.at_rest()
+
+
+def test_who_asks_again_as_he_is_given_what_another_process_stored_has_nothing_fetched() -> None:
+    tower = Tower()
+    elsewhere = tower.registry.leases = LateLeases(tower.clock)
+    later: list[Seat] = []
+    first = tower.join()
+    tower.registry.leases = LocalLeases(tower.clock)
+    first.waiting.addCallback(lambda _: later.append(tower.join(again=True)))
+    tower.clock.advance(0.01)
+    stored = tower.entry(lifetime=600.0)
+    elsewhere.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    assert [seat.landing for seat in (first, *later)] == [Settled(stored, collapsed=True)] * 2
+    assert not tower.origin.requests and tower.at_rest()
+
+
+def test_who_asks_again_as_he_is_given_stale_while_the_origin_is_left_alone_leaves_it_alone_too() -> None:
+    tower = Tower()
+    entry, later = tower.entry(), list[Seat]()
+    tower.join(entry=entry)
+    tower.origin.fail(0, Fault.RESET)
+    leases: Any = tower.registry.leases
+    resting, asked = leases.resting, Deferred[bool]()
+    leases.resting = lambda name: asked
+    first = tower.join(entry=entry)
+    leases.resting = resting
+    first.waiting.addCallback(lambda _: later.append(tower.join(entry=entry)))
+    asked.callback(True)
+    assert [seat.landing.entry for seat in (first, *later)] == [entry, entry]
+    assert len(tower.origin.requests) == 1 and tower.at_rest()
+
+
+def test_who_asks_again_as_he_is_told_of_a_failure_is_not_one_too_many_for_it() -> None:
+    tower = Tower(flights=1)
+    later: list[Seat] = []
+    plan = tower.plan(sharing=Sharing.SOLO)
+    first = Seat(tower.registry.solo(plan))
+    first.waiting.addCallback(lambda _: later.append(Seat(tower.registry.solo(plan))))
+    tower.origin.fail(0, Fault.RESET)
+    finish(tower.origin.answer(1))
+    assert later[0].data == b"body" and tower.at_rest()
+
+
+def test_nothing_is_fetched_any_more_once_one_who_is_told_of_an_error_has_closed_all() -> None:
+    tower = Tower()
+    strange, honest = tower.join(STRANGE), tower.join()
+    strange.waiting.addCallback(lambda _: tower.registry.close())
+    tower.origin.answer(0, 500)
+    assert honest.landing == Failed(503, "shutdown", 1)
+    assert len(tower.origin.requests) == 1 and tower.at_rest()
+
+
+def test_who_waits_for_the_last_to_land_finds_its_lease_given_back_and_nothing_left() -> None:
+    tower = Tower()
+    leases, found = LocalLeases(tower.clock), list[tuple[Any, bool]]()
+    tower.registry.leases = leases
+    tower.join()
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    (flight,) = tower.registry.flights
+    assert isinstance(flight, SharedFlight)
+    tower.registry.landed().addCallback(lambda _: found.append((flight.lease, tower.at_rest())))
+    finish(response)
+    assert found == [(None, True)]
+
+
+def test_who_closes_all_as_a_flight_takes_off_leaves_nobody_waiting_for_it() -> None:
+    tower = Tower()
+    tower.registry.watchers.append(lambda _: tower.registry.close())
+    assert tower.join().landing == Failed(503, "shutdown", 1)
+    assert not tower.origin.requests and tower.at_rest()
+
+
+def test_who_watches_no_longer_as_another_is_told_is_not_told() -> None:
+    tower = Tower()
+    first, second = tower.registry.landed(), tower.registry.landed()
+    assert first.called and second.called
+    tower.join()
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    first, second = tower.registry.landed(), tower.registry.landed()
+    second.addErrback(lambda _: None)
+    first.addCallback(lambda _: second.cancel())
+    finish(response)
+    assert first.called and second.called and tower.at_rest() and not tower.registry.watchers
 
 
 def test_a_lease_that_is_cancelled_by_others_leaves_nobody_waiting(logged_failures: Any) -> None:

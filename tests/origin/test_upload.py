@@ -13,6 +13,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
 from tests.origin.conftest import MakeHttpOrigin
+from tests.origin.memory import OK, MemoryOrigin
 from tests.support.async_test import async_test
 from tests.support.origin import Answer, Chunk, Gate, Hang, Head, Reset, ScriptedOrigin, StopReading
 from tests.support.sink import KeepingSink, fetch_from, origin_request
@@ -31,6 +32,7 @@ class Body:
         self.paused = False
         self.stopped = 0
         self.on_resume: Callable[[], None] | None = None
+        self.on_stop: Callable[[], None] | None = None
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         self.consumer = consumer
@@ -47,6 +49,8 @@ class Body:
 
     def stopProducing(self) -> None:
         self.stopped += 1
+        if self.on_stop is not None:
+            self.on_stop()
 
 
 @implementer(IBodyProducer)
@@ -148,6 +152,21 @@ async def test_an_early_refusal_is_delivered_and_stops_the_body(
     assert (await fetch_from(ours, "GET", "/next")).body == b"next"
     assert origin.requests[1].connection is not origin.requests[0].connection
     assert origin.malformed == []
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 413 No\r\nContent-Length: %d\r\n\r\n", OK + b"Content-Length: %d\r\n\r\n"])
+@pytest.mark.parametrize("body", [b"", b"sorry"])
+def test_who_leaves_as_his_body_is_stopped_is_told_nothing_more(head: bytes, body: bytes) -> None:
+    """What is held back of a client's body may turn out to be none as soon as it is read on."""
+    memory, sent = MemoryOrigin(), Body()
+    outcome = memory.fetch("POST", "/", (), sent)
+    sent.on_stop = outcome.deferred.cancel
+    wire = memory.connect()
+    sent.consumer.write(b"some")
+    wire.send(head % len(body) + body)
+    memory.clock.advance(0)
+    assert outcome.response is None and outcome.other is not None and outcome.other.check(CancelledError)
+    assert sent.stopped == 1 and wire.gone and not memory.origin.connections and not memory.delayed_calls
 
 
 @async_test

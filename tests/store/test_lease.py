@@ -253,6 +253,17 @@ def test_the_net_under_lost_words_widens_from_50_to_500_ms() -> None:
     assert not clock.getDelayedCalls()
 
 
+def test_who_gives_up_the_wait_of_another_as_he_is_woken_keeps_nobody_from_being_woken() -> None:
+    clock = Clock()
+    changes = Changes(clock)
+    first, given_up, last = (changes.wait("a") for _ in range(3))
+    given_up.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    first.addCallback(lambda _: given_up.cancel())
+    changes.happened("a")
+    assert first.called and last.called
+    assert not clock.getDelayedCalls() and not changes._waiting
+
+
 def test_who_no_longer_cares_leaves_nothing_behind() -> None:
     clock = Clock()
     changes = Changes(clock)

@@ -94,8 +94,9 @@ class Events:
         self._inquiry = inquiry
         self._listeners: set[_Listener] = set()
         self._told = 0
-        self._loop = LoopingCall(self._tick)
-        self._loop.clock = clock
+        self._clock = clock
+        self._loop: LoopingCall | None = None
+        """While somebody listens; one that has stopped may still wait for its last answer, and is not used again."""
 
     @property
     def listening(self) -> int:
@@ -111,7 +112,9 @@ class Events:
         request.setHeader(b"X-Content-Type-Options", b"nosniff")
         request.write(b"retry: 2000\n\n")
         self._listeners.add(_Listener(request, self._lost))
-        if not self._loop.running:
+        if self._loop is None or not self._loop.running:
+            self._loop = LoopingCall(self._tick)
+            self._loop.clock = self._clock
             self._loop.start(1.0, now=True).addErrback(lambda failure: self._log.failure("events", failure))
 
     def flight(self, told: dict[str, Any]) -> None:
@@ -155,5 +158,6 @@ class Events:
             self._stop()
 
     def _stop(self) -> None:
-        if self._loop.running:
-            self._loop.stop()
+        loop, self._loop = self._loop, None
+        if loop is not None and loop.running:
+            loop.stop()

@@ -5,7 +5,9 @@ Must not know: caching, HTTP semantics.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IConsumer, IPushProducer
@@ -28,9 +30,9 @@ class StreamedUpload:
         self.length: int | object = UNKNOWN_LENGTH if length is None else length
         self._pause = pause
         self._resume = resume
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
         self._held = 0
-        self._consumer: IConsumer | None = None
+        self._consumer: Any = None
         self._done: Deferred[None] | None = None
         self._paused = False
         self._stopped = False
@@ -85,12 +87,13 @@ class StreamedUpload:
         self._resume()
 
     def _flow(self) -> None:
-        consumer = self._consumer
-        if consumer is None or self._paused or self._stopped:
+        # Who takes a piece may stop, go on or have enough as he does.
+        while self._flows and self._waiting:
+            data = self._waiting.popleft()
+            self._held -= len(data)
+            self._consumer.write(data)
+        if not self._flows:
             return
-        waiting, self._waiting, self._held = self._waiting, [], 0
-        for data in waiting:
-            consumer.write(data)
         if self.ended:
             done, self._done = self._done, None
             self._stopped = True
@@ -98,3 +101,7 @@ class StreamedUpload:
                 done.callback(None)
         else:
             self._resume()
+
+    @property
+    def _flows(self) -> bool:
+        return self._consumer is not None and not (self._paused or self._stopped)

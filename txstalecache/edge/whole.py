@@ -5,6 +5,7 @@ Must not know: keys, caching.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -23,12 +24,13 @@ class _Beginning:
 
     def __init__(self, body: IBodyProducer, limit: int) -> None:
         self.length = body.length
-        self.pieces: list[bytes] = []
+        self.pieces: deque[bytes] = deque()
         self.settled: Deferred[bool] = Deferred(lambda _: body.stopProducing())
         """Fires with whether all has come; fails when that cannot be any more."""
         self._body = body
         self._left = limit
         self._consumer: IConsumer | None = None
+        self._paused = False
         self._failure: Failure | None = None
         self._done: Deferred[None] = Deferred(lambda _: body.stopProducing())
         body.startProducing(cast(IConsumer, self)).addCallbacks(self._ended, self._failed)
@@ -40,7 +42,7 @@ class _Beginning:
         """Nothing to forget."""
 
     def write(self, data: bytes) -> None:
-        if self._consumer is not None:
+        if self._consumer is not None and not self.pieces:
             self._consumer.write(data)
             return
         self.pieces.append(data)
@@ -66,17 +68,21 @@ class _Beginning:
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         if self._failure is not None:
             return fail(self._failure)
-        pieces, self.pieces, self._consumer = self.pieces, [], consumer
-        for data in pieces:
-            consumer.write(data)
-        self._body.resumeProducing()
+        self._consumer = consumer
+        self.resumeProducing()
         return self._done
 
     def pauseProducing(self) -> None:
+        self._paused = True
         self._body.pauseProducing()
 
     def resumeProducing(self) -> None:
-        self._body.resumeProducing()
+        self._paused = False
+        assert self._consumer is not None
+        while self.pieces and not self._paused:
+            self._consumer.write(self.pieces.popleft())
+        if not self._paused:
+            self._body.resumeProducing()
 
     def stopProducing(self) -> None:
         self._body.stopProducing()

@@ -184,22 +184,17 @@ class Boarding:
             return False
         if not await registry.leases.resting(self._name):
             return False
-        flight.stand_in(503, "error")
-        if flight.waiters:
-            return False
-        flight.end(State.DONE)
-        return True
+        return flight.stand_in(503, "error")
 
     def _settled_by(self, found: Found) -> bool:
         """Whether another process has answered what this flight is for; lands everybody if so."""
         flight = self._flight
         landing = self._told_by(found)
-        if landing is None and (found.entry is None or not self._serves(found.entry)):
-            return False
+        if landing is None:
+            return found.entry is not None and self._serves(found.entry)
         # Who asks again as he is told is not to find it in the air.
         flight.end(State.DONE)
-        if landing is not None:
-            flight.waiters.land_all(landing)
+        flight.waiters.land_all(landing)
         return True
 
     def _told_by(self, found: Found) -> Landing | None:
@@ -224,13 +219,13 @@ class Boarding:
         return before not in (b"", error.said)
 
     def _serves(self, entry: Entry) -> bool:
-        """Whether nobody is left to be fetched for, now that ``entry`` is stored: each who waits is judged by what he
-        sent himself."""
+        """Whether nobody is left to be fetched for, now that ``entry`` is stored, and the flight is over: each who
+        waits is judged by what he sent himself."""
         flight, plan = self._flight, self._flight.plan
         if plan.entry is not None and entry.response_time <= plan.entry.response_time:
             return False
         if not flight.waiters:
             verdict = policy.judge(plan.request, entry, None, plan.rules, self._registry.store.now())
-            return isinstance(verdict, Fresh)
-        flight.settle(Settled(entry, collapsed=True))
-        return not flight.waiters
+            if not isinstance(verdict, Fresh):
+                return False
+        return flight.settle(Settled(entry, collapsed=True))

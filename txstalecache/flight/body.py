@@ -191,6 +191,8 @@ class Reader:
 
     __slots__ = ("__weakref__", "_at", "_busy", "body", "consumer", "offset", "paused", "read", "segments")
 
+    _log = Logger()
+
     #: What is asked for most: all of it.
     WHOLE: tuple[Segment, ...] = ((0, None),)
 
@@ -288,7 +290,11 @@ class Reader:
         """The body broke."""
         if self in self.body.readers:
             del self.body.readers[self]
-            self.consumer.cut()
+            try:
+                self.consumer.cut()
+            except Exception:
+                # The others are still to be told.
+                self._log.failure("a reader could not be cut off")
 
     def pauseProducing(self) -> None:
         self.paused = True

@@ -133,11 +133,12 @@ class Flight(ABC):
     def crashed(self, failure: Failure) -> None:
         """A fault of our own: nobody is to wait for it."""
         self._log.failure("flight failed", failure=failure)
+        error = OriginError(Fault.INTERNAL)
         if self.state is State.PENDING:
-            self._failed(OriginError(Fault.INTERNAL))
+            self._failed(error)
         else:
-            self._land(self._told(OriginError(Fault.INTERNAL)))
-            self.broken(OriginError(Fault.INTERNAL))
+            self.broken(error)
+            self._land(self._told(error))
 
     def fetch(self) -> None:
         """Ask the origin."""
@@ -446,7 +447,7 @@ class Flight(ABC):
         return self.state is State.STREAMING and self._storing
 
     def end(self, state: State) -> None:
-        """Leave the registry, stop what is still in the air. Idempotent."""
+        """Stop what is still in the air, leave the registry. Idempotent."""
         self.state = State.FAILED if state is State.PENDING else state
         self.due = inf
         self.body.forget()
@@ -454,10 +455,15 @@ class Flight(ABC):
             self.body.cut()
         if self._counted:
             self._count(0)
-        self._registry.ended(self)
         if self._response is not None and not self.body.ended:
             self._response.abort()
         self._ground()
+        self._let_go()
+        # Last: who has waited for that may close everything.
+        self._registry.ended(self)
+
+    def _let_go(self) -> None:  # noqa: B027 - a flight for one client has no lease
+        """Nobody elsewhere need wait for this."""
 
     def _ground(self) -> None:
         """Cancel what is in the air. It is taken out first: so it is known who cancelled it."""

@@ -71,17 +71,17 @@ class Registry:
             return succeed(Failed(503, "overflow", self.limits.retry_after)), False
         if flight is not None:
             return flight.wait(plan), False
-        flight = self._take_off(plan, Purpose.FETCH)
+        flight = self._boarded(plan, Purpose.FETCH)
         # The wait is registered before the start, which may land the flight at once.
         landing = flight.wait(plan, leads=True)
-        flight.start()
+        self._take_off(flight)
         return landing, True
 
     def refresh(self, plan: Plan) -> None:
         """Fetch behind everybody's back, unless a flight for it is in the air already. Nobody waits."""
         if not self._closed and not self._full and self.joinable(plan) is None:
             self._persist(plan)
-            self._take_off(plan, Purpose.REFRESH).start()
+            self._take_off(self._boarded(plan, Purpose.REFRESH))
 
     def joinable(self, plan: Plan) -> SharedFlight | None:
         """Where ``plan`` would wait for its answer; None: nothing that is in the air will do."""
@@ -102,11 +102,11 @@ class Registry:
         if self._full:
             return succeed(Failed(503, "overflow", self.limits.retry_after))
         flight = SoloFlight(self, plan, Purpose.FETCH)
-        self._begin(flight)
+        self.flights.add(flight)
         if plan.sharing is Sharing.LATE:
             self._late[plan.key] += 1
         landing = flight.wait()
-        flight.start()
+        self._take_off(flight)
         return landing
 
     def invalidate(self, key: Key) -> None:
@@ -157,8 +157,6 @@ class Registry:
             self._timer.cancel()
             self._timer, self._due = None, inf
         self.figures.ended[flight.purpose, flight.plan.sharing, flight.state] += 1
-        for watcher in list(self.watchers):
-            watcher(flight)
         if flight.plan.sharing is Sharing.LATE:
             self._late[flight.plan.key] -= 1
             self._late += Counter()  # forgets what is down to nothing
@@ -168,6 +166,7 @@ class Registry:
             flights.remove(flight)
             if not flights:
                 del self._groups[group]
+        self._tell(flight)
 
     def lease_name(self, plan: Plan) -> str:
         """What the lease of ``plan`` is called: one per variant, and another one after each purge, so that nobody waits
@@ -225,10 +224,11 @@ class Registry:
         """Whether no more may take off."""
         return len(self.flights) >= self.limits.flights
 
-    def _begin(self, flight: Flight) -> None:
-        self.flights.add(flight)
+    def _tell(self, flight: Flight) -> None:
+        """It takes off, or has ended. Whoever is told may have others end, and some watch no longer."""
         for watcher in list(self.watchers):
-            watcher(flight)
+            if watcher in self.watchers:
+                watcher(flight)
 
     def _persist(self, plan: Plan) -> None:
         """What is being refreshed does not expire meanwhile, where its rules say so."""
@@ -239,8 +239,14 @@ class Registry:
         if kept is not entry:
             self.store.put(plan.key, kept, kept.expiry(now))
 
-    def _take_off(self, plan: Plan, purpose: Purpose) -> SharedFlight:
+    def _boarded(self, plan: Plan, purpose: Purpose) -> SharedFlight:
+        """A flight for whoever comes; it is still to take off."""
         flight = SharedFlight(self, plan, purpose)
-        self._begin(flight)
+        self.flights.add(flight)
         self._groups.setdefault(plan.group, []).append(flight)
         return flight
+
+    def _take_off(self, flight: Flight) -> None:
+        self._tell(flight)
+        if flight in self.flights:
+            flight.start()

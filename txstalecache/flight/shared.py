@@ -93,13 +93,18 @@ class SharedFlight(Flight):
     def _land(self, landing: Landing) -> None:
         self.waiters.land_all(landing)
 
-    def settle(self, settled: Settled) -> None:
-        """There is an entry: whoever waits gets it where it is for him, or asks elsewhere for what is, or waits on."""
+    def settle(self, settled: Settled) -> bool:
+        """There is an entry: whoever waits gets it where it is for him, or asks elsewhere for what is, or waits on.
+        Whether nobody does, and this is over."""
         rules, now = self.plan.rules, self._registry.store.now()
-        for waiter in self.waiters:
-            landing = settled_for(waiter.request, settled, rules, now)
+        judged = [(waiter, settled_for(waiter.request, settled, rules, now)) for waiter in self.waiters]
+        if all(landing is not None for _, landing in judged):
+            # Those who go elsewhere are not to find it in the air, nor its lease.
+            self.end(State.DONE)
+        for waiter, landing in judged:
             if landing is not None:
                 self.waiters.land(waiter, landing)
+        return self.state is not State.PENDING
 
     def joinable(self, request: RequestHead, began_after: float | None) -> bool:
         """Whether ``request`` may wait here; ``began_after``: it takes no answer fetched earlier."""
@@ -222,10 +227,7 @@ class SharedFlight(Flight):
             self._ground()  # a 304 to what was asked before would answer nobody
             self._again()
             return
-        settled = Settled(self._renewed(fresh), collapsed=len(self.waiters) > 1, validated=True)
-        # Those who go elsewhere are not to find it in the air, nor its lease.
-        self.end(State.DONE)
-        self.settle(settled)
+        self.settle(Settled(self._renewed(fresh), collapsed=len(self.waiters) > 1, validated=True))
 
     def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
         admission, plan, withheld = arrival.admission, self.plan, arrival.withheld
@@ -360,16 +362,18 @@ class SharedFlight(Flight):
             # Those who come next are not to wait for the same: they get stale at once. The first comes as one is told.
             why = policy.ORIGIN_ERROR if status is not None else "unreachable"
             self._mark_error(why, status or 502, provoked=status is not None)
-            self._spare(spared, "unreachable" if status is None else "error")
-        again = len(self.waiters) > 1 and self.attempts < ATTEMPTS
+        left = len(self.waiters) - len(spared)
+        again = left > 1 and self.attempts < ATTEMPTS
         if not again:
             self._rest()
-        if not self.waiters:
+        if not left:
             self.end(State.FAILED)
-            return True
+        self._spare(spared, "unreachable" if status is None else "error")
+        if again and status is not None:
+            self._make_way(status)
+        if self.state is not State.PENDING:
+            return True  # with the last of them, or by what one has done as he was told
         if again:
-            if status is not None:
-                self._make_way(status)
             self._response = None
             self._asked = inf
             self._progressed = self._registry.clock.seconds()
@@ -396,9 +400,14 @@ class SharedFlight(Flight):
         if leader is not None:
             self.waiters.land(leader, Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after))
 
-    def stand_in(self, status: int | None, why: str) -> None:
-        """Give everybody the entry that may stand in for the origin's ``status``."""
-        self._spare(self._spared(status), why)
+    def stand_in(self, status: int, why: str) -> bool:
+        """Give everybody the entry that may stand in for the origin's ``status``. Whether that was all, and this is
+        over."""
+        spared = self._spared(status)
+        if len(spared) == len(self.waiters):
+            self.end(State.DONE)
+        self._spare(spared, why)
+        return self.state is not State.PENDING
 
     def _spared(self, status: int | None) -> list[tuple[Waiter, Entry]]:
         """Whom an entry may be given in place of the origin's ``status``, with that."""
@@ -466,7 +475,7 @@ class SharedFlight(Flight):
         return self.state is State.PENDING or self._supersedes or super()._goes_on
 
     def _if_abandoned(self) -> None:
-        unread = not (self._storing or self.waiters or self.body.readers)
+        unread = not (self._storing or self.waiters or self.body.readers or self._taking_off)
         if unread and self._supersedes and self._streaming and self._response is not None:
             # It goes on for what its end shows: a window that is full would never be read.
             self.body.skip()
@@ -474,11 +483,9 @@ class SharedFlight(Flight):
         super()._if_abandoned()
 
     def end(self, state: State) -> None:
-        """Also give back the lease."""
         self.waiters.forget()
         self._other = None
         super().end(state)
-        self._let_go()
 
     # -- the clocks ----------------------------------------------------------------------------------------------
 

@@ -118,16 +118,17 @@ class SoloFlight(Flight):
 
     def _failed(self, error: OriginError) -> None:
         if self.state is State.PENDING and not self._stood_in(None, "unreachable"):
-            self._land(self._told(error))
+            # Who asks again as he is told is not to be one too many for it.
             self.end(State.FAILED)
+            self._land(self._told(error))
 
     def _stood_in(self, status: int | None, why: str) -> bool:
         """Give the client the entry that may stand in for the origin's ``status``: then all is over. Whether it was."""
         entry = self.instead(self.plan.entry, self.plan.request, status)
         if entry is None:
             return False
-        self._land(Settled(entry, collapsed=False, stale=why, status=status))
         self.end(State.FAILED)
+        self._land(Settled(entry, collapsed=False, stale=why, status=status))
         return True
 
     def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:

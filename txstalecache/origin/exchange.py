@@ -295,16 +295,18 @@ class Exchange:
         # After a body nobody knows where the origin thinks that the next request begins (request smuggling, "CL.0").
         self._persistent = received.persistent and not self._has_body
         self._keep_alive = received.keep_alive
-        # RFC 9112 §9.5: an answer that is no success means that the rest of the request is not wanted. A success may
-        # be one that is made while the request is read (an echo): go on sending, but never past the response's end.
-        if self._upload is not None and received.head.status >= 300:
-            self._stop_upload()
         if rest:
             self._held = body.feed(rest)
         self.phase = Phase.BODY
         self._since = self._clock.seconds()
+        # RFC 9112 §9.5: an answer that is no success means that the rest of the request is not wanted. A success may
+        # be one that is made while the request is read (an echo): go on sending, but never past the response's end.
+        if self._upload is not None and received.head.status >= 300:
+            self._stop_upload()
         if body.over:
             self._received_all(body)
+        if self.phase is Phase.OVER:
+            return  # whoever sent the rest of the request has left as it was stopped
         self.begun.callback(self)
         if not self._delivered and self._connection is not None:
             self._connection.pause()

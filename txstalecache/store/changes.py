@@ -36,9 +36,12 @@ class Changes:
         """Something about ``digest`` changed; None: about everything."""
         for one in [digest] if digest is not None else list(self._waiting):
             self._pauses.pop(one, None)
-            for changed, timer in self._waiting.pop(one, {}).items():
+            woken = self._waiting.pop(one, {})
+            for timer in woken.values():
                 timer.cancel()
-                changed.callback(None)
+            for changed in woken:
+                if not changed.called:  # given up, as another was woken
+                    changed.callback(None)
 
     def close(self) -> None:
         """Wake everybody: nothing more will be heard."""

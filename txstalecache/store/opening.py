@@ -237,8 +237,13 @@ class StoreService(Service):
             if not first.called:
                 first.callback(None)
 
-        both.addCallback(settled)
+        def over(result: object) -> object:
+            client.when_down.remove(settled)
+            return result
+
         client.when_down.append(settled)
+        first.addBoth(over)
+        both.addCallback(settled)
         return first.addTimeout(self.PATIENCE, self._reactor, lambda result, seconds: None)
 
     def stopService(self) -> Deferred[None]:

@@ -106,7 +106,7 @@ class RedisClient:
         """Fires when Redis is available; at once when it is. Cancelling is safe."""
         if self.available:
             return succeed(None)
-        first: Deferred[None] = Deferred(lambda d: self._first.remove(d))
+        first: Deferred[None] = Deferred(self._first.remove)  # from this list, also once it is gone through
         self._first.append(first)
         return first
 
@@ -281,7 +281,7 @@ class RedisClient:
                     where=self.address.shown,
                     why=self._why,
                 )
-            for tell in self.when_down:
+            for tell in list(self.when_down):
                 tell()
         self._said = up
 

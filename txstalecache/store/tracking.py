@@ -119,7 +119,7 @@ class Tracking:
         """Fires when a session runs; at once when one does. Cancelling is safe."""
         if self.active:
             return succeed(None)
-        active: Deferred[None] = Deferred(lambda d: self._waiting.remove(d))
+        active: Deferred[None] = Deferred(self._waiting.remove)  # from this list, also once it is gone through
         self._waiting.append(active)
         return active
 
