@@ -306,6 +306,7 @@ class SharedFlight(Flight):
             stored = self._as_stored(entry, ResponseHead(entry.status, entry.fields))
             if stored is not None:
                 self._put(stored)
+                self._registry.figures.stored(self.plan.key)
                 return stored
         except Exception:
             self._log.failure("an entry could not be renewed")
