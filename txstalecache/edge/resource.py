@@ -58,6 +58,7 @@ from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
+from txstalecache.observe.trace import TraceContext, begun
 from txstalecache.origin import HttpOrigin, LocalOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import Hardness, Scope, StoreService, open_store
@@ -170,9 +171,19 @@ class CacheResource(Resource):
         reader, log, tally = HeadReader(limits, scheme, trusted, self.pseudonym), self._log, self.tally
         return FastLane(self._store, self._routes, self._refresh, self._clock, log, tally, reader, self.pseudonym)
 
-    def _refresh(self, head: RequestHead, route: Route, key: Key, entry: Entry, names: tuple[bytes, ...]) -> None:
+    def _refresh(
+        self,
+        head: RequestHead,
+        route: Route,
+        key: Key,
+        entry: Entry,
+        names: tuple[bytes, ...],
+        trace: TraceContext | None,
+    ) -> None:
         """Renew ``entry`` behind a client of the lane, which has the head as it came."""
-        self._renew(self._visit(NOBODY, prepared(route, head), route, key), entry, names)
+        visit = self._visit(NOBODY, prepared(route, head), route, key)
+        visit.outcome.trace = trace
+        self._renew(visit, entry, names)
 
     def _renew(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> None:
         """Fetch ``entry`` anew behind a client that has its answer; not what was chosen by who that is."""
@@ -271,14 +282,13 @@ class CacheResource(Resource):
             return
         match verdict:
             case Fresh(entry):
-                self._from_entry(visit, entry, "hit")
                 beta = visit.route.refresh_ahead
                 if beta and early(entry, now, beta, 1.0 - random()):
-                    self._renew(visit, entry, found.vary)
+                    self._answer_and_renew(visit, entry, found.vary)
+                else:
+                    self._from_entry(visit, entry, "hit")
             case Stale(entry):
-                self._from_entry(visit, entry, "hit")
-                # Nothing below touches the request: the client is free.
-                self._renew(visit, entry, found.vary)
+                self._answer_and_renew(visit, entry, found.vary)
             case Validate(entry, conditions=conditions):
                 await self._join(visit, planning.shared(visit, entry, conditions, found.vary), forced=verdict.own)
             case Miss():
@@ -289,6 +299,13 @@ class CacheResource(Resource):
                 self._refuse(visit, status, why, retry_after)
             case _:
                 assert_never(verdict)
+
+    def _answer_and_renew(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> None:
+        # What is logged of the request says whose child the refresh is.
+        visit.outcome.trace = begun(visit.head.fields)
+        self._from_entry(visit, entry, "hit")
+        # Nothing below touches the request: the client is free.
+        self._renew(visit, entry, names)
 
     async def _part(self, visit: Visit, marker: Marker | None) -> Fresh | None:
         """The part that is asked for, if it is here; else no more than that is fetched, where the whole is too long."""
