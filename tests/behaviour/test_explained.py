@@ -13,6 +13,7 @@ from tests.support.proxy import settled, until
 from tests.support.redis import RedisServer
 from txstalecache.edge.explain import Explainer
 from txstalecache.edge.limits import EdgeLimits
+from txstalecache.flight.limits import Limits
 from txstalecache.http.rules import Ranges, Rules
 from txstalecache.store import Scope
 
@@ -92,6 +93,20 @@ async def test_a_fetch_in_the_air_is_told_of_where_it_would_be_waited_for(
     assert await outcome(*reload) == "would lead a fetch of its own that others may join"
     origin.release("head")
     await settled(english)
+
+
+@async_test
+async def test_where_no_more_may_wait_that_is_told(origin: ScriptedOrigin, make_proxy: Any) -> None:
+    origin.on("/x", [Gate("go"), Head(200, [FRESH, ("Content-Length", "1")]), Chunk(b"x")])
+    proxy = await make_proxy(origin.url, limits=Limits(waiters_per_key=1))
+    inside = fetch(proxy.port, "GET", "/x")
+    await origin.at_gate("go")
+    said = await explained(proxy, "/x")
+    reply, verdict, why = await done(proxy, "/x")
+    assert (said["verdict"], said["why"]) == (verdict, why) == ("miss", "overflow")
+    assert f"answered {reply.status}" == steps(said)["flight"]
+    origin.release("go")
+    await inside
 
 
 def steps(said: dict[str, Any]) -> dict[str, str]:

@@ -238,19 +238,28 @@ class Explainer:
                 began_after=after,
                 part=narrow,
             )
-            await self._joined(said, plan)
+            await self._joined(said, plan, name)
         elif isinstance(verdict, Stale):
             asked = replace(head, method=b"GET") if head.method == b"HEAD" else head
             plan = Plan(key=key, request=asked, fetch=asked, rules=route.rules, entry=verdict.entry, names=found.vary)
             await self._refreshed(said, plan)
 
-    async def _joined(self, said: Explained, plan: Plan) -> None:
+    async def _joined(self, said: Explained, plan: Plan, verdict: str) -> None:
         """Who waits for what, or why nobody does."""
         flight = self._registry.joinable(plan)
-        stands_in = plan.entry is not None and policy.stands_in(plan.entry, plan.request, 503, self._store.now())
+
+        def stands_in(status: int | None) -> bool:
+            now, entry = self._store.now(), plan.entry
+            return entry is not None and policy.stands_in(entry, plan.request, status, now)
+
+        if self._registry.crowded(flight):
+            stale = stands_in(None)
+            outcome = "answered from the store, though stale" if stale else "answered 503"
+            said.judged("flight", "stale" if stale else verdict, "overflow", outcome)
+            return
         if flight is not None:
             outcome = f"would wait with {flight.waiting} others for a fetch in the air"
-        elif plan.began_after is None and stands_in and await self._rests(plan):
+        elif plan.began_after is None and stands_in(503) and await self._rests(plan):
             said.judged("rest", "stale", "error", f"answered from the store: {_RESTS}")
             return
         else:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from random import random
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -66,6 +66,10 @@ from txstalecache.store.interfaces import Found, IStore
 from txstalecache.store.tiered import TieredStore
 
 __all__ = ["CacheResource"]
+
+
+#: The part that a request has in a flight, by whether it leads; None: there is none.
+_ROLES: Final[Mapping[bool | None, str]] = {True: "leader", False: "waiter", None: "-"}
 
 
 class CacheResource(Resource):
@@ -325,7 +329,7 @@ class CacheResource(Resource):
             waiting, leads = self.registry.join(plans.pop())
             visit.head.fields.forget()
             visit.exchange.lighten()
-            visit.outcome.role = "leader" if leads else "waiter"
+            visit.outcome.role = _ROLES[leads]
             since = self._clock.seconds()
             landing = await waiting
             visit.outcome.wait += self._clock.seconds() - since
@@ -336,6 +340,8 @@ class CacheResource(Resource):
             plans.append(replace(again, began_after=began_after, again=True, provoked=landing.provoked))
         else:
             landing = Alone("vary")
+        if isinstance(landing, Attached | Settled) and landing.elsewhere:
+            visit.outcome.role = "waiter"  # whoever leads here
         if isinstance(landing, Alone):
             await self._alone(visit, Pass(landing.why, store=True), collapsed=False, sharing=landing.sharing)
         else:
@@ -374,7 +380,8 @@ class CacheResource(Resource):
                 visit.outcome.settled = landing
                 if landing.stale:
                     visit.outcome.verdict, visit.outcome.why = "stale", landing.stale
-                self._from_entry(visit, entry, visit.outcome.role)
+                role = visit.outcome.role
+                self._from_entry(visit, entry, "hit" if role == "-" else role)
             case Failed(status, why, retry_after):
                 visit.outcome.why = why
                 visit.exchange.answer(respond.failure(visit, status, why, retry_after))

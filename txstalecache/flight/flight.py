@@ -274,7 +274,7 @@ class Flight(ABC):
     def _attached(self, arrival: Arrival, head: ResponseHead) -> Attached:
         """What those get who may have the answer, with this head."""
         length = 0 if self.plan.fetch.method == b"HEAD" else arrival.length
-        return Attached(head, self.body, length, self._to_be_stored, self._why(arrival))
+        return Attached(head, self.body, length, self._to_be_stored, self._why(arrival), not arrival.own)
 
     def _why(self, arrival: Arrival) -> str:
         """The word for what becomes of it: that of the rules, or, where they would have it stored, why it is not."""
