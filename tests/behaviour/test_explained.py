@@ -68,6 +68,7 @@ async def test_what_is_refused_while_redis_is_away_is_told_of(
         assert (said["verdict"], said["why"]) == (verdict, why), (target, fields)
         assert (reply.status == 503) == (said["steps"][-1]["outcome"] == "answered 503")
         assert not [step for step in said["steps"] if step["step"] == "flight"]
+        assert b"fwd" not in (reply.field("cache-status") or b"")
 
 
 @async_test
@@ -170,6 +171,9 @@ async def test_a_refresh_that_is_not_begun_after_one_that_failed_is_told_of(
     proxy.age(20)
     said = await explained(proxy, "/x")
     hits = len(origin.requests)
-    _, verdict, why = await done(proxy, "/x")
+    reply, verdict, why = await done(proxy, "/x")
     assert (said["verdict"], said["why"]) == (verdict, why) == ("stale", "error")
     assert len(origin.requests) == hits
+    # Nothing went forward.
+    assert (reply.field("cache-status") or b"").startswith(b"txstalecache; hit; ttl=-")
+    assert proxy.log[-1].role == "hit"

@@ -380,8 +380,7 @@ class CacheResource(Resource):
                 visit.outcome.settled = landing
                 if landing.stale:
                     visit.outcome.verdict, visit.outcome.why = "stale", landing.stale
-                role = visit.outcome.role
-                self._from_entry(visit, entry, "hit" if role == "-" else role)
+                self._from_entry(visit, entry, visit.outcome.role if landing.asked else "hit")
             case Failed(status, why, retry_after):
                 visit.outcome.why = why
                 visit.exchange.answer(respond.failure(visit, status, why, retry_after))

@@ -43,6 +43,8 @@ class Settled:
     validated: bool = False
     status: int | None = None
     """What the origin answered instead, where ``entry`` stands in for an error."""
+    asked: bool = True
+    """False: the origin was left alone."""
 
     @property
     def elsewhere(self) -> bool:

@@ -68,7 +68,7 @@ class Registry:
         if self.crowded(flight):
             now, entry = self.store.now(), plan.entry
             if entry is not None and policy.stands_in(entry, plan.request, None, now):
-                return succeed(Settled(entry, collapsed=False, stale="overflow")), None
+                return succeed(Settled(entry, collapsed=False, stale="overflow", asked=False)), None
             return succeed(Failed(503, "overflow", self.limits.retry_after)), None
         if flight is not None:
             return flight.wait(plan), False

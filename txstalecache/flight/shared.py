@@ -409,8 +409,9 @@ class SharedFlight(Flight):
     def _spare(self, spared: list[tuple[Waiter, Entry]], why: str) -> None:
         collapsed = len(self.waiters) > 1
         told = None if self._response is None else self._response.head.status
+        asked = self._asked_until is not None
         for waiter, entry in spared:
-            self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
+            self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told, asked=asked))
 
     # -- the body ------------------------------------------------------------------------------------------------
 
