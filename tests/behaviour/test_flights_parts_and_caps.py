@@ -185,6 +185,8 @@ async def test_one_fetch_too_many_is_503_whoever_it_is_for_and_what_is_stale_is_
     for method, path in (("GET", "/z"), ("POST", "/z"), ("POST", "/x")):
         reply = await fetch(proxy.port, method, path)
         assert (reply.status, reply.field("retry-after")) == (503, b"1")
+    # Who may not wait has not waited.
+    assert next((record.why, record.role) for record in proxy.log if record.target == b"/z") == ("overflow", "-")
     assert (await fetch(proxy.port, "GET", "/stale")).body == b"stale"
     assert origin.hits("/stale") == 1 and proxy.flights == 2
     inside.append(fetch(proxy.port, "GET", "/y"))
@@ -204,7 +206,8 @@ async def test_beyond_the_caps_it_is_stale_where_that_is_permitted(origin: Scrip
     await until(lambda: proxy.resource.registry.waiting == 1)
     beyond = await fetch(proxy.port, "GET", "/x")
     assert (beyond.status, beyond.body) == (200, b"old")
-    assert b"overflow" in (beyond.field("cache-status") or b"")
+    assert beyond.field("cache-status") == b"txstalecache; hit; ttl=-1; detail=overflow"
+    assert (proxy.log[-1].why, proxy.log[-1].role) == ("overflow", "hit")
     origin.release("go")
     assert (await inside).body == b"old"
 

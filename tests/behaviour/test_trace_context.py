@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.support.async_test import async_test
 from tests.support.client import Connection, connect, fetch
 from tests.support.origin import Answer, ScriptedOrigin
@@ -78,3 +80,40 @@ async def test_what_is_not_well_formed_goes_no_further(origin: ScriptedOrigin, m
     sent = origin.requests[-1].field("traceparent")
     assert sent is not None
     assert sent[3:35] == TRACE
+
+
+@pytest.mark.parametrize("route", [{}, {"bypass": ((b"x-never", None),)}, {"refresh_ahead": 1e9}])
+@async_test
+async def test_the_refresh_behind_an_answer_is_the_child_of_that_request(
+    origin: ScriptedOrigin, make_proxy: Callable[..., Any], route: dict[str, Any]
+) -> None:
+    # By the fast lane, past it, and before the answer is stale.
+    ahead = "refresh_ahead" in route
+    control = "max-age=60" if ahead else "max-age=0, stale-while-revalidate=60"
+    origin.on("/", Answer(200, [("Cache-Control", control)], b"x"))
+    proxy = await make_proxy(origin.url, **route)
+    await fetch(proxy.port)
+    connection: Connection = await connect(proxy.port)
+    await connection.request("GET", "/", fields=parent())
+    await origin.arrived(2)
+    await connection.close()
+    await until(lambda: len(proxy.log) == 2 and not proxy.flights)
+    record, sent = proxy.log[-1], origin.requests[-1].field("traceparent")
+    assert (record.verdict, record.role) == ("fresh" if ahead else "stale", "hit")
+    assert sent is not None
+    assert record.trace is not None
+    assert (record.trace.trace_id, record.trace.parent_id) == (sent[3:35], sent[36:52])
+    assert record.trace.caller == b"b7ad6b7169203331"
+
+
+@async_test
+async def test_all_that_the_origin_is_asked_for_one_request_has_the_same_parent(
+    origin: ScriptedOrigin, make_proxy: Callable[..., Any]
+) -> None:
+    origin.on("/", Answer(200, [("Cache-Control", "private")], b"x"))
+    proxy = await make_proxy(origin.url)
+    await fetch(proxy.port, fields=[*parent(), ("Cookie", "a=b")])
+    await until(lambda: len(proxy.log) == 1)
+    # On everybody's behalf, and then alone.
+    assert len(origin.requests) == 2
+    assert len({request.field("traceparent") for request in origin.requests}) == 1

@@ -279,6 +279,8 @@ def test_the_first_match_wins_and_defaults_are_inherited() -> None:
         ("[upstream.a]\nservers = 'http://h'\nadd_prefix = '/é'", "upstream.a.add_prefix"),
         ("[upstream.a]\nservers = 'http://h'\nstrip_prefix = '/日本'", "upstream.a.strip_prefix"),
         ("[upstream.a]\nservers = 'http://h'\nhealth_path = '/a b'", "upstream.a.health_path"),
+        ("[upstream.a]\nservers = 'http://h'\nhealth_interval = '1ms'", "upstream.a.health_interval"),
+        ("[upstream.a]\nservers = 'http://h'\nhealth_interval = 0", "upstream.a.health_interval"),
         ("[limits]\nwindow = 0", "limits.window"),
         ("[limits]\nwindow = '1T'", "limits.window"),
         ("[limits]\nbody_rate = '0K'", "limits.body_rate"),

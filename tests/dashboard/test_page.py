@@ -190,7 +190,7 @@ def test_it_purges(browser: Browser, site: Site) -> None:
     assert "hit" in ask(site.port, "/old")[1]["cache-status"]
     browser.run("document.getElementById('value').value = '/old'")
     browser.run(press, count)
-    browser.wait(lambda: browser.text("purged") == "Would be purged, 1 in memory and any that only Redis has.")
+    browser.wait(lambda: browser.text("purged") == "Would be purged, 1 stored.")
     browser.run("document.getElementById('value').value = 'http://localhost/old'")
     browser.run(press, "[value=hard]")
     browser.run(press, purge)

@@ -49,6 +49,11 @@ def test_two_processes_and_a_hundred_clients_on_one_cold_key_are_one_fetch(
     assert {reply[0] for reply, _ in results} == {200}
     assert len({reply[2] for reply, _ in results}) == 1
     assert threaded_origin.hits == ["/x"]
+    # One has asked the origin, and all others have waited for that, whichever process they came to.
+    eventually(lambda: sum(proxy.output.count("GET /x ") for proxy in (one, two)) == 100)
+    lines = [line for proxy in (one, two) for line in proxy.output.splitlines() if "GET /x " in line]
+    assert sorted(line.partition("role=")[2].split()[0] for line in lines) == ["leader", *["waiter"] * 99]
+    assert sum("collapsed" in reply[1]["cache-status"] for reply, _ in results) == 99
 
 
 def test_a_holder_killed_in_the_middle_of_its_fetch_is_not_waited_for_much_longer_than_its_lease(

@@ -1589,7 +1589,7 @@ def test_beyond_the_caps_it_is_stale_or_503() -> None:
     entry = tower.entry()
     seats = [tower.join() for _ in range(2)]
     assert tower.join().landing == Failed(503, "overflow", 1)
-    assert tower.join(entry=entry).landing == Settled(entry, collapsed=False, stale="overflow")
+    assert tower.join(entry=entry).landing == Settled(entry, collapsed=False, stale="overflow", asked=False)
     assert [seat.landing for seat in seats] == [None, None]
 
 

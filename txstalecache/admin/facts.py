@@ -203,8 +203,8 @@ class Facts:
     # -- what is known of a scope --------------------------------------------------------------------------------
 
     def known(self, scope: str, urls: bool = False) -> dict[str, Any]:
-        """How many answers in this process' memory a purge called ``scope`` (``Purge.name``) would cover; with
-        ``urls`` also which URLs they are for."""
+        """How many answers in this process' memory a purge called ``scope`` (``Purge.name``) would cover, and
+        whether there is a Redis where there may be more; with ``urls`` also which URLs they are for."""
         now = self._store.store.now()
         purge = Purge.read(scope.encode("latin-1"), now)
         if purge is None:
@@ -215,7 +215,8 @@ class Facts:
             count += covered
             if urls and len(found) < MOST_URLS:
                 found[_url_of(shelf.key)] = None
-        return {"process": self.identity(), "count": count, "urls": list(found)}
+        redis = "redis_available" in self._store.figures()
+        return {"process": self.identity(), "count": count, "urls": list(found), "redis": redis}
 
     def _covered(self, purge: Purge, now: float) -> Iterator[tuple[Shelf, int]]:
         """The shelves with something that ``purge`` would cover, and how much of that is on each."""

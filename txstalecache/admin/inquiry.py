@@ -6,8 +6,8 @@ Must not know: HTTP, how a process is asked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
@@ -163,13 +163,14 @@ class Inquiry:
 
     # -- what is known of a scope --------------------------------------------------------------------------------
 
-    async def count(self, scope: Scope, url: str | None) -> int:
+    async def count(self, scope: Scope, url: str | None) -> tuple[int, bool]:
         """How many stored answers ``scope`` covers: all there are for one ``url``, else those in memory, of the process
-        that has most of them there."""
+        that has most of them there. And whether that is all: nothing else may be in Redis."""
         if url is not None:
             found = await self.entry(url, False)
-            return 0 if found is None else len(found["variants"])
-        return max(int(one["count"]) for one in await self._known(scope, False))
+            return (0 if found is None else len(found["variants"])), True
+        known = await self._known(scope, False)
+        return max(int(one["count"]) for one in known), not any(one["redis"] for one in known)
 
     async def urls(self, scope: Scope) -> list[str]:
         """The URLs in memory that ``scope`` covers."""
@@ -204,8 +205,25 @@ def _store(told: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "redis": worst("redis", min),
         "breaker_open": worst("breaker_open", max),
         "tracking": worst("tracking", min),
-        "figures": _added([one["figures"] for one in told]),
+        "figures": _figures([one["figures"] for one in told]),
     }
+
+
+#: Figures of a store that are not parts of a sum: what is so, or known, in each process.
+_EACH: Final[Mapping[str, Callable[..., float]]] = {
+    "redis_available": min,
+    "redis_breaker_open": max,
+    "redis_tracking": min,
+    "purge_scopes": max,
+}
+
+
+def _figures(told: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of several stores as those of one."""
+    found = _added(told)
+    for name in _EACH.keys() & found.keys():
+        found[name] = _EACH[name](one[name] for one in told if name in one)
+    return found
 
 
 def _upstreams(told: Sequence[list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -231,6 +231,7 @@ _SCHEMAS: Mapping[str, Schema] = {
                 "type": ["integer", "null"],
                 "description": "Answers known to be covered, at least; null: unknown.",
             },
+            "whole": {**_YES, "description": "False: more may be in Redis alone."},
             "job": _TEXT,
         },
         optional=("job",),

@@ -236,9 +236,9 @@ class AdminResource(Resource):
         return await self._obey(Order.of("url", url.decode("latin-1"), mode.decode("latin-1").lower()))
 
     async def _obey(self, order: Order) -> Told:
-        count = await self._count(order)
+        count, whole = await self._count(order)
         if order.dry:
-            return 200, {"purged": False, "everywhere": False, "refreshing": False, "count": count}
+            return 200, {"purged": False, "everywhere": False, "refreshing": False, "count": count, "whole": whole}
         job: dict[str, object] = {}
         urls: Sequence[str] = ()
         if order.mode is Mode.REFRESH and order.url is None:
@@ -251,21 +251,21 @@ class AdminResource(Resource):
             await self._purger.refresh(order.url)
         elif urls:
             job = {"job": self._jobs.start(urls).id}
-        said = {"purged": True, "everywhere": known, "refreshing": refreshing, "count": count, **job}
+        said = {"purged": True, "everywhere": known, "refreshing": refreshing, "count": count, "whole": whole, **job}
         # Accepted: it holds here, and is told to Redis when that is back.
         return (200 if known else 202), said
 
-    async def _count(self, order: Order) -> int | None:
-        """What is covered, where that can be said. Whatever becomes of it, a purge goes on."""
+    async def _count(self, order: Order) -> tuple[int | None, bool]:
+        """What is covered, where that can be said, and whether that is all. Whatever becomes of it, a purge goes on."""
         try:
             return await self._inquiry.count(order.scope, None if order.url is None else order.url.decode("ascii"))
         except CancelledError:
             raise
         except Silent:
-            return None
+            return None, False
         except Exception:
             self._log.failure("what a purge covers could not be counted")
-            return None
+            return None, False
 
     async def _warm(self, request: Request) -> Told:
         order = WarmOrder.read(await _body(request, _Whole.MOST))

@@ -68,20 +68,15 @@ async def _ask(arguments: argparse.Namespace, client: AdminClient, page: Page) -
         answer = await client.post("/v1/purge", "purged", said)
         answers.append(answer)
         if not arguments.json:
-            page.line(f"{arguments.scope}{'' if value is None else ' ' + value}: {_outcome(answer, arguments, value)}")
+            page.line(f"{arguments.scope}{'' if value is None else ' ' + value}: {_outcome(answer, arguments)}")
     if arguments.json:
         page.json(answers[0] if len(answers) == 1 else answers)
     return Exit.OK
 
 
-def _outcome(answer: dict[str, Any], arguments: argparse.Namespace, value: str | None) -> str:
+def _outcome(answer: dict[str, Any], arguments: argparse.Namespace) -> str:
     known = answer.get("count")
-    # Only one whole URL is looked for in Redis too.
-    where = (
-        "stored"
-        if arguments.scope == "url" and value and not value.startswith("/")
-        else "in memory and any that only Redis has"
-    )
+    where = "stored" if answer.get("whole") else "in memory and any that only Redis has"
     entries = "" if known is None else f", {count(known)} {'entry' if known == 1 else 'entries'} {where}"
     if arguments.dry_run:
         return f"would be purged{entries}" if entries else "would be purged; how much that is, is not known"

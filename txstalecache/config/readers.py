@@ -37,6 +37,7 @@ __all__ = [
     "positive_size",
     "pseudonym",
     "seconds",
+    "seconds_from",
     "shown",
     "size",
     "size_within",
@@ -82,6 +83,18 @@ def positive(value: object) -> float:
     if found <= 0:
         raise ValueError(f"expected more than 0 seconds, got {shown(value)}")
     return found
+
+
+def seconds_from(least: float) -> Callable[[object], float]:
+    """As ``seconds``, and not fewer than ``least``."""
+
+    def read(value: object) -> float:
+        found = seconds(value)
+        if found < least:
+            raise ValueError(f"expected at least {least:g} seconds, got {shown(value)}")
+        return found
+
+    return read
 
 
 def size(value: object) -> int:

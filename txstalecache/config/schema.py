@@ -373,7 +373,7 @@ UPSTREAM = Table(
             "Asked regularly; what is not 2xx or 3xx, twice in a row, takes the server out.",
             "not asked",
         ),
-        Item("health_interval", read.positive, "5s", "How often."),
+        Item("health_interval", read.seconds_from(0.01), "5s", "How often, ``10ms`` at least."),
         Item("health_timeout", read.positive, "2s", "For how long an answer is waited for."),
         Item("ca_file", read.text, None, "PEM of the authorities to trust.", "the system's"),
         Item("server_name", read.text, None, "The name to verify and to send as SNI.", "the URL's host"),

@@ -8,17 +8,17 @@ Must not know: HTTP of the admin interface.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from txstalecache.config.routes import Match, Route, Routes
 from txstalecache.edge import part
-from txstalecache.edge.heads import Rejected, examine
+from txstalecache.edge.heads import BodyKind, ReceivedRequest, Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import key_of, meets, prepared
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.registry import Registry
-from txstalecache.http import forward, policy
+from txstalecache.http import forward, policy, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import RequestHead
@@ -92,9 +92,9 @@ class Explainer:
         """What would become of a request for ``url`` (``http://host/target``) with ``fields``. ValueError."""
         scheme, host, target = split_url(url)
         said = Explained([])
-        head = self._validated(said, scheme, host, target, method, fields)
-        if head is not None:
-            await self._looked_up(said, head)
+        request = self._validated(said, scheme, host, target, method, fields)
+        if request is not None:
+            await self._looked_up(said, request)
         return said.told()
 
     # -- the steps -----------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class Explainer:
         target: bytes,
         method: bytes,
         fields: list[tuple[bytes, bytes]],
-    ) -> RequestHead | None:
+    ) -> ReceivedRequest | None:
         lines = list(fields)
         if not any(name.lower() == b"host" for name, _ in lines):
             lines.insert(0, (b"Host", host))
@@ -127,9 +127,10 @@ class Explainer:
         if head.method == b"OPTIONS" and forward.ends_here(head):
             said.judged("options", "refuse", "options", "answered 200")
             return None
-        return head
+        return request
 
-    async def _looked_up(self, said: Explained, head: RequestHead) -> None:
+    async def _looked_up(self, said: Explained, request: ReceivedRequest) -> None:
+        head = request.head
         route = self._routes.pick(head)
         said.route = route.name
         said.step("route", route.name, _conditions(route.match), "docs: configuration")
@@ -152,6 +153,12 @@ class Explainer:
         said.key, said.digest = shown(key), key.digest
         said.step("key", _spelled(route, key), f"the template {route.template.text}", "RFC 9111 §2")
         if head.method in route.rules.methods:
+            if head.method not in (b"GET", b"HEAD"):
+                outcome = "not known here: as for a request without one"
+                said.step("body", outcome, "what a body says is part of the key", "docs: configuration")
+            elif request.kind is not BodyKind.NONE:
+                said.judged("body", "pass", "body", _consequence(Pass("body")))
+                return
             for name, conditions in (("bypass", route.bypass), ("refresh", route.refresh)):
                 if meets(head, conditions):
                     why = reason(name)
@@ -189,7 +196,7 @@ class Explainer:
         if found.marker is not None:
             self._marked(said, found.marker, now)
         last = self._registry.figures.lately.get(key.digest)
-        if last is not None:
+        if last is not None and (entry is None or entry.response_time < last.when):
             why = reason(last.why)
             outcome = f"{last.status}, {max(0.0, now - last.when):.1f} s ago, not stored: {last.why}"
             said.step("last answer", outcome, why.rule, why.section)
@@ -219,16 +226,65 @@ class Explainer:
             outcome = "answered from the store, though stale" if stale else "answered 503"
             said.judged("protect", "stale" if stale else name, "protect", outcome)
         elif isinstance(verdict, Miss | Validate):
+            entry = verdict.entry if isinstance(verdict, Validate) else None
             after = now if verdict.own else None
             plan = Plan(
-                key=key, request=head, fetch=head, rules=route.rules, names=found.vary, began_after=after, part=narrow
+                key=key,
+                request=head,
+                fetch=head,
+                rules=route.rules,
+                entry=entry,
+                names=found.vary,
+                began_after=after,
+                part=narrow,
             )
-            flight = self._registry.joinable(plan)
-            outcome = "would lead a fetch of its own that others may join"
-            if flight is not None:
-                outcome = f"would wait with {flight.waiting} others for a fetch in the air"
-            said.step("flight", outcome, "one fetch for all who ask for the same", "RFC 9111 §4")
+            await self._joined(said, plan, name)
+        elif isinstance(verdict, Stale):
+            asked = replace(head, method=b"GET") if head.method == b"HEAD" else head
+            plan = Plan(key=key, request=asked, fetch=asked, rules=route.rules, entry=verdict.entry, names=found.vary)
+            await self._refreshed(said, plan)
 
+    async def _joined(self, said: Explained, plan: Plan, verdict: str) -> None:
+        """Who waits for what, or why nobody does."""
+        flight = self._registry.joinable(plan)
+
+        def stands_in(status: int | None) -> bool:
+            now, entry = self._store.now(), plan.entry
+            return entry is not None and policy.stands_in(entry, plan.request, status, now)
+
+        if self._registry.crowded(flight):
+            stale = stands_in(None)
+            outcome = "answered from the store, though stale" if stale else "answered 503"
+            said.judged("flight", "stale" if stale else verdict, "overflow", outcome)
+            return
+        if flight is not None:
+            outcome = f"would wait with {flight.waiting} others for a fetch in the air"
+        elif plan.began_after is None and stands_in(503) and await self._rests(plan):
+            said.judged("rest", "stale", "error", f"answered from the store: {_RESTS}")
+            return
+        else:
+            outcome = "would lead a fetch of its own that others may join"
+        said.step("flight", outcome, "one fetch for all who ask for the same", "RFC 9111 §4")
+
+    async def _refreshed(self, said: Explained, plan: Plan) -> None:
+        """Why a stale answer is not refreshed behind, where it is not."""
+        outcome = ""
+        if plan.entry is not None and vary.by_credentials(plan.entry.selector):
+            outcome = "not refreshed: it was chosen by who asked"
+        elif self._registry.joinable(plan) is not None:
+            outcome = "not begun: a fetch is in the air"
+        elif await self._rests(plan):
+            outcome = f"not begun: {_RESTS}"
+        if outcome:
+            said.step("behind", outcome, "one refresh for each key, and not too often", "docs: flights")
+
+    async def _rests(self, plan: Plan) -> bool:
+        rests: bool = await self._registry.leases.resting(self._registry.lease_name(plan))
+        return rests
+
+
+#: Said of a key whose refresh has failed.
+_RESTS = "a refresh has failed, and the origin is left alone for a while"
 
 # -- in words ----------------------------------------------------------------------------------------------------
 

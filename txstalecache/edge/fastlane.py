@@ -35,14 +35,15 @@ from txstalecache.http.messages import RequestHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
+from txstalecache.observe.trace import TraceContext, begun
 from txstalecache.store.memory import Shelf
 from txstalecache.store.tiered import TieredStore
 
 __all__ = ["FastLane", "LaneChannel"]
 
-#: Starts a refresh, unless one is under way: of what was asked, under which route and key, what is stale, and what
-#: answers vary by.
-Refresh = Callable[[RequestHead, Route, Key, Entry, tuple[bytes, ...]], None]
+#: Starts a refresh, unless one is under way: of what was asked, under which route and key, what is stale, what answers
+#: vary by, and where in its trace the request is.
+Refresh = Callable[[RequestHead, Route, Key, Entry, tuple[bytes, ...], TraceContext | None], None]
 
 
 class Asked:
@@ -160,6 +161,8 @@ class FastLane:
             if found is None:
                 return False
         log, cell = self._log, found.cell
+        renews = found.refreshes and not 0 <= now - found.renewed < self.AGAIN
+        trace = begun(asked.head.fields) if renews else None
         cell.count += 1
         cell.sent += found.sent
         if log is None and cell.count < cell.due:
@@ -172,13 +175,13 @@ class FastLane:
                 head = asked.head
                 self._tally.sample(cell, b"%b://%b%b" % (head.scheme, head.authority, head.target), found.sent, took)
             if log is not None:
-                self._record(log, channel, asked.head, found, now, took)
-        if found.refreshes and not 0 <= now - found.renewed < self.AGAIN:
+                self._record(log, channel, asked.head, found, now, took, trace)
+        if renews:
             # The client has its answer.
             found.renewed = now
             shelf = None if asked.shelf is None else asked.shelf()
             names = () if shelf is None else shelf.names
-            self._refresh(asked.head, asked.route, asked.key, found.entry, names)
+            self._refresh(asked.head, asked.route, asked.key, found.entry, names, trace)
         return True
 
     def _asked(self, data: bytes) -> Asked | None:
@@ -262,6 +265,7 @@ class FastLane:
         found: Answer,
         now: float,
         took: float,
+        trace: TraceContext | None,
     ) -> None:
         log(
             Record(
@@ -279,6 +283,7 @@ class FastLane:
                 age=found.entry.age(now),
                 duration=took,
                 scheme=head.scheme,
+                sent_on=trace,
             )
         )
 

@@ -70,7 +70,7 @@ def _plan(
     part: bool = False,
 ) -> Plan:
     head, route = visit.head, visit.route
-    fields, visit.outcome.trace = passed_on(addressed(route, fields))
+    fields, visit.outcome.trace = passed_on(addressed(route, fields), visit.outcome.trace)
     return Plan(
         key=visit.key,
         request=head,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from random import random
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -58,6 +58,7 @@ from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
+from txstalecache.observe.trace import TraceContext, begun
 from txstalecache.origin import HttpOrigin, LocalOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import Hardness, Scope, StoreService, open_store
@@ -65,6 +66,10 @@ from txstalecache.store.interfaces import Found, IStore
 from txstalecache.store.tiered import TieredStore
 
 __all__ = ["CacheResource"]
+
+
+#: The part that a request has in a flight, by whether it leads; None: there is none.
+_ROLES: Final[Mapping[bool | None, str]] = {True: "leader", False: "waiter", None: "-"}
 
 
 class CacheResource(Resource):
@@ -170,9 +175,19 @@ class CacheResource(Resource):
         reader, log, tally = HeadReader(limits, scheme, trusted, self.pseudonym), self._log, self.tally
         return FastLane(self._store, self._routes, self._refresh, self._clock, log, tally, reader, self.pseudonym)
 
-    def _refresh(self, head: RequestHead, route: Route, key: Key, entry: Entry, names: tuple[bytes, ...]) -> None:
+    def _refresh(
+        self,
+        head: RequestHead,
+        route: Route,
+        key: Key,
+        entry: Entry,
+        names: tuple[bytes, ...],
+        trace: TraceContext | None,
+    ) -> None:
         """Renew ``entry`` behind a client of the lane, which has the head as it came."""
-        self._renew(self._visit(NOBODY, prepared(route, head), route, key), entry, names)
+        visit = self._visit(NOBODY, prepared(route, head), route, key)
+        visit.outcome.trace = trace
+        self._renew(visit, entry, names)
 
     def _renew(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> None:
         """Fetch ``entry`` anew behind a client that has its answer; not what was chosen by who that is."""
@@ -271,14 +286,13 @@ class CacheResource(Resource):
             return
         match verdict:
             case Fresh(entry):
-                self._from_entry(visit, entry, "hit")
                 beta = visit.route.refresh_ahead
                 if beta and early(entry, now, beta, 1.0 - random()):
-                    self._renew(visit, entry, found.vary)
+                    self._answer_and_renew(visit, entry, found.vary)
+                else:
+                    self._from_entry(visit, entry, "hit")
             case Stale(entry):
-                self._from_entry(visit, entry, "hit")
-                # Nothing below touches the request: the client is free.
-                self._renew(visit, entry, found.vary)
+                self._answer_and_renew(visit, entry, found.vary)
             case Validate(entry, conditions=conditions):
                 await self._join(visit, planning.shared(visit, entry, conditions, found.vary), forced=verdict.own)
             case Miss():
@@ -289,6 +303,13 @@ class CacheResource(Resource):
                 self._refuse(visit, status, why, retry_after)
             case _:
                 assert_never(verdict)
+
+    def _answer_and_renew(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> None:
+        # What is logged of the request says whose child the refresh is.
+        visit.outcome.trace = begun(visit.head.fields)
+        self._from_entry(visit, entry, "hit")
+        # Nothing below touches the request: the client is free.
+        self._renew(visit, entry, names)
 
     async def _part(self, visit: Visit, marker: Marker | None) -> Fresh | None:
         """The part that is asked for, if it is here; else no more than that is fetched, where the whole is too long."""
@@ -308,7 +329,7 @@ class CacheResource(Resource):
             waiting, leads = self.registry.join(plans.pop())
             visit.head.fields.forget()
             visit.exchange.lighten()
-            visit.outcome.role = "leader" if leads else "waiter"
+            visit.outcome.role = _ROLES[leads]
             since = self._clock.seconds()
             landing = await waiting
             visit.outcome.wait += self._clock.seconds() - since
@@ -319,6 +340,8 @@ class CacheResource(Resource):
             plans.append(replace(again, began_after=began_after, again=True, provoked=landing.provoked))
         else:
             landing = Alone("vary")
+        if isinstance(landing, Attached | Settled) and landing.elsewhere:
+            visit.outcome.role = "waiter"  # whoever leads here
         if isinstance(landing, Alone):
             await self._alone(visit, Pass(landing.why, store=True), collapsed=False, sharing=landing.sharing)
         else:
@@ -357,7 +380,7 @@ class CacheResource(Resource):
                 visit.outcome.settled = landing
                 if landing.stale:
                     visit.outcome.verdict, visit.outcome.why = "stale", landing.stale
-                self._from_entry(visit, entry, visit.outcome.role)
+                self._from_entry(visit, entry, visit.outcome.role if landing.asked else "hit")
             case Failed(status, why, retry_after):
                 visit.outcome.why = why
                 visit.exchange.answer(respond.failure(visit, status, why, retry_after))

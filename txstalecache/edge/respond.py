@@ -61,7 +61,7 @@ def failure(visit: Visit, status: int, why: str, retry_after: int | None) -> Rep
     if visit.head.method == b"HEAD":
         reply = replace(reply, segments=())
     outcome = visit.outcome
-    forwarded = None if outcome.verdict == "refuse" else _forwarded(outcome)
+    forwarded = None if outcome.verdict == "refuse" or outcome.role == "-" else _forwarded(outcome)
     collapsed = True if outcome.role == "waiter" else None
     return _told(visit, reply, ours, CacheStatus(fwd=forwarded, collapsed=collapsed, detail=why), b"BYPASS")
 
@@ -115,7 +115,7 @@ def _entry_status(outcome: Outcome, left: float) -> CacheStatus:
     settled, ttl = outcome.settled, round(left)
     if left <= 0 and (settled is None or settled.stale):
         ttl = min(ttl, -1)  # stale, by however little: RFC 9211 §2.4 has a negative number then
-    if settled is None:
+    if settled is None or not settled.asked:
         return CacheStatus(hit=True, ttl=ttl, detail=_STALE.get(outcome.why, outcome.why) if ttl < 0 else None)
     collapsed = True if settled.collapsed and outcome.role == "waiter" else None
     if settled.stale:

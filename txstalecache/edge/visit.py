@@ -37,7 +37,7 @@ class Outcome:
     settled: Settled | None = None
     """How a flight came to answer from an entry."""
     trace: TraceContext | None = None
-    """As what the origin was asked, where it was asked."""
+    """As what the origin is asked, once that is to be: however often."""
 
 
 class Nobody:

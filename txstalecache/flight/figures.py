@@ -45,7 +45,7 @@ class Figures:
         self.back_offs = 0
         """Refreshes that failed, after which the key is left alone for a while."""
         self.lately: OrderedDict[str, Unstored] = OrderedDict()
-        """By the digest of the key, the oldest first."""
+        """By the digest of the key, the oldest first; the last answer of each, unless that is stored."""
 
     def unstored(self, key: Key, status: int, why: str, when: float) -> None:
         """The answer for ``key`` is not stored."""
@@ -54,6 +54,10 @@ class Figures:
         lately.move_to_end(digest)
         if len(lately) > self.MOST:
             lately.popitem(last=False)
+
+    def stored(self, key: Key) -> None:
+        """The last answer for ``key`` is."""
+        self.lately.pop(key.digest, None)
 
     def answered(self, status: int, seconds: float) -> None:
         """A head came, ``seconds`` after it was asked for."""

@@ -275,7 +275,7 @@ class Flight(ABC):
     def _attached(self, arrival: Arrival, head: ResponseHead) -> Attached:
         """What those get who may have the answer, with this head."""
         length = 0 if self.plan.fetch.method == b"HEAD" else arrival.length
-        return Attached(head, self.body, length, self._to_be_stored, self._why(arrival))
+        return Attached(head, self.body, length, self._to_be_stored, self._why(arrival), not arrival.own)
 
     def _why(self, arrival: Arrival) -> str:
         """The word for what becomes of it: that of the rules, or, where they would have it stored, why it is not."""
@@ -359,17 +359,26 @@ class Flight(ABC):
 
     def complete(self, framing: Framing) -> None:
         arrival = self._arrival
-        if arrival is not None and arrival.own and not self.outdated:
+        if arrival is not None and arrival.own:
+            self._whole(arrival, framing)
+        self.body.end()
+        self.end(State.DONE)
+
+    def _whole(self, arrival: Arrival, framing: Framing) -> None:
+        """All of the answer is here: store it, if it is to be; and note, for who asks why, if it is not after all."""
+        figures, kept = self._registry.figures, False
+        if not self.outdated:
             # The clients have their answer whatever becomes of the entry.
             try:
                 kept = framing is Framing.DELIMITED and self._storing and self._store_whole(arrival)
             except Exception:
                 self._log.failure("an answer could not be stored")
-                kept = False
             if not kept:
                 self._supersede()
-        self.body.end()
-        self.end(State.DONE)
+        if kept:
+            figures.stored(self.plan.key)
+        elif arrival.storable and framing is Framing.DELIMITED:
+            figures.unstored(self.plan.key, arrival.head.status, "kept-out", arrival.response_time)
 
     def _supersede(self) -> None:  # noqa: B027 - a flight for one client leaves what is stored
         """The whole answer is here, and is not stored: what was stored before it may no longer hold."""
@@ -397,8 +406,11 @@ class Flight(ABC):
         return entry if hooks is None else hooks.stored(self.plan.fetch, head, entry)
 
     def broken(self, error: OriginError) -> None:
-        if self._arrival is None or self._arrival.own:  # else it counts where the origin was asked
-            self._registry.figures.faulted(error.fault)
+        arrival, figures = self._arrival, self._registry.figures
+        if arrival is None or arrival.own:  # else it counts where the origin was asked
+            figures.faulted(error.fault)
+        if arrival is not None and arrival.own:
+            figures.unstored(self.plan.key, arrival.head.status, error.fault.value, arrival.response_time)
         self.body.cut()
         self.end(State.BROKEN)
 

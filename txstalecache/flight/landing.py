@@ -29,6 +29,8 @@ class Attached:
     """Bytes of body to come, None when unknown."""
     stored: bool
     why: str
+    elsewhere: bool = False
+    """Whether another process has asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,13 @@ class Settled:
     validated: bool = False
     status: int | None = None
     """What the origin answered instead, where ``entry`` stands in for an error."""
+    asked: bool = True
+    """False: the origin was left alone."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another process has asked for it."""
+        return self.collapsed and not (self.stale or self.validated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,18 +57,19 @@ class Registry:
         self._due = inf
         """When ``_timer`` is to look at the flights."""
 
-    def join(self, plan: Plan) -> tuple[Deferred[Landing], bool]:
+    def join(self, plan: Plan) -> tuple[Deferred[Landing], bool | None]:
         """Wait for an answer to ``plan``: in a flight that is in the air, else in a new one. The caller owns the
-        Deferred, which never fails; cancelling it only detaches. Also says whether the caller leads.
+        Deferred, which never fails; cancelling it only detaches. Also says whether the caller leads;
+        None: there is no flight for it.
         """
         if self._closed:
-            return succeed(Failed(503, "shutdown", self.limits.retry_after)), False
+            return succeed(Failed(503, "shutdown", self.limits.retry_after)), None
         flight = self.joinable(plan)
-        if self._crowded(flight):
+        if self.crowded(flight):
             now, entry = self.store.now(), plan.entry
             if entry is not None and policy.stands_in(entry, plan.request, None, now):
-                return succeed(Settled(entry, collapsed=False, stale="overflow")), False
-            return succeed(Failed(503, "overflow", self.limits.retry_after)), False
+                return succeed(Settled(entry, collapsed=False, stale="overflow", asked=False)), None
+            return succeed(Failed(503, "overflow", self.limits.retry_after)), None
         if flight is not None:
             return flight.wait(plan), False
         flight = self._boarded(plan, Purpose.FETCH)
@@ -94,6 +95,12 @@ class Registry:
                 if flight.joinable(plan.request, plan.began_after):
                     return flight
         return None
+
+    def crowded(self, flight: SharedFlight | None) -> bool:
+        """Whether no more may wait for ``flight``; with None, or for one that is yet to take off."""
+        if self.waiting >= self.limits.waiters:
+            return True
+        return self._full if flight is None else len(flight.waiters) >= self.limits.waiters_per_key
 
     def solo(self, plan: Plan) -> Deferred[Landing]:
         """Fetch for one client; ``plan.sharing`` is not SHARED. Cancelling drops the fetch unless it is stored."""
@@ -213,11 +220,6 @@ class Registry:
                 flight.crashed(Failure())
                 flight.due = min(flight.due, now + AFTER_A_FAULT)
         self.watch(min((flight.due for flight in self.flights), default=inf))
-
-    def _crowded(self, flight: SharedFlight | None) -> bool:
-        if self.waiting >= self.limits.waiters:
-            return True
-        return self._full if flight is None else len(flight.waiters) >= self.limits.waiters_per_key
 
     @property
     def _full(self) -> bool:

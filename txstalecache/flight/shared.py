@@ -308,6 +308,7 @@ class SharedFlight(Flight):
             stored = self._as_stored(entry, ResponseHead(entry.status, entry.fields))
             if stored is not None:
                 self._put(stored)
+                self._registry.figures.stored(self.plan.key)
                 return stored
         except Exception:
             self._log.failure("an entry could not be renewed")
@@ -417,8 +418,9 @@ class SharedFlight(Flight):
     def _spare(self, spared: list[tuple[Waiter, Entry]], why: str) -> None:
         collapsed = len(self.waiters) > 1
         told = None if self._response is None else self._response.head.status
+        asked = self._asked_until is not None
         for waiter, entry in spared:
-            self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told))
+            self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told, asked=asked))
 
     # -- the body ------------------------------------------------------------------------------------------------
 

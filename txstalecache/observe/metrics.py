@@ -134,7 +134,7 @@ _COUNTERS: Final[Sequence[tuple[str, str, tuple[str, ...], Any]]] = (
     ),
     ("sent_bytes", "Bytes of body sent to clients.", (), _plain("sent")),
     ("answers_cut", "Answers that did not reach their client whole.", (), _plain("cut")),
-    ("coalesced_waiters", "Requests answered by the fetch of another one.", (), _waiters),
+    ("coalesced_waiters", "Requests that waited for the fetch of another one.", (), _waiters),
     ("not_collapsed", "Requests that waited for an answer which was not for sharing, by why.", ("why",), _by("alone")),
     ("origin_saved", "Requests answered without a fetch of their own.", (), _plain("saved")),
     ("origin_requests", "Requests sent to an origin, or tried to be.", (), _plain("fetches")),

@@ -14,7 +14,7 @@ from random import SystemRandom
 
 from txstalecache.http.messages import Fields
 
-__all__ = ["TraceContext", "passed_on"]
+__all__ = ["TraceContext", "begun", "passed_on"]
 
 _RANDOM = SystemRandom()
 
@@ -64,13 +64,19 @@ class TraceContext:
         return b"00-%b-%b-%02x" % (self.trace_id, self.parent_id, self.flags & 1)
 
 
-def passed_on(fields: Fields) -> tuple[Fields, TraceContext | None]:
-    """The fields of a request to the origin, with this proxy in the trace they belong to; and where in it that is."""
+def begun(fields: Fields) -> TraceContext | None:
+    """Where in its trace a request with ``fields`` is here, as all that it leads to is to be told."""
+    known = TraceContext.read(fields.get_all(b"traceparent"))
+    return None if known is None else known.child()
+
+
+def passed_on(fields: Fields, ours: TraceContext | None = None) -> tuple[Fields, TraceContext | None]:
+    """The fields of a request to the origin, with this proxy in the trace they belong to; and where in it that is:
+    ``ours``, where that has been said already."""
     lines = fields.get_all(b"traceparent")
     if not lines:
         return fields.without(b"tracestate"), None
-    known = TraceContext.read(lines)
-    if known is None:
+    ours = ours or begun(fields)
+    if ours is None:
         return fields.without(b"traceparent", b"tracestate"), None
-    ours = known.child()
     return fields.replacing(b"traceparent", ours.header), ours

@@ -275,8 +275,7 @@ async function purge(event) {
   const order = { scope, mode, dry, ...(scope === "all" ? {} : { value: $("value").value }) };
   try {
     const said = await admin.ask("v1/purge", order);
-    const whole = scope === "url" && !order.value.startsWith("/"); // only that is looked for in Redis too
-    const known = said.count == null ? "" : `, ${count(said.count)} ${whole ? "stored" : "in memory and any that only Redis has"}`;
+    const known = said.count == null ? "" : `, ${count(said.count)} ${said.whole ? "stored" : "in memory and any that only Redis has"}`;
     if (dry) return tell("good", `Would be purged${known}.`);
     const where = said.everywhere ? "everywhere" : "here; elsewhere when Redis is back";
     tell("good", `${mode === "hard" ? "Gone" : "Stale"} ${where}${known}${said.refreshing ? "; being fetched anew" : ""}.`);
