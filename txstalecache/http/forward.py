@@ -27,6 +27,7 @@ from txstalecache.http.remembered import remembered
 __all__ = [
     "PRECONDITIONS",
     "alone",
+    "conditional",
     "differ",
     "ends_here",
     "identified",
@@ -188,6 +189,11 @@ def _identifying_names(fields: Fields) -> tuple[bytes, ...]:
 @lru_cache(512)
 def _identifying_among(names: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return tuple(name for name in names if identifying(name) and name not in CREDENTIALS)
+
+
+def conditional(fetch: RequestHead) -> bool:
+    """Whether ``fetch`` carries a condition, a client's or ours."""
+    return not PRECONDITIONS.isdisjoint(fetch.fields.names)
 
 
 def says_all(fetch: RequestHead, request: RequestHead) -> bool:
