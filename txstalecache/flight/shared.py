@@ -175,7 +175,7 @@ class SharedFlight(Flight):
         if store.outdated(plan.key, told.request_time, tags.of(plan.fetch, told.head.fields), plan.fetch):
             return False
         self._ground()  # a fetch from before the lease was lost, too
-        self._response = Relayed(reception)
+        self._response = Relayed(reception, plan.fetch.method)
         self._asked = told.request_time
         self._arrived(self._response, (told.request_time, told.response_time), told.selector)
         return True
