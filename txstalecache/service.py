@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
@@ -135,16 +136,11 @@ class ProxyService(Service):
         self._settled = True
         self._open()
 
-    @property
-    def _patient(self) -> bool:
-        """Whether no request is taken before it is known how the store is: a short while, and what would be refused for
-        lack of a Redis need not be."""
-        return self._store.mode == "protect"
-
     def _open(self) -> None:
-        """Take requests."""
+        """Take requests. None is taken before it is known how the store is, which is a short while: it would be fetched
+        though another process has it, or does so, or be refused for lack of a Redis."""
         port: Any = self._port
-        if self._patient and self.running and port is not None:
+        if self.running and isinstance(port, FileDescriptor):
             port.startReading()
 
     def _listen(self) -> None:
@@ -286,9 +282,9 @@ class ProxyService(Service):
 
     def _listening(self, port: IListeningPort, origin: str) -> None:
         self._port = port
-        if self._patient and not self._settled:
+        if not self._settled and isinstance(port, FileDescriptor):
             # Before the reactor turns: who comes waits on the socket.
-            port.stopReading()  # type: ignore[attr-defined]
+            port.stopReading()
         where = self._endpoint.where(port.getHost())
         self._log.info(
             "txstalecache {v} listens on {where}, in front of {origin}", v=__version__, where=where, origin=origin

@@ -103,12 +103,6 @@ def main(arguments: list[str]) -> None:
     from txstalecache.process import collect_rarely, count_uptime, leave, leave_in_order
     from txstalecache.service import ProxyService
 
-    class WorkerService(ProxyService):
-        """Takes no request before its Redis can be asked, or has had time to appear: what waits on the socket is
-        another worker's as well."""
-
-        _patient = True
-
     reactor: Any = installed
     count_uptime(reactor)
     collect_rarely(reactor)
@@ -127,7 +121,7 @@ def main(arguments: list[str]) -> None:
     def opened(port: Any) -> None:
         Turns(reactor, port, shares, told["number"], lambda: service.connections)
 
-    service = WorkerService(reactor, settings, listening=Inherited(reactor, SOCKET, opened))
+    service = ProxyService(reactor, settings, listening=Inherited(reactor, SOCKET, opened))
 
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     leave_in_order(reactor)

@@ -234,8 +234,6 @@ class WorkersService(ProxyService):
         self._workers: list[Worker] = []
         self._shares: Shares | None = None
 
-    _patient = True
-
     def _open(self) -> None:
         """Have the workers take requests: nothing is ever accepted here. An embedded Redis is started by now."""
         port: Any = self._port

@@ -56,6 +56,30 @@ def test_two_processes_and_a_hundred_clients_on_one_cold_key_are_one_fetch(
     assert sum("collapsed" in reply[1]["cache-status"] for reply, _ in results) == 99
 
 
+def test_a_process_that_has_just_started_asks_redis_first_and_waits_no_longer_than_2_s_for_one_that_hangs(
+    run_proxy: RunProxy, threaded_origin: Origin, one_redis_server: RedisServer
+) -> None:
+    arguments = ("--origin", threaded_origin.url, "--redis", one_redis_server.url)
+    one = run_proxy(*arguments)
+    assert ask(one.port)[2] == "1\n"
+    eventually(lambda: one_redis_server.command("KEYS", "*}:e") != [])
+    assert one.end() == 0
+    one_redis_server.pause()
+    two, found = run_proxy(*arguments), []
+    first = threading.Thread(target=lambda port=two.port: found.append(ask(port)))
+    first.start()
+    time.sleep(0.2)
+    one_redis_server.resume()
+    first.join(30)
+    assert found[0][2] == "1\n"
+    assert threaded_origin.hits == ["/x"]
+    one_redis_server.pause()
+    three = run_proxy(*arguments)
+    began = time.monotonic()
+    assert ask(three.port)[2] == "2\n"
+    assert time.monotonic() - began < 10
+
+
 def test_a_holder_killed_in_the_middle_of_its_fetch_is_not_waited_for_much_longer_than_its_lease(
     run_proxy: RunProxy, threaded_origin: Origin, one_redis_server: RedisServer
 ) -> None:

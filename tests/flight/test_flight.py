@@ -608,6 +608,19 @@ def test_a_304_for_something_else_ends_the_rival_that_asked_for_the_same() -> No
     assert tower.at_rest()
 
 
+def test_a_304_to_no_condition_fails_as_no_answer_does() -> None:
+    tower = Tower()
+    bare = replace(tower.entry(if_error=0.0, if_unreachable=0.0), fields=Fields([]))
+    seats = [tower.join(entry=bare), tower.join(entry=bare)]
+    assert b"if-none-match" not in tower.origin.requests[0].head.fields
+    for number in range(2):
+        tower.origin.answer(number, 304, [(b"ETag", b'"1"'), *CACHEABLE])
+    assert [(seat.landing.status, seat.landing.why) for seat in seats] == [(502, "malformed")] * 2
+    assert len(tower.origin.requests) == 2
+    assert tower.stored is not None and tower.stored.freshness.lifetime == 5
+    assert tower.at_rest()
+
+
 HOOKS = Hooks(
     ttl=lambda request, response: 500.0,
     tags=lambda request, response: [b"ours", response.fields.get(b"x-new") or b""],

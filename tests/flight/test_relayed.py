@@ -131,8 +131,9 @@ async def watched(
     here: Process, there: Process, redis: RedisServer, *fields: tuple[bytes, bytes], **more: Any
 ) -> tuple[Any, Any]:
     """A client in each process, the one ``there`` waiting for what the one ``here`` fetches."""
+    before = here.asked
     first = here.join(**more)
-    await until(lambda: here.asked == 1)
+    await until(lambda: here.asked == before + 1)
     second = there.join(*fields, **more)
     await until(lambda: names(redis, "w"))
     return first, second
@@ -184,6 +185,26 @@ async def test_who_comes_late_reads_from_the_start_and_a_crowd_reads_once(
     await over(here, there)
     found = await there.store.lookup(KEY, RequestHead(b"GET", b"/x", Fields()))
     assert found.entry is not None and found.entry.length == 300_003
+
+
+@pytest.mark.parametrize(("method", "body"), [(b"GET", b"body"), (b"HEAD", b"")])
+@async_test
+async def test_what_comes_all_at_once_and_is_not_stored_reaches_those_who_wait_elsewhere(
+    one_redis_server: RedisServer, processes: Any, method: bytes, body: bytes
+) -> None:
+    here, there = await processes(one_redis_server)
+    for number in range(5):
+        first, second = await watched(here, there, one_redis_server, method=method)
+        response = here.origin.answer(number, 200, [*FOR_THOSE_WHO_WAIT, (b"Content-Length", b"4")])
+        response.send(body)
+        response.end()
+        await until(lambda seat=second: seat.ended == "delivered")
+        assert first.data == second.data == body
+        assert second.landing.head.fields.get(b"content-length") == b"4"
+        await over(here, there)
+        assert there.asked == 0
+        # Who comes now asks for himself: what is left of it is for those who waited.
+        await until(lambda: not names(one_redis_server, "lwh"))
 
 
 @async_test

@@ -64,6 +64,27 @@ def test_everything_else_travels(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("wished", "shared"),
+    [
+        ("Max-Age=0,no-cache , x-y", b"Max-Age=0,no-cache , x-y"),
+        ("no-store, no-transform, min-fresh=3", b"no-store, no-transform, min-fresh=3"),
+        ("max-stale=60", None),
+        ("max-age=5, MAX-STALE", b"max-age=5"),
+        ("no-cache\nCache-Control: stale-if-error=60", b"no-cache"),
+        ("stale-while-revalidate=5, only-if-cached", None),
+        ('max-age=5, x="a, max-stale=60", y', b"max-age=5, y"),
+        ('max-age=5, x="a, max-stale=60', b'max-age=5, x="a'),
+    ],
+)
+def test_by_what_one_client_lets_caches_do_no_other_is_given_what_is_stale(wished: str, shared: bytes | None) -> None:
+    asked = request(f"{PLAIN}\nCache-Control: {wished}")
+    said = asked.fields.get(b"cache-control")
+    assert forward.shared(asked, frozenset()).get(b"cache-control") == shared
+    assert forward.shared(asked, frozenset({b"cache-control"})).get(b"cache-control") == said  # all have said it
+    assert forward.alone(asked).get(b"cache-control") == said
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "X-Forwarded-For",

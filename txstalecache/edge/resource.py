@@ -382,8 +382,10 @@ class CacheResource(Resource):
                     visit.outcome.verdict, visit.outcome.why = "stale", landing.stale
                 self._from_entry(visit, entry, visit.outcome.role if landing.asked else "hit")
             case Failed(status, why, retry_after):
+                # Made first: it says why the request went forward, too.
+                reply = respond.failure(visit, status, why, retry_after)
                 visit.outcome.why = why
-                visit.exchange.answer(respond.failure(visit, status, why, retry_after))
+                visit.exchange.answer(reply)
             case Alone() | Regroup():
                 raise AssertionError("a fetch for one client is not shared")
             case _:

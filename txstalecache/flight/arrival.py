@@ -86,7 +86,7 @@ class Arrival:
     @property
     def passed_on(self) -> bool:
         """Whether it may be for those who wait in other processes."""
-        if self.withheld or self.plan.fetch.method != b"GET":
+        if self.withheld or self.plan.fetch.method not in (b"GET", b"HEAD"):
             return False
         if self.error:
             # One that is not kept is told by a marker.

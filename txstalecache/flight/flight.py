@@ -274,7 +274,8 @@ class Flight(ABC):
 
     def _attached(self, arrival: Arrival, head: ResponseHead) -> Attached:
         """What those get who may have the answer, with this head."""
-        length = 0 if self.plan.fetch.method == b"HEAD" else arrival.length
+        # What HEAD brings says itself how long the body would be, or nobody knows (RFC 9110 §8.6).
+        length = None if self.plan.fetch.method == b"HEAD" else arrival.length
         return Attached(head, self.body, length, self._to_be_stored, self._why(arrival), not arrival.own)
 
     def _why(self, arrival: Arrival) -> str:

@@ -33,15 +33,15 @@ class Passage(Reader):
 
 @implementer(IOriginResponse)
 class Relayed:
-    """``reception`` as a response. Owns what it waits for; ``abort`` ends it."""
+    """``reception`` as a response to ``method``. Owns what it waits for; ``abort`` ends it."""
 
     _log = Logger()
 
-    def __init__(self, reception: Reception) -> None:
+    def __init__(self, reception: Reception, method: bytes) -> None:
         self._reception = reception
         self.head = reception.told.head
         length = self.head.fields.get(b"content-length")
-        empty = self.head.status in BODILESS
+        empty = method == b"HEAD" or self.head.status in BODILESS
         self.framing = Framing.DELIMITED
         self.length = 0 if empty else int(length) if length is not None and length.isdigit() else None
         self._came = 0

@@ -180,7 +180,7 @@ class SharedFlight(Flight):
         if store.outdated(plan.key, told.request_time, tags.of(plan.fetch, told.head.fields), plan.fetch):
             return False
         self._ground()  # a fetch from before the lease was lost, too
-        self._response = Relayed(reception)
+        self._response = Relayed(reception, plan.fetch.method)
         self._asked = told.request_time
         self._arrived(self._response, (told.request_time, told.response_time), told.selector)
         return True
@@ -196,8 +196,11 @@ class SharedFlight(Flight):
     def _arrived(self, response: IOriginResponse, times: Times, chosen: Selector | None = None) -> None:
         plan, head = self.plan, response.head
         self._progressed = self._registry.clock.seconds()
-        if plan.entry is not None and head.status == 304:
+        if head.status == 304 and plan.entry is not None and plan.conditions:
             self._validated(plan.entry, response, times)
+            return
+        if head.status == 304 and not forward.conditional(plan.fetch):
+            self._unasked(response)
             return
         admission = self._admission(head, times)
         if head.status in policy.ERRORS and not isinstance(admission, Store):
@@ -207,6 +210,13 @@ class SharedFlight(Flight):
             if self._awaited:
                 self._mark_error(policy.ORIGIN_ERROR, head.status)
         self._admitted(response, admission, times, chosen)
+
+    def _unasked(self, response: IOriginResponse) -> None:
+        """RFC 9110 §15.4.5: a 304 is about a condition, and none was sent. It has nothing for anybody."""
+        response.abort()
+        error = OriginError(Fault.MALFORMED, "a 304 to no condition")
+        self._registry.figures.faulted(error.fault)
+        self._failed(error)
 
     def _validated(self, entry: Entry, response: IOriginResponse, times: Times) -> None:
         """RFC 9111 §4.3.4: the origin says the entry still holds."""

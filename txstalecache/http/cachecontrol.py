@@ -5,6 +5,7 @@ Must not know: entries, rules, the time.
 
 from __future__ import annotations
 
+import re
 from math import inf
 from typing import Final
 
@@ -12,7 +13,7 @@ from txstalecache.http.fields import delta_seconds, directives, members
 from txstalecache.http.remembered import remembered
 from txstalecache.http.values import dataclass
 
-__all__ = ["NOTHING_SAID", "NO_WISHES", "RELOAD", "Control", "Wishes", "control", "wishes"]
+__all__ = ["NOTHING_SAID", "NO_WISHES", "RELOAD", "Control", "Wishes", "control", "for_all", "wishes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +133,17 @@ def wishes(value: bytes) -> Wishes:
         only_if_cached=b"only-if-cached" in found,
     )
     return NO_WISHES if parsed == NO_WISHES else parsed
+
+
+# Also where it is in a quoted string, which not every cache reads as one.
+_LAX = re.compile(rb"max-stale|stale-if-error|stale-while-revalidate|only-if-cached", re.IGNORECASE)
+
+
+@remembered(512, longest=256)
+def for_all(value: bytes) -> bytes:
+    """What of a request's Cache-Control value (all its lines joined) may be said on behalf of others too, who said none
+    of it: not what lets a cache on the way answer with what is stale, nor what has it answer with nothing. What makes
+    it stricter, and what no standard defines (RFC 9111 §5.2), stays as it is."""
+    if _LAX.search(value) is None:
+        return value
+    return b", ".join(member for member in members(value) if _LAX.search(member) is None)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
+from txstalecache.http.cachecontrol import for_all
 from txstalecache.http.fields import (
     CREDENTIALS,
     DESCRIBING,
@@ -26,6 +27,7 @@ from txstalecache.http.remembered import remembered
 __all__ = [
     "PRECONDITIONS",
     "alone",
+    "conditional",
     "differ",
     "ends_here",
     "identified",
@@ -118,9 +120,9 @@ def shared(
 ) -> Fields:
     """The fields of a fetch whose answer anybody with the same key may get.
 
-    Whatever says who asks, asks for a part, sets conditions, or overrides the target is left out, unless ``keyed``
-    (lower case) contains it: then everybody who shares sent the same. ``extra`` is added: our own conditions. It goes
-    on from the proxy called ``pseudonym``.
+    Whatever says who asks, asks for a part, sets conditions, overrides the target, or lets caches on the way be lax is
+    left out, unless ``keyed`` (lower case) contains it: then everybody who shares sent the same. ``extra`` is added:
+    our own conditions. It goes on from the proxy called ``pseudonym``.
     """
     if extra.pairs:
         return _shared(request, keyed, extra, pseudonym)
@@ -137,7 +139,12 @@ def _shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields, pseudo
     if b"x-forwarded-proto" not in keyed and (request.scheme != b"http" or b"x-forwarded-proto" in request.fields):
         # An origin behind us may have to know, and what a client says of it is poison: what the key says is not.
         more = ((b"X-Forwarded-Proto", request.scheme), *more)
-    return sent.without(*left_out).extended(more)
+    shared = sent.without(*left_out)
+    wished = None if b"cache-control" in keyed else shared.get(b"cache-control")
+    if wished is not None and for_all(wished) != wished:
+        kept = for_all(wished)
+        shared = shared.replacing(b"Cache-Control", kept) if kept else shared.without(b"cache-control")
+    return shared.extended(more)
 
 
 def said(request: RequestHead, keyed: frozenset[bytes]) -> bytes:
@@ -182,6 +189,11 @@ def _identifying_names(fields: Fields) -> tuple[bytes, ...]:
 @lru_cache(512)
 def _identifying_among(names: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return tuple(name for name in names if identifying(name) and name not in CREDENTIALS)
+
+
+def conditional(fetch: RequestHead) -> bool:
+    """Whether ``fetch`` carries a condition, a client's or ours."""
+    return not PRECONDITIONS.isdisjoint(fetch.fields.names)
 
 
 def says_all(fetch: RequestHead, request: RequestHead) -> bool:

@@ -168,6 +168,7 @@ class Transmission:
         self._relays = relays
         self._head, self._stream = relays.head(key, token), relays.stream(key, token)
         self._readers = relays.readers(key, token)
+        self._late = told.late
         self._source: IPushProducer | None = None
         self._kept = True
         self._waits = False
@@ -310,10 +311,14 @@ class Transmission:
             commands += [self._record(_CHUNK, data[at : at + PIECE]) for at in range(0, len(data), PIECE)]
             commands.append(("PEXPIRE", self._stream, round(LIFE * 1000)))
         if self._last:
+            gone: Command = ("UNLINK", self._head, self._readers)
+            if not self._late:
+                # It may have come all at once, and is not found elsewhere: who waits has yet to notice.
+                gone = ("PEXPIRE", self._head, round(NOTICE * 1000))
             commands += [
                 self._record(self._last, b""),
                 ("PEXPIRE", self._stream, round(LINGER * 1000)),
-                ("UNLINK", self._head, self._readers),
+                gone,
             ]
         self._send(commands, len(data), ends=bool(self._last))
 

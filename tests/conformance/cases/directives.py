@@ -199,4 +199,13 @@ CASES = (
         asked("Cache-Control: max-age=60, x-y"),
         origin(200),
     ),
+    case(
+        "that one client takes what is stale is not said for all who share",
+        ask("Cache-Control: no-transform, max-stale=60, stale-if-error=60"),
+        asked("Cache-Control: no-transform"),
+        origin(200, "Cache-Control: private"),
+        ask("Cache-Control: no-transform, max-stale=60, stale-if-error=60"),
+        asked("Cache-Control: no-transform, max-stale=60, stale-if-error=60"),
+        origin(200),
+    ),
 )

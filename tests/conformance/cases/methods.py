@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.transcript import ask, asked, case, origin, told
+from tests.conformance.transcript import ask, asked, case, fails, origin, told
 
 __all__ = ["CASES"]
 
@@ -36,6 +36,13 @@ CASES = (
         asked(method="HEAD"),
         origin(200, FRESH, body="body 1"),
         told(200, body=""),
+    ),
+    case(
+        "an answer to HEAD says no length that the origin did not say",
+        ask("HEAD"),
+        asked(method="HEAD"),
+        origin(200, FRESH, chunked=True),
+        told(200, "!Content-Length", body=""),
     ),
     case(
         "an answer to HEAD that agrees freshens the entry",
@@ -140,6 +147,12 @@ CASES = (
             told(200, "Cache-Status: txstalecache; fwd=method; fwd-status=200; detail=method", body=1),
         )
         for method in ("M-SEARCH", "PROPFIND", "FOO")
+    ),
+    case(
+        "a request that fails says all the same why it went forward",
+        ask("POST", body=b"x"),
+        fails(),
+        told(502, "Cache-Status: txstalecache; fwd=method; detail=reset"),
     ),
     case(
         "a method is told apart by its case",
