@@ -13,6 +13,7 @@ from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
+from txstalecache.origin.honest import HonestRequest
 from txstalecache.origin.http import PooledOrigin
 from txstalecache.origin.limits import PoolLimits
 from txstalecache.origin.pipe import ADDRESS, join
@@ -27,7 +28,7 @@ class _Site(Site):
     MOST: Final = 1000
 
     def __init__(self, resource: IResource, reactor: Any) -> None:
-        super().__init__(resource, timeout=None, reactor=reactor)
+        super().__init__(resource, requestFactory=HonestRequest, timeout=None, reactor=reactor)
         self._places: dict[tuple[bytes, ...], None] = {}
         self._deepest = 0
 
