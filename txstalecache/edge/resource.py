@@ -15,7 +15,7 @@ Must not know: how fetches are shared, where entries live, what RFC 9111 says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from random import random
@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from txstalecache.config.routes import Networks, Route, Routes, within
 from txstalecache.edge import outdated, part, planning, respond
@@ -132,11 +132,15 @@ class CacheResource(Resource):
 
     def render(self, request: Request) -> int:
         """Any method; the answer comes later."""
-        for origin in (self.registry.origin, *self.origins.values()):
-            if isinstance(origin, LocalOrigin):
-                origin.stands(request.prepath or ())
+        self.stands(request.prepath or (), getattr(request, "site", None), request.isSecure())
         self.serve(TwistedExchange(request, self._clock))
         return NOT_DONE_YET
+
+    def stands(self, place: Sequence[bytes], site: Site | None, secure: bool | None = None) -> None:
+        """Have the resources in this process know where in a tree this one stands, and in which ``site``."""
+        for origin in (self.registry.origin, *self.origins.values()):
+            if isinstance(origin, LocalOrigin):
+                origin.stands(place, site, secure)
 
     @property
     def renders(self) -> bool:

@@ -128,6 +128,8 @@ class CacheSite(Site):
     @resource.setter
     def resource(self, resource: IResource) -> None:
         self._resource = resource
+        if isinstance(resource, CacheResource):
+            resource.stands((), self)
         self._lanes.clear()
         for channel in self.channels:
             if channel.met:
