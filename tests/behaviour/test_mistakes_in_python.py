@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from tests.support.async_test import async_test
@@ -18,6 +19,10 @@ URL: Any = "http://127.0.0.1:1"
 
 def anything(value: object) -> Any:
     return value
+
+
+async def later() -> Resource:
+    return Resource()
 
 
 MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
@@ -77,6 +82,22 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         TypeError,
         "resource: expected an IResource, not bytes",
     ),
+    "a decorated function that is to be waited for": (
+        lambda: cached()(later),
+        TypeError,
+        "cached: later is a coroutine function, and the resource it gives cannot be waited for",
+    ),
+    "nothing to decorate": (
+        lambda: cached()(anything(b"page")),
+        TypeError,
+        "cached: expected an IResource, or what gives one, not bytes",
+    ),
+    "the name of a store for a decorator": (
+        lambda: cached(store=anything("redis://:secret@db")),
+        TypeError,
+        "store: expected what open_store gives, not str",
+    ),
+    "a key that is none": (lambda: cached(key=anything(5)), TypeError, "key: expected a text, not int"),
     "no resource": (
         lambda: LocalOrigin(anything(None), anything("page")),
         TypeError,
