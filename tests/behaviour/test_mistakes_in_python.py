@@ -6,18 +6,40 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from tests.support.async_test import async_test
 from tests.support.client import fetch
 from tests.support.origin import Answer, ScriptedOrigin
-from txstalecache import CacheResource, LocalOrigin, Route, Routes, Rules, cached
+from txstalecache import (
+    CacheResource,
+    CacheSite,
+    Clocks,
+    Deadlines,
+    HttpOrigin,
+    Limits,
+    LocalOrigin,
+    Route,
+    Routes,
+    Rules,
+    cached,
+    open_store,
+)
+from txstalecache.config.routes import Match
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.flight.hooks import Hooks
+from txstalecache.store import Scope
 
 URL: Any = "http://127.0.0.1:1"
 
 
 def anything(value: object) -> Any:
     return value
+
+
+async def later() -> Resource:
+    return Resource()
 
 
 MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
@@ -77,6 +99,22 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         TypeError,
         "resource: expected an IResource, not bytes",
     ),
+    "a decorated function that is to be waited for": (
+        lambda: cached()(later),
+        TypeError,
+        "cached: later is a coroutine function, and the resource it gives cannot be waited for",
+    ),
+    "nothing to decorate": (
+        lambda: cached()(anything(b"page")),
+        TypeError,
+        "cached: expected an IResource, or what gives one, not bytes",
+    ),
+    "the name of a store for a decorator": (
+        lambda: cached(store=anything("redis://:secret@db")),
+        TypeError,
+        "store: expected what open_store gives, not str",
+    ),
+    "a key that is none": (lambda: cached(key=anything(5)), TypeError, "key: expected a text, not int"),
     "no resource": (
         lambda: LocalOrigin(anything(None), anything("page")),
         TypeError,
@@ -93,6 +131,82 @@ MISTAKES: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         "url: expected bytes, not str",
     ),
 }
+
+#: What is of another type than it has to be, beside those above: what is said begins with its name.
+TYPES: dict[str, Callable[[], object]] = {
+    "cookies": lambda: Rules(ttl=60, cookies=anything("pass")),
+    "ranges": lambda: Rules(ranges=anything("part")),
+    "methods": lambda: Rules(methods=anything({"GET"})),
+    "keyed_fields": lambda: Rules(keyed_fields=anything({"authorization"})),
+    "statuses": lambda: Rules(statuses=anything([404])),
+    "template": lambda: Route(template=anything("$uri")),
+    "rules": lambda: Route(rules=anything({"ttl": 5})),
+    "match": lambda: Route(match=anything("/x")),
+    "clocks": lambda: Route(clocks=anything(5)),
+    "deadlines": lambda: Route(deadlines=anything(5)),
+    "hooks": lambda: Route(hooks=anything(len)),
+    "key": lambda: Hooks(key=anything("x")),
+    "strip": lambda: Route(strip=anything(("cookie",))),
+    "hide": lambda: Route(hide=anything(b"server")),
+    "respond_with": lambda: Route(respond_with=anything((("a", "b"),))),
+    "ask_with": lambda: Route(ask_with=anything({b"a": b"b"})),
+    "bypass": lambda: Route(bypass=anything((b"x-nocache",))),
+    "refresh": lambda: Route(refresh=anything((("x", None),))),
+    "trusted": lambda: Route(trusted=anything(("10.0.0.0/8",))),
+    "min_uses": lambda: Route(min_uses=anything("3")),
+    "prefix": lambda: Match(prefix=anything(b"/x")),
+    "regex": lambda: Match(regex=anything("^/x")),
+    "hosts": lambda: Match(hosts=anything("example.org")),
+    "routes": lambda: Routes(anything(Route())),
+    "wait_deadline": lambda: Clocks(wait_deadline=anything("5")),
+    "late": lambda: Clocks(late=anything("pass")),
+    "waiters": lambda: Limits(waiters=anything("5")),
+    "connect": lambda: Deadlines(connect=anything("5s")),
+    "body": lambda: EdgeLimits(body=anything("1M")),
+    "head": lambda: EdgeLimits(head=anything(None)),
+    "hosts ": lambda: EdgeLimits(hosts=anything(frozenset({"example.org"}))),
+    "limits": lambda: CacheResource(URL, limits=anything(EdgeLimits())),
+    "limits ": lambda: CacheSite(CacheResource(URL), anything(None), limits=anything(Limits())),
+    "resource": lambda: CacheSite(anything(URL), anything(None)),
+    "trusted_proxies": lambda: CacheResource(URL, trusted_proxies=anything(("10.0.0.0/8",))),
+    "origins": lambda: CacheResource(URL, origins=anything({"a": URL})),
+    "log": lambda: CacheResource(URL, log=anything(5)),
+    "name": lambda: CacheResource(URL, name=anything(b"a")),
+    "scope": lambda: CacheResource(URL).purge(anything("blue")),
+    "hardness": lambda: CacheResource(URL).purge(Scope.everything(), anything("soft")),
+    "tag": lambda: Scope.of_tag(anything("blue")),
+    "url": lambda: HttpOrigin(anything(None), anything(b"http://a")),
+    "tls": lambda: HttpOrigin(anything(None), "https://a", tls=anything("ca.pem")),
+    "redis": lambda: open_store(anything(None), redis=anything(None)),
+    "memory": lambda: open_store(anything(None), redis="memory", memory=anything("64M")),
+}
+
+
+@pytest.mark.parametrize(("name", "mistake"), TYPES.items(), ids=TYPES)
+@async_test
+async def test_what_is_of_another_type_is_refused_by_its_name(name: str, mistake: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match=f"^{name.strip()}\\b.*: expected .*, not "):
+        mistake()
+
+
+VALUES: dict[str, Callable[[], object]] = {
+    "strip": lambda: Route(strip=(b"Cookie",)),
+    "hide": lambda: Route(hide=(b"Server",)),
+    "keyed_fields": lambda: Rules(keyed_fields=frozenset({b"Authorization"})),
+    "respond_with": lambda: Route(respond_with=((b"a", b"b\r\nc: d"),)),
+    "ask_with": lambda: Route(ask_with=((b"a b", b"c"),)),
+    "wait_stale": lambda: Clocks(wait_stale=-1),
+    "flights": lambda: Limits(flights=-1),
+    "total": lambda: Deadlines(total=-1),
+    "idle": lambda: EdgeLimits(idle=-1),
+    "memory": lambda: open_store(anything(None), redis="memory", memory=-1),
+}
+
+
+@pytest.mark.parametrize(("name", "mistake"), VALUES.items(), ids=VALUES)
+def test_what_cannot_be_meant_is_refused_by_its_name(name: str, mistake: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=f"^{name}\\b.*: "):
+        mistake()
 
 
 @pytest.mark.parametrize(("mistake", "error", "text"), MISTAKES.values(), ids=MISTAKES)

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.static import Data
 from twisted.web.wsgi import WSGIResource
 
 from tests.support.async_test import async_test
 from tests.support.client import fetch
+from tests.support.proxy import until
 from txstalecache import CacheResource, LocalOrigin, Route, Routes, Rules, cached
 
 
@@ -76,6 +78,78 @@ async def test_a_klein_route_is_cached() -> None:
     await serving.listening.stopListening()
     for resource in made:
         await resource.close()
+
+
+class Held(Resource):
+    """Answers when it is let."""
+
+    isLeaf = True
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.asked: list[Any] = []
+
+    def render_GET(self, request: Any) -> int:
+        self.asked.append(request)
+        return NOT_DONE_YET
+
+    def let(self) -> None:
+        for request in self.asked:
+            request.write(self.text.encode())
+            request.finish()
+
+
+@async_test
+async def test_a_klein_route_with_parameters_is_cached_for_each_of_them() -> None:
+    klein = pytest.importorskip("klein")
+
+    class Shop:
+        app = klein.Klein()
+
+        @app.route("/<kind>/<int:number>", branch=True)  # type: ignore[untyped-decorator, unused-ignore]
+        @cached(ttl=60)
+        def page(self, request: Any, kind: str, number: int) -> Resource:
+            made.append(f"{kind} {number}")
+            return Data(made[-1].encode(), "text/plain")
+
+    made: list[str] = []
+    shop = Shop()
+    serving = Serving(shop.app.resource())
+    for target in ("/hat/1", "/hat/2", "/coat/1"):
+        for expected in (b"MISS", b"HIT"):
+            reply = await fetch(serving.port, "GET", target)
+            assert (reply.body, reply.field("x-cache")) == (target[1:].replace("/", " ").encode(), expected)
+    assert made == ["hat 1", "hat 2", "coat 1"]
+    await serving.listening.stopListening()
+    for kind, number in (("hat", 1), ("hat", 2), ("coat", 1)):
+        await shop.page(number=number, kind=kind).close()
+    assert len(made) == 3
+
+
+@async_test
+async def test_what_is_being_fetched_is_not_dropped_for_other_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("txstalecache.embed.MOST", 2)
+    klein = pytest.importorskip("klein")
+    app = klein.Klein()
+    pages = {name: Held(name) for name in "abcd"}
+    made: list[str] = []
+
+    @app.route("/<name>", branch=True)  # type: ignore[untyped-decorator, unused-ignore]
+    @cached(ttl=60)
+    def page(request: Any, name: str) -> Resource:
+        made.append(name)
+        return pages[name]
+
+    serving = Serving(app.resource())
+    asked = [fetch(serving.port, "GET", f"/{name}") for name in "abcd"]
+    await until(lambda: all(held.asked for held in pages.values()))
+    for held in pages.values():
+        held.let()
+    assert [(await reply).body for reply in asked] == [b"a", b"b", b"c", b"d"]
+    await serving.listening.stopListening()
+    for name in "abcd":
+        await page(name=name).close()
 
 
 @async_test

@@ -12,7 +12,7 @@ from twisted.internet.endpoints import SSL4ClientEndpoint
 from twisted.internet.ssl import CertificateOptions, PrivateCertificate
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import Resource
-from twisted.web.server import Site
+from twisted.web.server import Session, Site
 from twisted.web.static import Data, File
 from twisted.web.wsgi import WSGIResource
 
@@ -220,3 +220,86 @@ async def test_the_scheme_is_that_of_the_clients_connection(serving: Serving) ->
     assert b"'http://localhost/leaf'" in (await fetch(plain, "GET", "/leaf")).body
     endpoint = SSL4ClientEndpoint(serving.reactor, "127.0.0.1", secure, CertificateOptions())
     assert b"'https://localhost/leaf'" in (await fetch(target="/leaf", endpoint=endpoint)).body
+
+
+class Login(Resource):
+    """Remembers who it is."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        session = request.getSession()
+        session.user = request.args[b"as"][0]
+        return type(session).__name__.encode()
+
+
+class Greeting(Resource):
+    """Says who it is, and whether that is so for as long as the site says."""
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        session = request.getSession()
+        return getattr(session, "user", b"nobody") + b" in a " + type(session).__name__.encode()
+
+
+class LongSession(Session):
+    """Of the application's own."""
+
+    sessionTimeout = 3600
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["Site", "CacheSite"])
+@pytest.mark.parametrize("wrap", [by_cached, by_hand])
+@async_test
+async def test_a_session_is_that_of_the_site(wrap: Wrap, strict: bool, serving: Serving) -> None:
+    root, wrapped = Resource(), serving.keeping(wrap)
+    root.putChild(b"login", Login())
+    for name in (b"one", b"two"):
+        root.putChild(name, wrapped(Greeting()))
+    root.putChild(b"bare", Greeting())
+    site = CacheSite(root, serving.reactor) if strict else Site(root)
+    site.sessionFactory = LongSession
+    port = serving.listen(site)
+    cookie = (await fetch(port, "GET", "/login?as=ann")).field("set-cookie")
+    assert cookie is not None
+    fields = [("Cookie", cookie.partition(b";")[0])]
+    for target in ("/one", "/two", "/bare", "/one"):
+        reply = await fetch(port, "GET", target, fields)
+        assert (reply.body, reply.field("set-cookie")) == (b"ann in a LongSession", None), target
+    made = (await fetch(port, "GET", "/two")).field("set-cookie")
+    assert made is not None and made.partition(b";")[0].partition(b"=")[2] in site.sessions
+    for session in list(site.sessions.values()):
+        session.expire()
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["Site", "CacheSite"])
+@async_test
+async def test_sessions_over_tls_are_those_of_the_site_there(strict: bool, serving: Serving) -> None:
+    root = Resource()
+    root.putChild(b"login", Login())
+    root.putChild(b"one", serving.keeping(by_cached)(Greeting()))
+    both, _ = Authority(serving.files).issue("127.0.0.1")
+    sites = [CacheSite(root, serving.reactor) if strict else Site(root) for _ in range(2)]
+    plain, secure = serving.listen(sites[0]), serving.listen(sites[1], both)
+    endpoint = SSL4ClientEndpoint(serving.reactor, "127.0.0.1", secure, CertificateOptions())
+    cookie = (await fetch(target="/login?as=ann", endpoint=endpoint)).field("set-cookie")
+    assert cookie is not None
+    fields = [("Cookie", cookie.partition(b";")[0])]
+    both_ways = [fetch(target="/one", fields=fields, endpoint=endpoint), fetch(plain, "GET", "/one")]
+    assert [(await asked).body for asked in both_ways] == [b"ann in a Session", b"nobody in a Session"]
+    assert [len(site.sessions) for site in sites] == [1, 1]
+    for site in sites:
+        for session in list(site.sessions.values()):
+            session.expire()
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["Site", "CacheSite"])
+@async_test
+async def test_as_the_root_it_has_the_site_too(strict: bool, serving: Serving) -> None:
+    cache = serving.keeping(by_cached)(Greeting())
+    site = CacheSite(cache, serving.reactor) if strict else Site(cache)
+    site.sessionFactory = LongSession
+    assert (await fetch(serving.listen(site), "GET", "/")).body == b"nobody in a LongSession"
+    (session,) = site.sessions.values()
+    session.expire()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def test_the_public_endpoint_is_not_the_admin_interface(command: Command, proxy:
     [
         ("200 OK", b"<html>hello</html>"),
         ("200 OK", b'{"other": "application"}'),
-        ("200 OK", b"[" * 200_000),
+        pytest.param("200 OK", b"[" * 200_000, id="200 OK-too deep"),
         ("200 OK", b"[]"),
         ("404 Not Found", b"{}"),
         ("500 Oops", b""),
@@ -253,10 +254,12 @@ def test_the_only_bounds_are_the_proxys(command: Command, arguments: list[str], 
 
 def test_what_the_admin_interface_turns_away_at_its_door_is_told_as_it_says_it(command: Command) -> None:
     status, line = refused(command, "get", "http://h/" + "x" * 40_000)
-    assert (status, line) == (Exit.FAILED, "txstalecache get: 414 Request-URI Too Long: target too long")
+    # As Python calls it, which is not the same in each.
+    phrase = HTTPStatus(414).phrase
+    assert (status, line) == (Exit.FAILED, f"txstalecache get: 414 {phrase}: target too long")
     status, line = refused(command, "warm", "-", stdin=f"http://h/{'x' * 1000}\n" * 2500)
     assert status == Exit.FAILED
-    assert "413 Request Entity Too Large: body too large" in line
+    assert f"413 {HTTPStatus(413).phrase}: body too large" in line
 
 
 def test_run_ends_as_twist_does(tmp_path: Path) -> None:

@@ -13,6 +13,18 @@ from cryptography.x509.oid import NameOID
 
 __all__ = ["Authority"]
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 class Authority:
     """A private authority in ``directory``; ``path`` is the PEM of its certificate."""
@@ -24,6 +36,8 @@ class Authority:
         made = (
             self._builder(self._name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+            .add_extension(_SIGNS, True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), False)
             .sign(self._key, hashes.SHA256())
         )
         self.path = directory / f"{name}.pem"
@@ -39,6 +53,8 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(days=1))
             .not_valid_after(now + datetime.timedelta(days=1))
+            # Python 3.13 wants it (RFC 5280 §4.2.1.1).
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False)
         )
 
     def issue(self, *names: str) -> tuple[Path, Path]:

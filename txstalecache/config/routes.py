@@ -15,6 +15,7 @@ from weakref import WeakMethod
 
 from txstalecache.flight.clocks import Clocks
 from txstalecache.flight.hooks import Hooks
+from txstalecache.http import expect
 from txstalecache.http.keys import DEFAULT_TEMPLATE, KeyTemplate
 from txstalecache.http.messages import RequestHead, without_port
 from txstalecache.http.rules import Rules
@@ -61,6 +62,13 @@ class Match:
     """Found anywhere in the path."""
     methods: frozenset[bytes] = frozenset()
 
+    def __post_init__(self) -> None:
+        expect.several("hosts", self.hosts, str, "names of hosts as texts")
+        for name in ("path", "prefix", "glob"):
+            expect.of_kind(name, getattr(self, name), str | None, "a text")
+        expect.of_kind("regex", self.regex, re.Pattern | None, "a compiled regular expression")
+        expect.several("methods", self.methods, bytes, "methods as bytes")
+
     @cached_property
     def _globbed(self) -> re.Pattern[str] | None:
         return None if self.glob is None else re.compile(translate(self.glob))
@@ -92,7 +100,8 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One set of rules. The defaults leave every decision to the origin."""
+    """One set of rules. The defaults leave every decision to the origin. TypeError and ValueError for what cannot be
+    meant."""
 
     name: str = "default"
     match: Match = Match()
@@ -134,6 +143,7 @@ class Route:
     Preparing a head is no matter for its key: what was stored under a prepared one is found by such heads alone."""
 
     def __post_init__(self) -> None:
+        self._check()
         plain = not (
             self.bypass
             or self.refresh
@@ -147,6 +157,30 @@ class Route:
         fixed = frozenset((*self.strip, *(name.lower() for name, _ in said)))
         if fixed != self.rules.fixed_fields:
             object.__setattr__(self, "rules", replace(self.rules, fixed_fields=fixed))
+
+    def _check(self) -> None:
+        for name, kind, what in _KINDS:
+            expect.of_kind(name, getattr(self, name), kind, what)
+        expect.numbers(self, ("min_uses", "refresh_ahead", "max_key_body"))
+        expect.several("encodings", self.encodings, bytes, "content codings as bytes")
+        expect.several("trusted", self.trusted, IPv4Network | IPv6Network, "networks")
+        for name in ("hide", "strip"):
+            expect.field_names(name, getattr(self, name))
+        for name in ("respond_with", "ask_with"):
+            expect.pairs(name, getattr(self, name))
+        for name in ("bypass", "refresh"):
+            expect.pairs(name, getattr(self, name), bytes | None)
+
+
+_KINDS = (
+    ("match", Match, "a Match"),
+    ("upstream", str | None, "a text"),
+    ("template", KeyTemplate, "a KeyTemplate"),
+    ("rules", Rules, "Rules"),
+    ("clocks", Clocks, "Clocks"),
+    ("deadlines", Deadlines, "Deadlines"),
+    ("hooks", Hooks | None, "Hooks"),
+)
 
 
 class Routes:
@@ -163,6 +197,7 @@ class Routes:
 
     def set(self, routes: Sequence[Route]) -> None:
         """From now on these; what is under way goes on under those it began with."""
+        expect.several("routes", routes, Route, "several of Route")
         self.routes = tuple(routes) or (Route(),)
         self._only = self.routes[0] if self.routes[0].match == Match() else None
         self._methods = sorted(frozenset[bytes]().union(*[route.rules.methods for route in self.routes]))

@@ -6,7 +6,9 @@ Must not know: sockets, the reactor.
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from txstalecache.http import expect
 
 __all__ = ["EdgeLimits", "connection_cap"]
 
@@ -52,6 +54,18 @@ class EdgeLimits:
     """Connections at a time; one more gets 503. None, and at most: what ``RLIMIT_NOFILE`` allows, less ``reserve``."""
     reserve: int = 256
     """File descriptors kept for the origin, the store, logs. At most a quarter of what there is is kept."""
+
+    def __post_init__(self) -> None:
+        named = {field.name for field in fields(self)} - {"methods", "hosts"}
+        expect.numbers(self, sorted(name for name in named if getattr(self, name) is not None or name not in _OR_NONE))
+        if self.methods is not None:
+            expect.several("methods", self.methods, bytes, "methods as bytes")
+        if self.hosts is not None:
+            expect.several("hosts", self.hosts, bytes, "names of hosts as bytes")
+
+
+#: What may be None, for no limit of ours.
+_OR_NONE = ("body", "connections")
 
 
 def connection_cap(limits: EdgeLimits) -> int:

@@ -15,9 +15,10 @@ Must not know: how fetches are shared, where entries live, what RFC 9111 says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from ipaddress import IPv4Network, IPv6Network
 from random import random
 from typing import Any, Final, assert_never
 
@@ -26,7 +27,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.web.iweb import IBodyProducer
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from txstalecache.config.routes import Networks, Route, Routes, within
 from txstalecache.edge import outdated, part, planning, respond
@@ -49,7 +50,7 @@ from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.readers import Readers
 from txstalecache.flight.registry import Registry
-from txstalecache.http import forward, parts, policy, tags, vary
+from txstalecache.http import expect, forward, parts, policy, tags, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead, ResponseHead
@@ -104,6 +105,7 @@ class CacheResource(Resource):
         name: str = OURS.name.decode("ascii"),
     ) -> None:
         super().__init__()
+        expect.of_kind("name", name, str, "a text")
         self.pseudonym = Pseudonym(name)
         """How it is called."""
         if reactor is None:
@@ -112,8 +114,12 @@ class CacheResource(Resource):
         routes = Routes() if routes is None else routes
         self.origins: Mapping[str, IOrigin] = {} if origins is None else origins
         """The upstreams that routes name; may be replaced at any time."""
-        _expect(isinstance(backend, StoreService), "store", "what open_store gives", backend)
-        _expect(isinstance(routes, Routes), "routes", "Routes", routes)
+        expect.of_kind("store", backend, StoreService, "what open_store gives")
+        expect.of_kind("routes", routes, Routes, "Routes")
+        expect.of_kind("limits", limits, Limits, "Limits")
+        expect.several("trusted_proxies", trusted_proxies, IPv4Network | IPv6Network, "networks")
+        if log is not None and not callable(log):
+            raise TypeError(f"log: expected a function, not {type(log).__name__}")
         for route in routes.routes:
             if route.upstream is not None and route.upstream not in self.origins:
                 raise ValueError(f"route {route.name}: no upstream {route.upstream} among origins")
@@ -121,7 +127,10 @@ class CacheResource(Resource):
         if isinstance(origin, str | bytes):
             url = origin if isinstance(origin, str) else origin.decode("latin-1")
             origin = self._own_origin = HttpOrigin(reactor, url)
-        _expect(IOrigin.providedBy(origin), "origin", "a URL or an IOrigin", origin)
+        _expect_origin("origin", "a URL or an IOrigin", origin)
+        expect.of_kind("origins", self.origins, Mapping, "origins by name")
+        for upstream, other in self.origins.items():
+            _expect_origin(f"origins[{upstream!r}]", "an IOrigin", other)
         self._backend = backend
         self._store: IStore = backend.store
         self._clock: IReactorTime = reactor
@@ -137,11 +146,15 @@ class CacheResource(Resource):
 
     def render(self, request: Request) -> int:
         """Any method; the answer comes later."""
-        for origin in (self.registry.origin, *self.origins.values()):
-            if isinstance(origin, LocalOrigin):
-                origin.stands(request.prepath or ())
+        self.stands(request.prepath or (), getattr(request, "site", None), request.isSecure())
         self.serve(TwistedExchange(request, self._clock))
         return NOT_DONE_YET
+
+    def stands(self, place: Sequence[bytes], site: Site | None, secure: bool | None = None) -> None:
+        """Have the resources in this process know where in a tree this one stands, and in which ``site``."""
+        for origin in (self.registry.origin, *self.origins.values()):
+            if isinstance(origin, LocalOrigin):
+                origin.stands(place, site, secure)
 
     @property
     def renders(self) -> bool:
@@ -437,7 +450,9 @@ class CacheResource(Resource):
     def purge(self, scope: Scope, hardness: Hardness = Hardness.HARD) -> Deferred[bool]:
         """Let nothing of ``scope`` be used whose fetch began before now: at once in this process, in all others that
         share its Redis once that has heard of it. Fires with whether it has; if not, it is told when it is back. Never
-        fails. A SOFT purge leaves stale what it covers."""
+        fails; TypeError for what is no Scope or Hardness. A SOFT purge leaves stale what it covers."""
+        expect.of_kind("scope", scope, Scope, "a Scope")
+        expect.of_kind("hardness", hardness, Hardness, "a Hardness")
         return self._store.purge(scope, hardness)
 
     def refresh(self, url: bytes) -> Deferred[None]:
@@ -456,7 +471,7 @@ class CacheResource(Resource):
 
     def visiting(self, url: bytes) -> Visit:
         """A visit of somebody who sends nothing about himself. TypeError, ValueError."""
-        _expect(isinstance(url, bytes), "url", "bytes", url)
+        expect.of_kind("url", url, bytes, "bytes")
         head = anonymous(url)
         route = self._routes.pick(head)
         head = prepared(route, head)
@@ -506,7 +521,6 @@ class CacheResource(Resource):
         )
 
 
-def _expect(true: bool, name: str, what: str, given: object) -> None:
-    # Its type alone: a URL has passwords in it.
-    if not true:
+def _expect_origin(name: str, what: str, given: object) -> None:
+    if not IOrigin.providedBy(given):
         raise TypeError(f"{name}: expected {what}, not {type(given).__name__}")

@@ -24,6 +24,7 @@ from txstalecache.edge.limits import EdgeLimits, connection_cap
 from txstalecache.edge.refused import canned
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.twistedweb import CacheRequest
+from txstalecache.http import expect
 from txstalecache.observe.accesslog import Record
 
 __all__ = ["CacheSite"]
@@ -86,6 +87,9 @@ class CacheSite(Site):
         refused: Callable[[Record], None] | None = None,
         fast_lane: bool = True,
     ) -> None:
+        if not IResource.providedBy(resource):
+            raise TypeError(f"resource: expected an IResource, not {type(resource).__name__}")
+        expect.of_kind("limits", limits, EdgeLimits, "EdgeLimits")
         self.channels: set[_Channel] = set()
         """The connections that stand."""
         self._refused = contained(refused)
@@ -128,6 +132,8 @@ class CacheSite(Site):
     @resource.setter
     def resource(self, resource: IResource) -> None:
         self._resource = resource
+        if isinstance(resource, CacheResource):
+            resource.stands((), self)
         self._lanes.clear()
         for channel in self.channels:
             if channel.met:

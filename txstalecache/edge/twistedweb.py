@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.python.failure import Failure
-from twisted.web import http, server
+from twisted.web import http
 from twisted.web.client import FileBodyProducer
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
@@ -28,13 +28,14 @@ from txstalecache.edge.upload import StreamedUpload
 from txstalecache.flight.body import Reader
 from txstalecache.http.fields import TOKEN, VALUE
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
+from txstalecache.origin.honest import HonestRequest
 
 __all__ = ["CacheRequest", "TwistedExchange"]
 
 _NONE = Headers()
 
 
-class CacheRequest(server.Request):
+class CacheRequest(HonestRequest):
     """A request whose resource is looked up when its head is complete. One that ``streams`` is asked at once, and finds
     the body in ``upload`` as it comes; any other once the body is whole, in ``content`` and ``args``."""
 
@@ -85,20 +86,8 @@ class CacheRequest(server.Request):
         if not failure.check(ConnectionAborted):
             self.processingFailed(failure)
 
-    def finish(self) -> None:
-        """As Twisted's; but an answer of another length than announced cuts the connection, which is out of step."""
-        announced = self.responseHeaders.getRawHeaders(b"Content-Length") if self.startedWriting else None
-        if (
-            announced
-            and self.method != b"HEAD"
-            and self.code not in http.NO_BODY_CODES
-            and announced != [b"%d" % self.sentLength]
-            and not self._disconnected
-        ):
-            channel: Any = self.channel
-            channel.cut()
-            return
-        super().finish()
+    def broken_off(self, channel: Any) -> None:
+        channel.cut()
 
     def connectionLost(self, reason: Failure) -> None:
         # First who answers learns that nobody listens any more; then the origin, that the body stays a part.

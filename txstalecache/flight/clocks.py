@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from txstalecache.http import expect
+
 __all__ = ["Clocks", "Late"]
 
 
@@ -27,3 +29,7 @@ class Clocks:
     wait_deadline: float = 15.0
     """After this who waits for the fetch of another is answered as ``late`` says (``cache_lock_timeout``)."""
     late: Late = Late.GATEWAY_TIMEOUT
+
+    def __post_init__(self) -> None:
+        expect.numbers(self, ("wait_stale", "leader_age", "wait_deadline"))
+        expect.of_kind("late", self.late, Late, "one of Late")

@@ -6,7 +6,7 @@ Must not know: where the callables come from.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import ParamSpec, TypeVar, cast
 
 from txstalecache.http.entry import Entry
@@ -52,6 +52,12 @@ class Hooks:
     before_store: Callable[[RequestHead, Entry], Entry | None] | None = None
     """The entry to be stored in the place of this one; None: none. Of one that was validated it gets what it made. It
     is called when the body is whole: by then the client has been told ``stored``; ``storable`` comes in time."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            hook = getattr(self, field.name)
+            if hook is not None and not callable(hook):
+                raise TypeError(f"{field.name}: expected a function, not {type(hook).__name__}")
 
     def part(self, request: RequestHead) -> bytes:
         """What ``key`` adds to the key of ``request``. Only where there is one."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+
+from txstalecache.http import expect
 
 __all__ = ["Limits", "affordable"]
 
@@ -31,6 +33,9 @@ class Limits:
     """Seconds a failed burst's error answers the next one."""
     retry_after: int = 1
     """Seconds, in ``Retry-After``."""
+
+    def __post_init__(self) -> None:
+        expect.numbers(self, (field.name for field in fields(self)))
 
 
 #: The least that a window is worth having, and what a fetch that streams through one of these takes in all.

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
+from txstalecache.http import expect
+
 __all__ = ["Cookies", "Ranges", "Rules"]
 
 
@@ -36,7 +38,7 @@ class Ranges(Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """Caching rules of a route. Durations in seconds, sizes in bytes; None means "the origin decides". TypeError for
-    what is no number where one belongs, ValueError for one below 0."""
+    what is of another type, ValueError for a number below 0."""
 
     ttl: float | None = None
     """Forced freshness lifetime for answers that may be shared (the seed's exptime minus stale)."""
@@ -79,22 +81,17 @@ class Rules:
     ranges: Ranges = Ranges.WHOLE
 
     def __post_init__(self) -> None:
-        for name in _OF_THE_ORIGIN:
-            if getattr(self, name) is not None:
-                _check(name, getattr(self, name))
-        for name in _NUMBERS:
-            _check(name, getattr(self, name))
+        expect.numbers(self, (name for name in _OF_THE_ORIGIN if getattr(self, name) is not None))
+        expect.numbers(self, _NUMBERS)
+        expect.of_kind("statuses", self.statuses, Mapping, "lifetimes by status")
         for status, lifetime in self.statuses.items():
-            _check(f"statuses[{status}]", lifetime)
+            expect.number(f"statuses[{status}]", lifetime)
+        expect.of_kind("cookies", self.cookies, Cookies, "one of Cookies")
+        expect.of_kind("ranges", self.ranges, Ranges, "one of Ranges")
+        expect.several("methods", self.methods, bytes, "methods as bytes")
+        expect.field_names("keyed_fields", self.keyed_fields)
 
 
 #: What the origin decides where the route does not, and what is always a number.
 _OF_THE_ORIGIN = ("ttl", "default_ttl", "max_ttl", "stale", "stale_if_error")
 _NUMBERS = ("grace", "keep", "min_size", "max_object", "hit_for_miss")
-
-
-def _check(name: str, number: object) -> None:
-    if not isinstance(number, int | float):
-        raise TypeError(f"{name}: expected a number, not {type(number).__name__}")
-    if not number >= 0:
-        raise ValueError(f"{name} {number}: expected at least 0")

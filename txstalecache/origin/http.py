@@ -16,6 +16,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
 
+from txstalecache.http import expect
 from txstalecache.origin.address import Address
 from txstalecache.origin.encode import encode_head
 from txstalecache.origin.exchange import Exchange
@@ -99,6 +100,8 @@ class HttpOrigin(PooledOrigin):
         idle: float = 4.0,
         tls: TLS | None = None,
     ) -> None:
+        expect.of_kind("url", url, str, "a text")
+        expect.of_kind("tls", tls, TLS | None, "TLS")
         self.address = address = Address.parse(url)
         secure = address.scheme == "https"
         if tls is not None and not secure:

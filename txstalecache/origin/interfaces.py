@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.iweb import IBodyProducer
 from zope.interface import Attribute, Interface
 
+from txstalecache.http import expect
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.values import dataclass, enumeration
 
@@ -24,6 +25,9 @@ class Deadlines:
     first_byte: float = 15.0
     between_bytes: float = 15.0
     total: float = 60.0
+
+    def __post_init__(self) -> None:
+        expect.numbers(self, ("connect", "first_byte", "between_bytes", "total"))
 
 
 @dataclass(frozen=True, slots=True)

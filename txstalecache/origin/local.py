@@ -13,6 +13,7 @@ from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
+from txstalecache.origin.honest import HonestRequest
 from txstalecache.origin.http import PooledOrigin
 from txstalecache.origin.limits import PoolLimits
 from txstalecache.origin.pipe import ADDRESS, join
@@ -27,12 +28,17 @@ class _Site(Site):
     MOST: Final = 1000
 
     def __init__(self, resource: IResource, reactor: Any) -> None:
-        super().__init__(resource, timeout=None, reactor=reactor)
+        super().__init__(resource, requestFactory=HonestRequest, timeout=None, reactor=reactor)
         self._places: dict[tuple[bytes, ...], None] = {}
         self._deepest = 0
+        self._sites: dict[bool | None, Site] = {}
 
-    def stands(self, place: Sequence[bytes]) -> None:
-        """Requests below ``place`` are for the resource, as one that came that way shows."""
+    def stands(self, place: Sequence[bytes], site: Site | None, secure: bool | None = None) -> None:
+        """Requests below ``place`` are for the resource, as one that came that way shows, to ``site``: with or without
+        TLS, or None, however it comes."""
+        if site is not None and self._sites.get(secure) is not site:
+            self._sites.pop(secure, None)
+            self._sites[secure] = site
         known = tuple(place)
         self._places.pop(known, None)
         self._places[known] = None
@@ -41,13 +47,18 @@ class _Site(Site):
             del self._places[next(iter(self._places))]
 
     def getResourceFor(self, request: Any) -> IResource:
-        request.site, request.sitepath = self, []
         # The cache's clock says when the answer was made, unless the resource does.
         request.responseHeaders.removeHeader(b"Date")
         _addressed(request)
+        request.site, request.sitepath = self._site(request.isSecure()), []
         depth = self._depth(request.postpath)
         request.prepath, request.postpath = request.postpath[:depth], request.postpath[depth:]
         return getChildForRequest(self.resource, request)  # type: ignore[no-any-return]
+
+    def _site(self, secure: bool) -> Site:
+        """Whose sessions there are: those of the site that a client asks, which is known once one has."""
+        latest = next(reversed(self._sites.values()), self)
+        return self._sites.get(secure, latest)
 
     def _depth(self, path: list[bytes]) -> int:
         """How many segments of ``path`` lead to the resource; none where no request has come that way yet."""
@@ -90,9 +101,9 @@ class LocalOrigin(PooledOrigin):
 
     It is served by a ``Site`` of its own over connections in memory: what holds for an ``HttpOrigin`` (framing, limits,
     deadlines, back-pressure) holds here. It sees what it would see in the place of its cache: below a path, its
-    ``prepath``, as the first request that comes that way shows it; the host, the scheme and the port of the URL. The
-    client's address is in ``X-Forwarded-For``, not in ``request.getClientAddress()``. At most ``max_connections``
-    requests are in the resource at a time.
+    ``prepath``, as the first request that comes that way shows it, and in its site, with that one's sessions; the host,
+    the scheme and the port of the URL. The client's address is in ``X-Forwarded-For``, not in
+    ``request.getClientAddress()``. At most ``max_connections`` requests are in the resource at a time.
     """
 
     def __init__(self, reactor: Any, resource: IResource, *, max_connections: int = 256, queue: int = 10_000) -> None:
@@ -101,6 +112,6 @@ class LocalOrigin(PooledOrigin):
         # The factory is never started: all that would do is write an access log beside ours.
         site = _Site(resource, reactor)
         self.stands = site.stands
-        """Called with where in a tree a request found the cache."""
+        """Called with where in a tree, and in which site, a request found the cache."""
         limits = PoolLimits(max_connections=max_connections, queue=queue)
         super().__init__(reactor, _Endpoint(reactor, site), b"localhost", limits, secure=False)

@@ -15,6 +15,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txstalecache.http import expect
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
 from txstalecache.observe.histogram import Histogram
@@ -58,10 +59,12 @@ class StoreService(Service):
     FAREWELL = 5.0
 
     def __init__(self, reactor: IReactorTime, redis: str, prefix: str, memory: int, mode: str, embedded: int) -> None:
+        expect.of_kind("redis", redis, str, "a text")
+        expect.of_kind("prefix", prefix, str, "a text")
+        expect.number("memory", memory)
+        expect.number("embedded", embedded)
         if mode not in MODES:
             raise ValueError(f"the store's mode is local or protect, not {mode!r}")
-        if memory < 0:
-            raise ValueError("the memory tier has no less than 0 bytes")
         self._reactor = reactor
         self.mode = mode
         self._layout = Layout(prefix)
@@ -278,6 +281,7 @@ def open_store(
     """The store over ``redis``: ``embedded``, ``memory`` (none), or a URL. A service to start and stop.
 
     ``memory`` bounds the memory tier and ``embedded`` the embedded server, in bytes. ValueError, in one line and
-    without credentials, when something cannot be meant. It never fails for lack of a Redis.
+    without credentials, when something cannot be meant; TypeError for what is of another type. It never fails for
+    lack of a Redis.
     """
     return StoreService(reactor, redis, prefix, memory, mode, embedded)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from txstalecache.http import expect
 from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
@@ -50,6 +51,10 @@ class Scope:
     """In lower case; empty for every host."""
     chosen: Selector = ()
     """For a variant: what requests say in the fields that were named."""
+
+    def __post_init__(self) -> None:
+        expect.of_kind(self.kind.name.lower(), self.value, bytes, "bytes")
+        expect.of_kind("host", self.host, bytes, "bytes")
 
     @classmethod
     def everything(cls) -> Scope:
