@@ -151,3 +151,10 @@ def clean_reactor(request: pytest.FixtureRequest, logged_failures: LoggedFailure
     problems = residue.now() + logged_failures.remaining()
     if problems:
         pytest.fail("left behind by the test:\n" + "\n".join(problems), pytrace=False)
+
+
+@pytest.fixture(params=range(10))
+def seeds(request: pytest.FixtureRequest) -> range:
+    """A part of the seeds of a random model: 200 in all, 3,000 with ``--long``."""
+    count = 300 if request.config.getoption("--long") else 20
+    return range(request.param * count, (request.param + 1) * count)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
@@ -287,12 +286,8 @@ class World:
             self.clock.advance(0.1)
 
 
-@pytest.mark.parametrize("block", range(10))
-def test_every_request_has_its_answer_whatever_happens_within_the_calls(
-    block: int, request: pytest.FixtureRequest
-) -> None:
-    rounds = 300 if request.config.getoption("--long") else 20
-    for number in range(block * rounds, (block + 1) * rounds):
+def test_every_request_has_its_answer_whatever_happens_within_the_calls(seeds: range) -> None:
+    for number in seeds:
         world = World(number)
         world.run()
         world.settle()

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, cast
 
-import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from tests.conftest import LoggedFailures
@@ -315,12 +314,10 @@ class World:
                 return
 
 
-@pytest.mark.parametrize("block", range(10))
 def test_whatever_those_do_who_are_told_something_every_wait_ends_and_nothing_is_left(
-    block: int, request: pytest.FixtureRequest, logged_failures: LoggedFailures
+    seeds: range, logged_failures: LoggedFailures
 ) -> None:
-    rounds = 300 if request.config.getoption("--long") else 20
-    for number in range(block * rounds, (block + 1) * rounds):
+    for number in seeds:
         world = World(number)
         world.run()
         world.settle()

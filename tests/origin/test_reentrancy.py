@@ -9,7 +9,6 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-import pytest
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionRefusedError
 from twisted.python.failure import Failure
@@ -192,12 +191,8 @@ class World:
             self.memory.clock.advance(3)
 
 
-@pytest.mark.parametrize("block", range(10))
-def test_whatever_those_do_who_are_told_something_every_fetch_ends_once_and_no_connection_is_left(
-    block: int, request: pytest.FixtureRequest
-) -> None:
-    rounds = 300 if request.config.getoption("--long") else 20
-    for number in range(block * rounds, (block + 1) * rounds):
+def test_whatever_those_do_who_are_told_something_every_fetch_ends_once_and_no_connection_is_left(seeds: range) -> None:
+    for number in seeds:
         world = World(number)
         world.run()
         world.settle()
