@@ -141,8 +141,8 @@ def _shared(request: RequestHead, keyed: frozenset[bytes], extra: Fields, pseudo
         more = ((b"X-Forwarded-Proto", request.scheme), *more)
     shared = sent.without(*left_out)
     wished = None if b"cache-control" in keyed else shared.get(b"cache-control")
-    if wished is not None and for_all(wished) != wished:
-        kept = for_all(wished)
+    kept = wished and for_all(wished)
+    if kept != wished:
         shared = shared.replacing(b"Cache-Control", kept) if kept else shared.without(b"cache-control")
     return shared.extended(more)
 

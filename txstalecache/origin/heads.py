@@ -13,7 +13,7 @@ from enum import Enum
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from txstalecache.http.fields import end_to_end, lines, members
+from txstalecache.http.fields import LINES, VALUE, end_to_end, lines, members
 from txstalecache.http.messages import BODILESS, Fields, ResponseHead
 from txstalecache.http.remembered import remembered
 from txstalecache.http.section import Section
@@ -29,10 +29,7 @@ MAX_FIELDS = 200
 # A reason phrase may be missing, and with it the space before (RFC 9112 §4 wants it; enough origins leave it out).
 # 6xx and above are not HTTP (RFC 9110 §15). No obs-fold (RFC 9112 §5.2 allows a proxy 502), no space before a colon
 # (§5.1), CRLF only (§2.2), no controls. Possessive: linear on any input.
-_HEAD = re.compile(
-    rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*+)?\r\n"
-    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n"
-)
+_HEAD = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: " + VALUE.pattern + rb")?\r\n" + LINES.pattern + rb"\r\n")
 _PREFIX = b"HTTP/1."
 _HOPELESS = re.compile(rb"\x00|(?<!\r)\n|\r(?=[^\n])")
 _TIMEOUT = re.compile(rb"(?:^|[,; \t])timeout=([0-9]{1,6})", re.IGNORECASE)
