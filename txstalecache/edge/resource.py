@@ -52,6 +52,7 @@ from txstalecache.flight.readers import Readers
 from txstalecache.flight.registry import Registry
 from txstalecache.http import expect, forward, parts, policy, tags, vary
 from txstalecache.http.entry import Entry, Marker, MarkerKind
+from txstalecache.http.invalidation import invalidates, safe
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
@@ -373,7 +374,7 @@ class CacheResource(Resource):
         visit.outcome.collapsed = collapsed
         head, trusted = visit.head, self.trusts(visit.exchange.client)
         plan = planning.alone(visit, trusted, body, sharing if verdict.store else Sharing.PRIVATE, verdict.entry)
-        if not policy.safe(head):
+        if not safe(head):
             plan = replace(plan, heard=lambda answer: self._heard(visit, answer))
         self._landed(visit, await self.registry.solo(plan))
 
@@ -425,7 +426,7 @@ class CacheResource(Resource):
 
     def _heard(self, visit: Visit, answer: ResponseHead) -> None:
         """What is not safe has been answered: RFC 9111 §4.4, before the client hears of it, or although it has left."""
-        targets = policy.invalidates(visit.head, answer)
+        targets = invalidates(visit.head, answer)
         for target in targets:
             self._invalidate(visit, target)
         if targets:
