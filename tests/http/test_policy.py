@@ -341,6 +341,12 @@ def test_what_is_known_about_a_key_counts_where_nothing_is_fresh(
     assert said(judged(known, asked, at, marker=marker)) == expected
 
 
+def test_a_miss_says_where_answers_are_stored_for_requests_that_say_something_else() -> None:
+    assert said(judged(names=(b"accept",))) == "Miss vary"
+    assert said(judged(asked="Cache-Control: no-cache", names=(b"accept",))) == "Miss vary own"
+    assert said(judged(PLAIN, at=361, names=(b"accept",))) == "Miss stale", "this one was chosen, and is too old"
+
+
 def test_an_error_marker_answers_with_its_status_and_says_until_when() -> None:
     assert judged(marker=marked(MarkerKind.ERROR, "origin-error", 503)) == Refuse(503, "error", 100)
     assert judged(marker=marked(MarkerKind.ERROR, until=0.3)) == Refuse(502, "error", 1)
@@ -363,7 +369,7 @@ def test_an_error_that_the_request_may_have_provoked_answers_those_who_say_the_s
     assert said(judged(asked=strange, marker=failed(keyed), rules=keyed)) == "Refuse error"
     assert said(judged(asked="Accept: strange", marker=failed(keyed), rules=keyed)) == "Miss miss"
     assert said(judged(asked=strange, marker=failed(RULES, b"x-theme"), names=(b"x-theme",))) == "Refuse error"
-    assert said(judged(asked="Accept: strange", marker=failed(RULES, b"x-theme"), names=(b"x-theme",))) == "Miss miss"
+    assert said(judged(asked="Accept: strange", marker=failed(RULES, b"x-theme"), names=(b"x-theme",))) == "Miss vary"
 
 
 # -- standing in -------------------------------------------------------------------------------------------------------

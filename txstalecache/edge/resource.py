@@ -51,12 +51,11 @@ from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.readers import Readers
 from txstalecache.flight.registry import Registry
 from txstalecache.http import expect, forward, parts, policy, tags, vary
-from txstalecache.http.entry import Entry, Marker, MarkerKind
+from txstalecache.http.entry import Entry, Marker
 from txstalecache.http.invalidation import invalidates, safe
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
-from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
@@ -293,8 +292,6 @@ class CacheResource(Resource):
             verdict = await self._part(visit, found.marker) or verdict
         visit.outcome.verdict = type(verdict).__name__.lower()
         visit.outcome.why = verdict.why
-        if isinstance(verdict, Miss) and found.entry is None and found.vary:
-            visit.outcome.why = "vary"
         if self._backend.protecting and isinstance(verdict, Miss | Validate):
             self._protect(visit, found.entry, now)
             return
@@ -328,7 +325,7 @@ class CacheResource(Resource):
     async def _part(self, visit: Visit, marker: Marker | None) -> Fresh | None:
         """The part that is asked for, if it is here; else no more than that is fetched, where the whole is too long."""
         rules = visit.route.rules
-        visit.part = rules.ranges is Ranges.PART or (marker is not None and marker.kind is MarkerKind.LONG)
+        visit.part = part.only(rules, marker)
         return await part.answering(self._store, visit.key, visit.head, rules)
 
     async def _join(self, visit: Visit, plan: Plan, forced: bool) -> None:
@@ -386,7 +383,7 @@ class CacheResource(Resource):
         visit.outcome.age = entry.age(now)
         visit.exchange.answer(respond.from_entry(visit, entry, now))
 
-    def _landed(self, visit: Visit, landing: Attached | Settled | Failed | Landing) -> None:
+    def _landed(self, visit: Visit, landing: Landing) -> None:
         match landing:
             case Attached():
                 visit.exchange.answer(respond.from_flight(visit, landing, self._store.now()))

@@ -94,9 +94,9 @@ def _decide(
     if entry is not None:
         if authorized and not governing(entry.fields).control.allows_authorized:
             return Pass("authorization", store=True)  # RFC 9111 §3.5
-        elif cookie and not _takes_cookie(entry, rules):
+        if cookie and not _takes_cookie(entry, rules):
             return Pass("cookie")
-        elif (
+        if (
             identified
             and not explicitly_shared(entry.fields, governing(entry.fields), entry.response_time)
             and forward.identified(fields, [name for name, _ in entry.selector])
@@ -117,29 +117,31 @@ def _decide(
     if asked.no_cache or asked.max_age == 0:
         own = True
         why = "reload" if asked.no_cache else why
-    if marker is not None and marker.until > now:
-        if marker.kind is MarkerKind.PRIVATE:
-            return Pass("hit-for-miss", store=True)
-        if marker.kind is MarkerKind.COOKIE and cookie:
-            return Pass("cookie")
+    if marker is not None and marker.until <= now:
+        marker = None
+    if marker is not None and marker.kind is MarkerKind.PRIVATE:
+        return Pass("hit-for-miss", store=True)
+    if marker is not None and marker.kind is MarkerKind.COOKIE and cookie:
+        return Pass("cookie")
     if entry is not None and left <= 0:
         allowed = _stale(entry.freshness, asked, age, entry.freshness.while_revalidate)
         if allowed and not by_credentials(entry.selector):
             return Stale(entry, allowed)
-    failing = marker if marker is not None and marker.kind is MarkerKind.ERROR and marker.until > now else None
-    if (
-        entry is not None
-        and failing is not None
-        and stands_in(entry, request, failing.status if failing.why == ORIGIN_ERROR else None, now)
-    ):
-        return Stale(entry, "error")
+    failing = marker if marker is not None and marker.kind is MarkerKind.ERROR else None
+    if entry is not None and failing is not None:
+        status = failing.status if failing.why == ORIGIN_ERROR else None
+        if stands_in(entry, request, status, now):
+            return Stale(entry, "error")
     if authorized:
         return Pass("authorization", store=True, entry=entry)
     if failing is not None and (
         not failing.said or failing.said == forward.said(request, rules.keyed_fields.union(names))
     ):
         return Refuse(failing.status or 502, "error", ceil(failing.until - now))
-    if entry is None or entry.freshness.lifetime + entry.freshness.keep <= age:
+    if entry is None:
+        # RFC 9111 §4.1: something may be stored for requests that say something else.
+        return Miss("vary" if names else why, own)
+    if entry.freshness.lifetime + entry.freshness.keep <= age:
         return Miss(why, own)
     return Validate(entry, why, conditions(entry), own)
 
