@@ -38,7 +38,7 @@ from txstalecache.edge.fastlane import FastLane
 from txstalecache.edge.forwarded import through, with_scheme
 from txstalecache.edge.heads import Rejected
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.edge.prepare import anonymous, early, key_of, meets, prepared
+from txstalecache.edge.prepare import anonymous, key_of, meets, prepared
 from txstalecache.edge.reply import refusal
 from txstalecache.edge.twistedweb import TwistedExchange
 from txstalecache.edge.uses import Uses
@@ -52,6 +52,7 @@ from txstalecache.flight.readers import Readers
 from txstalecache.flight.registry import Registry
 from txstalecache.http import expect, forward, parts, policy, tags, vary
 from txstalecache.http.entry import Entry, Marker
+from txstalecache.http.freshness import early
 from txstalecache.http.invalidation import invalidates, safe
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead, ResponseHead
