@@ -119,8 +119,7 @@ class CacheResource(Resource):
         expect.of_kind("routes", routes, Routes, "Routes")
         expect.of_kind("limits", limits, Limits, "Limits")
         expect.several("trusted_proxies", trusted_proxies, IPv4Network | IPv6Network, "networks")
-        if log is not None and not callable(log):
-            raise TypeError(f"log: expected a function, not {type(log).__name__}")
+        expect.of_kind("log", log, Callable | None, "a function")
         for route in routes.routes:
             if route.upstream is not None and route.upstream not in self.origins:
                 raise ValueError(f"route {route.name}: no upstream {route.upstream} among origins")
@@ -128,10 +127,10 @@ class CacheResource(Resource):
         if isinstance(origin, str | bytes):
             url = origin if isinstance(origin, str) else origin.decode("latin-1")
             origin = self._own_origin = HttpOrigin(reactor, url)
-        _expect_origin("origin", "a URL or an IOrigin", origin)
+        expect.providing("origin", origin, IOrigin, "a URL or an IOrigin")
         expect.of_kind("origins", self.origins, Mapping, "origins by name")
         for upstream, other in self.origins.items():
-            _expect_origin(f"origins[{upstream!r}]", "an IOrigin", other)
+            expect.providing(f"origins[{upstream!r}]", other, IOrigin, "an IOrigin")
         self._backend = backend
         self._store: IStore = backend.store
         self._clock: IReactorTime = reactor
@@ -518,8 +517,3 @@ class CacheResource(Resource):
                 sent_on=outcome.trace,
             )
         )
-
-
-def _expect_origin(name: str, what: str, given: object) -> None:
-    if not IOrigin.providedBy(given):
-        raise TypeError(f"{name}: expected {what}, not {type(given).__name__}")

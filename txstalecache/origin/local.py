@@ -13,6 +13,7 @@ from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
+from txstalecache.http import expect
 from txstalecache.origin.honest import HonestRequest
 from txstalecache.origin.http import PooledOrigin
 from txstalecache.origin.limits import PoolLimits
@@ -107,8 +108,7 @@ class LocalOrigin(PooledOrigin):
     """
 
     def __init__(self, reactor: Any, resource: IResource, *, max_connections: int = 256, queue: int = 10_000) -> None:
-        if not IResource.providedBy(resource):
-            raise TypeError(f"resource: expected an IResource, not {type(resource).__name__}")
+        expect.providing("resource", resource, IResource, "an IResource")
         # The factory is never started: all that would do is write an access log beside ours.
         site = _Site(resource, reactor)
         self.stands = site.stands
