@@ -5,6 +5,7 @@ came last in front. It is kept beside its key (``beside``): what asks for the wh
 together only under one strong entity tag, and once nothing is missing they are a whole like any other. Numbers that
 contradict one another, or the body, are worth nothing: such an answer is neither kept nor cut.
 Offsets are half open, as in ``ranges``.
+Must not know: stores, how a part is fetched.
 """
 
 from __future__ import annotations

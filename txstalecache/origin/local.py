@@ -1,4 +1,7 @@
-"""A Twisted resource in this process as the origin: one's own site, cached in front of itself."""
+"""A Twisted resource in this process as the origin: one's own site, cached in front of itself.
+
+Must not know: what the resource does, what becomes of its answers.
+"""
 
 from __future__ import annotations
 
