@@ -24,8 +24,7 @@ from txstalecache.edge.asked import HeadReader
 from txstalecache.edge.heads import examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.outlet import Outlet
-from txstalecache.http import policy
-from txstalecache.http.admission import make_entry
+from txstalecache.http.admission import admit, make_entry
 from txstalecache.http.keys import DEFAULT_TEMPLATE
 from txstalecache.http.messages import Fields, ResponseHead
 from txstalecache.http.rules import Rules
@@ -57,7 +56,7 @@ def main(calls: int = 5000) -> int:
     assert head is not None
     now = store.store.now()
     answer = ResponseHead(200, Fields([(b"Cache-Control", b"max-age=36000"), (b"Content-Type", b"text/plain")]))
-    admission = policy.admit(head, answer, Rules(), (now, now))
+    admission = admit(head, answer, Rules(), (now, now))
     assert isinstance(admission, Store)
     entry = make_entry(head, answer, (b"x" * 1024,), admission, (now, now))
     store.store.put(DEFAULT_TEMPLATE.key(head), entry, 36000.0)

@@ -14,6 +14,7 @@ from statistics import median
 from timeit import Timer
 
 from txstalecache.http import conditional, policy, ranges, vary
+from txstalecache.http.admission import admit, make_entry
 from txstalecache.http.entry import Entry
 from txstalecache.http.keys import DEFAULT_TEMPLATE
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
@@ -60,9 +61,9 @@ def stored() -> Entry:
             )
         ),
     )
-    admission = policy.admit(asked, answer, RULES, (NOW, NOW))
+    admission = admit(asked, answer, RULES, (NOW, NOW))
     assert isinstance(admission, Store)
-    return policy.make_entry(asked, answer, (b"x" * 4096,), admission, (NOW, NOW))
+    return make_entry(asked, answer, (b"x" * 4096,), admission, (NOW, NOW))
 
 
 ENTRY = stored()

@@ -1,5 +1,6 @@
 """Imports run one way: edge → flight → {store, origin} → http. observe imports http alone, and config beside it only
-values; edge may import both, flight and store only observe. Read from the sources."""
+values; edge may import both, flight and store only observe. And what a request goes through says what it must not know.
+Read from the sources."""
 
 from __future__ import annotations
 
@@ -119,6 +120,13 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 def test_nothing_names_the_edge_or_the_admin_interface_but_what_stands_on_top() -> None:
     assert {room for room, may in MAY.items() if "edge" in may} == {"admin"}
     assert not {room for room, may in MAY.items() if "admin" in may}
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_what_a_request_goes_through_says_what_it_must_not_know(path: Path) -> None:
+    if path.parent.name not in ("edge", "http", "flight", "store", "origin") or path.name == "__init__.py":
+        return
+    assert "Must not know" in (ast.get_docstring(ast.parse(path.read_text())) or "")
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "http").glob("*.py")), ids=name_of)

@@ -1,4 +1,7 @@
-"""What ``twistd`` and ``twist`` load by name: the options, and how to make the service of them."""
+"""What ``twistd`` and ``twist`` load by name: the options, and how to make the service of them.
+
+Must not know: what the options mean.
+"""
 
 from __future__ import annotations
 

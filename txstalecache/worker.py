@@ -3,6 +3,7 @@
 ``python -m txstalecache.worker OPTIONS`` with the parent's own options; what differs is told in the environment. On
 standard input come the parent's questions (``intercom``). It leaves, draining, on SIGTERM and when its standard input
 ends: the parent is gone.
+Must not know: the other workers.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,19 +14,12 @@ from zope.interface import implementer
 
 from tests.support.client import connect, fetch, open_exchange
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
+from tests.support.process import resident
 from tests.support.proxy import until
 from txstalecache.flight.limits import Limits
 from txstalecache.http.rules import Rules
 
 MIB = 1024 * 1024
-
-
-def resident() -> int:
-    """Bytes of memory this process has in use now."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("no VmRSS")
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,6 @@ from tests.support.client import connect, fetch
 from tests.support.configured import Configured
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import settled, until
-from txstalecache.edge.prepare import early
-from txstalecache.http.entry import Entry, Freshness
-from txstalecache.http.messages import Fields
 from txstalecache.store import Hardness, Scope
 
 Run = Callable[[str], Awaitable[Configured]]
@@ -157,24 +154,6 @@ async def test_what_is_asked_for_often_is_refreshed_before_it_is_stale_where_the
     for _ in range(50):
         assert (await fetch(plain.port, "GET", "/plain")).field("x-cache") == b"HIT"
     assert origin.hits("/plain") == 1
-
-
-def test_refreshing_ahead_is_the_likelier_the_nearer_the_end_and_the_longer_the_fetch_took() -> None:
-    def chance(left: float, took: float) -> float:
-        """Of a refresh, with ``left`` seconds of 100 to go."""
-        entry = Entry(
-            status=200,
-            fields=Fields(),
-            body=(),
-            request_time=1000.0 - took,
-            response_time=1000.0,
-            freshness=Freshness(initial_age=0.0, lifetime=100.0),
-        )
-        return sum(early(entry, 1100.0 - left, 1.0, number / 1000) for number in range(1, 1001)) / 1000
-
-    # The probability is e^(-left/took) (Vattani, Chierichetti, Lowenstein 2015).
-    for left, took, expected in ((10, 10, 0.368), (1, 10, 0.905), (50, 10, 0.007), (10, 1, 0.0), (90, 1, 0.0)):
-        assert abs(chance(left, took) - expected) < 0.005
 
 
 @pytest.mark.parametrize("written", ["A.example", "a.example:81", "a.example:", "a.example.", "a.example.:81"])

@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from tests.edge.test_fastlane import DATE, Side
 from tests.support.held_origin import HeldResponse
+from tests.support.process import resident
 from txstalecache.config.routes import Route
 from txstalecache.flight.body import Body
 from txstalecache.http.messages import Fields, ResponseHead
@@ -33,11 +34,6 @@ def fetch(request: OriginRequest) -> Deferred[Any]:
         response.send(os.urandom(min(CHUNK, size - at)))
     response.end()
     return succeed(response)
-
-
-def resident() -> int:
-    with open("/proc/self/statm") as said:
-        return int(said.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main(limit: int, sizes: list[int]) -> int:

@@ -8,15 +8,15 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
+from tests.support.transport import Transport
 from txstalecache.edge.channel import Phase
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.site import CacheSite
@@ -48,26 +48,6 @@ class Held(Resource):
         request.setHeader(b"Content-Length", b"%d" % len(body))
         request.write(body)
         request.finish()
-
-
-@implementer(ITCPTransport)
-class Transport(StringTransport):
-    """Remembers a half-close."""
-
-    half_closed = False
-
-    def setTcpNoDelay(self, enabled: object) -> None: ...
-
-    def getTcpNoDelay(self) -> bool:
-        return True
-
-    def setTcpKeepAlive(self, enabled: object) -> None: ...
-
-    def getTcpKeepAlive(self) -> bool:
-        return False
-
-    def loseWriteConnection(self) -> None:
-        self.half_closed = True
 
 
 class Eater:

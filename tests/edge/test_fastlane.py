@@ -27,9 +27,9 @@ from twisted.python.failure import Failure
 from twisted.web.static import Data
 from zope.interface import implementer
 
-from tests.edge.test_channel import Transport
 from tests.safety.payloads import PAYLOADS
 from tests.support.held_origin import HeldResponse
+from tests.support.transport import Transport
 from txstalecache.config.routes import Route, Routes
 from txstalecache.edge import asked, fastlane, ready
 from txstalecache.edge.asked import SHAPING, HeadReader, shape

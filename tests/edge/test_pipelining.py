@@ -16,8 +16,9 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from tests.fuzz.test_requests import Wire, answers
+from tests.fuzz.test_requests import answers
 from tests.support.held_origin import HeldResponse
+from tests.support.transport import Transport
 from txstalecache.config.routes import Routes
 from txstalecache.edge.channel import Phase
 from txstalecache.edge.limits import EdgeLimits
@@ -42,7 +43,7 @@ SAID: list[list[tuple[bytes, bytes]]] = [
 ]
 
 
-class Client(Wire):
+class Client(Transport):
     """One connection, seen from the network: takes what it is sent, or not, and asks for a lot at once."""
 
     def __init__(self, world: World) -> None:

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +18,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.fleet.processes import ask
-from tests.support.process import Running
+from tests.support.process import Running, eventually
 from tests.support.redis import redis_binaries
 from tests.support.sentinel import Sentinels, free_port
 from txstalecache.config.toml import Configuration
@@ -165,13 +164,6 @@ def test_the_pair_shares_its_hits_and_has_them_back_after_a_failover(site: int, 
         ask(a, "/page/after")
         eventually(lambda: ask(b, "/page/after")[1]["x-cache"] == "HIT")
         assert Site.asked.count("GET /page/after") == 1
-
-
-def eventually(true: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_without_any_redis_the_pair_goes_on_each_for_itself(site: int, tmp_path: Path) -> None:

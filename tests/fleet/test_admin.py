@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.processes import Origin, Proxy, ask
-from tests.support.process import environment
+from tests.support.process import environment, eventually
 from tests.support.redis import RedisServer
 
 TOKEN = "a-token-of-some-length"
@@ -48,13 +48,6 @@ def figures(proxy: Proxy) -> dict[str, float]:
 def changes(port: int, old: str, path: str = "/x", **fields: str) -> None:
     """Returns once ``port`` does not answer ``old`` any more. How long that takes: bench/fleet.py."""
     eventually(lambda: ask(port, path, **fields)[2] != old)
-
-
-def eventually(true: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_purge_holds_in_every_process_and_after_a_restart(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.fleet.processes import Origin, Proxy, ask, together
+from tests.support.process import eventually
 from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.slow
@@ -31,13 +32,6 @@ def pair(run_proxy: RunProxy, origin: Origin, redis: RedisServer, *more: str) ->
         assert time.monotonic() < deadline
     origin.hits.clear()
     return made[0], made[1]
-
-
-def eventually(true: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_two_processes_and_a_hundred_clients_on_one_cold_key_are_one_fetch(

@@ -12,7 +12,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 import pytest
 
 from tests.fleet.processes import Origin, Proxy, ask
-from tests.fleet.test_one_fetch import eventually, pair
+from tests.fleet.test_one_fetch import pair
+from tests.support.process import eventually
 from tests.support.redis import RedisServer
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,7 @@ from twisted.internet.task import Clock
 from tests.fleet.processes import Origin, Proxy, ask, owners, together
 from tests.safety.test_chaos import leases
 from tests.safety.test_drain import entries
-from tests.support.process import PROXY, Running, activated, environment
+from tests.support.process import PROXY, Running, activated, environment, eventually
 from tests.support.redis import RedisServer
 from txstalecache.service import DRAIN
 from txstalecache.store.opening import StoreService
@@ -43,13 +43,6 @@ def alive(process: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def eventually(true: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_worker_killed_idle_costs_nothing_and_another_is_started(

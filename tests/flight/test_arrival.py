@@ -13,6 +13,7 @@ from txstalecache.flight.landing import Alone, Failed, Regroup
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import policy
+from txstalecache.http.admission import admit
 from txstalecache.http.fields import format_date
 from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
@@ -42,7 +43,7 @@ def arrival(
 ) -> Arrival:
     asked = plan() if asked is None else asked
     head = ResponseHead(status, Fields(answer))
-    admission = policy.admit(asked.fetch, head, asked.rules, (NOW, NOW))
+    admission = admit(asked.fetch, head, asked.rules, (NOW, NOW))
     return Arrival(asked, head, length, admission, (NOW, NOW), **more)
 
 

@@ -519,7 +519,7 @@ def test_an_exception_while_the_answer_is_handled_lands_everybody(
 ) -> None:
     tower = Tower()
     seats = [tower.join(), tower.join()]
-    monkeypatch.setattr("txstalecache.http.policy.admit", lambda *_: 1 / 0)
+    monkeypatch.setattr("txstalecache.flight.flight.admit", lambda *_: 1 / 0)
     tower.origin.answer(0, 200, CACHEABLE)
     tower.origin.answer(1, 200, CACHEABLE)
     assert all(isinstance(seat.landing, Failed) for seat in seats)

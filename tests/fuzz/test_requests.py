@@ -13,15 +13,13 @@ from typing import Any
 import h11
 import pytest
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
-from zope.interface import implementer
 
 from tests.safety.payloads import OK, PAYLOADS
+from tests.support.transport import Transport
 from txstalecache.edge.channel import Phase
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.site import CacheSite
@@ -86,21 +84,6 @@ def mutated(number: int) -> tuple[bytes, random.Random]:
     return bytes(data), chance
 
 
-@implementer(ITCPTransport)
-class Wire(StringTransport):
-    def setTcpNoDelay(self, enabled: object) -> None: ...
-
-    def getTcpNoDelay(self) -> bool:
-        return True
-
-    def setTcpKeepAlive(self, enabled: object) -> None: ...
-
-    def getTcpKeepAlive(self) -> bool:
-        return False
-
-    def loseWriteConnection(self) -> None: ...
-
-
 class Body:
     """An origin's side of an upload."""
 
@@ -144,7 +127,7 @@ class Taker(Resource):
 
 def ours(data: bytes, chance: random.Random) -> tuple[list[tuple[bytes, bytes, bytes]], bytes]:
     """What our channel makes of ``data``, arriving in any pieces: whole requests, and what it said."""
-    clock, taker, wire = Clock(), Taker(), Wire()
+    clock, taker, wire = Clock(), Taker(), Transport()
     channel: Any = CacheSite(taker, clock, limits=EdgeLimits(connections=1)).buildProtocol(None)
     channel.makeConnection(wire)
     at = 0

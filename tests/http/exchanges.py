@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from txstalecache.http import policy
+from txstalecache.http.admission import admit, make_entry
 from txstalecache.http.entry import Entry, Freshness
 from txstalecache.http.fields import format_date
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
@@ -49,9 +49,9 @@ def entry(
 ) -> Entry:
     """The entry made of an answer that took no time at all and came at ``NOW``."""
     head = response(text if "date:" in text.lower() else text + "\nDate: @0", status)
-    admission = policy.admit(request(asked), head, rules, (NOW, NOW))
+    admission = admit(request(asked), head, rules, (NOW, NOW))
     assert isinstance(admission, Store), admission
-    return policy.make_entry(request(asked), head, (body,), admission, (NOW, NOW))
+    return make_entry(request(asked), head, (body,), admission, (NOW, NOW))
 
 
 def with_freshness(known: Entry, **changes: Any) -> Entry:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.exchanges import NOW, RULES, fields, request, response
-from txstalecache.http.admission import admit, make_entry
+from txstalecache.http.admission import admit, make_entry, provoked
 from txstalecache.http.entry import Freshness
 from txstalecache.http.messages import Fields, ResponseHead
 from txstalecache.http.rules import Cookies, Rules
@@ -442,6 +442,27 @@ def test_set_cookie_is_stored_without_the_field_where_the_route_says_so() -> Non
     assert admitted("Cache-Control: max-age=60\nSet-Cookie: a", rules=Rules(store_set_cookie=True)) == Withhold(
         "set-cookie"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "admission", "expected"),
+    [
+        (400, Withhold("private"), True),
+        (400, Share(False, "no-freshness"), True),
+        (400, Share(True, "ttl-0"), False),
+        (400, Store(Freshness(initial_age=0.0, lifetime=60.0), explicit=True), False),
+        (404, Withhold("private"), False),
+        (401, Withhold("unauthorized"), False),
+        (429, Share(False, "never-stored"), True),
+        (511, Share(False, "never-stored"), True),
+        (500, Share(False, "no-freshness"), False),
+        (302, Share(False, "no-freshness"), False),
+    ],
+)
+def test_only_an_error_of_the_client_that_nobody_says_is_for_everybody_may_have_been_provoked(
+    status: int, admission: Admission, expected: bool
+) -> None:
+    assert provoked(status, admission) is expected
 
 
 # -- what is kept ------------------------------------------------------------------------------------------------------

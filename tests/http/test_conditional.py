@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.exchanges import NOW, RULES, bare_entry, entry, fields, request, response, with_freshness
-from txstalecache.http import policy
+from txstalecache.http.admission import admit
 from txstalecache.http.conditional import (
     Validation,
     conditions,
@@ -143,7 +143,7 @@ STORED = (
 
 def said(asked: RequestHead, head: ResponseHead, rules: Rules = RULES) -> Validation:
     times = (LATER, LATER)
-    return Validation(asked, head, times, lambda asked, head: policy.admit(asked, head, rules, times))
+    return Validation(asked, head, times, lambda asked, head: admit(asked, head, rules, times))
 
 
 def freshened(

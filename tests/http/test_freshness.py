@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from txstalecache.http.freshness import (
     Source,
     age_value,
     date_value,
+    early,
     explicitly_shared,
     has_validator,
     initial_age,
@@ -188,3 +191,14 @@ def test_only_the_origin_makes_an_answer_everybodys(text: str, expected: bool) -
 )
 def test_the_time_of_receipt_stands_in_for_a_date(text: str, expected: float) -> None:
     assert date_value(fields(text), NOW) == expected
+
+
+def test_refreshing_ahead_is_the_likelier_the_nearer_the_end_and_the_longer_the_fetch_took() -> None:
+    def chance(left: float, took: float) -> float:
+        """Of a refresh, with ``left`` seconds of 100 to go."""
+        entry = replace(bare_entry(lifetime=100.0), request_time=NOW - took)
+        return sum(early(entry, NOW + 100.0 - left, 1.0, number / 1000) for number in range(1, 1001)) / 1000
+
+    # The probability is e^(-left/took) (Vattani, Chierichetti, Lowenstein 2015).
+    for left, took, expected in ((10, 10, 0.368), (1, 10, 0.905), (50, 10, 0.007), (10, 1, 0.0), (90, 1, 0.0)):
+        assert abs(chance(left, took) - expected) < 0.005

@@ -11,21 +11,17 @@ from tests.http.exchanges import NOW, RULES, entry, fields, request, with_freshn
 from txstalecache.http import forward
 from txstalecache.http.entry import Entry, Marker, MarkerKind
 from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.http.policy import judge, provoked, stands_in, tides_over
+from txstalecache.http.policy import judge, stands_in, tides_over
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.vary import selector
 from txstalecache.http.verdict import (
-    Admission,
     Fresh,
     Miss,
     Pass,
     Refuse,
-    Share,
     Stale,
-    Store,
     Validate,
     Verdict,
-    Withhold,
 )
 
 PLAIN = entry("Cache-Control: max-age=60")
@@ -345,30 +341,15 @@ def test_what_is_known_about_a_key_counts_where_nothing_is_fresh(
     assert said(judged(known, asked, at, marker=marker)) == expected
 
 
+def test_a_miss_says_where_answers_are_stored_for_requests_that_say_something_else() -> None:
+    assert said(judged(names=(b"accept",))) == "Miss vary"
+    assert said(judged(asked="Cache-Control: no-cache", names=(b"accept",))) == "Miss vary own"
+    assert said(judged(PLAIN, at=361, names=(b"accept",))) == "Miss stale", "this one was chosen, and is too old"
+
+
 def test_an_error_marker_answers_with_its_status_and_says_until_when() -> None:
     assert judged(marker=marked(MarkerKind.ERROR, "origin-error", 503)) == Refuse(503, "error", 100)
     assert judged(marker=marked(MarkerKind.ERROR, until=0.3)) == Refuse(502, "error", 1)
-
-
-@pytest.mark.parametrize(
-    ("status", "admission", "expected"),
-    [
-        (400, Withhold("private"), True),
-        (400, Share(False, "no-freshness"), True),
-        (400, Share(True, "ttl-0"), False),
-        (400, Store(PLAIN.freshness, explicit=True), False),
-        (404, Withhold("private"), False),
-        (401, Withhold("unauthorized"), False),
-        (429, Share(False, "never-stored"), True),
-        (511, Share(False, "never-stored"), True),
-        (500, Share(False, "no-freshness"), False),
-        (302, Share(False, "no-freshness"), False),
-    ],
-)
-def test_only_an_error_of_the_client_that_nobody_says_is_for_everybody_may_have_been_provoked(
-    status: int, admission: Admission, expected: bool
-) -> None:
-    assert provoked(status, admission) is expected
 
 
 def test_an_error_that_the_request_may_have_provoked_answers_those_who_say_the_same() -> None:
@@ -388,7 +369,7 @@ def test_an_error_that_the_request_may_have_provoked_answers_those_who_say_the_s
     assert said(judged(asked=strange, marker=failed(keyed), rules=keyed)) == "Refuse error"
     assert said(judged(asked="Accept: strange", marker=failed(keyed), rules=keyed)) == "Miss miss"
     assert said(judged(asked=strange, marker=failed(RULES, b"x-theme"), names=(b"x-theme",))) == "Refuse error"
-    assert said(judged(asked="Accept: strange", marker=failed(RULES, b"x-theme"), names=(b"x-theme",))) == "Miss miss"
+    assert said(judged(asked="Accept: strange", marker=failed(RULES, b"x-theme"), names=(b"x-theme",))) == "Miss vary"
 
 
 # -- standing in -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import resource
 import sys
 from typing import Any
@@ -17,6 +16,7 @@ from twisted.internet import reactor as _reactor
 from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineReceiver
 
+from tests.support.process import resident
 from txstalecache.config.routes import Route, Routes
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
@@ -25,12 +25,6 @@ from txstalecache.flight.clocks import Clocks
 from txstalecache.origin import HttpOrigin
 
 reactor: Any = _reactor
-
-
-def resident() -> int:
-    """Bytes of memory this process has in RAM."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 class Questions(LineReceiver):

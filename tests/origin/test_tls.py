@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from twisted.internet.defer import gatherResults
 from twisted.internet.endpoints import SSL4ServerEndpoint
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
@@ -23,34 +17,15 @@ from tests.origin.conftest import MakeHttpOrigin
 from tests.support.async_test import async_test
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.sink import KeepingSink, fetch_from, origin_request
+from tests.support.tls import self_signed
 from txstalecache.origin import TLS, Fault, Framing, HttpOrigin, OriginError
 
 
 def certificate(directory: Path, name: str, *names: str, days: int = 1) -> tuple[Path, Path]:
-    """A self-signed certificate for ``names``; the paths of it and of its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "origin under test")])
-    alternatives: list[x509.GeneralName] = [
-        x509.IPAddress(ip_address(one)) if one[0].isdigit() else x509.DNSName(one) for one in names
-    ]
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=10))
-        .not_valid_after(now + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName(alternatives), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
+    """A certificate for ``names`` that signs itself; the paths of it and of its key."""
     paths = directory / f"{name}.pem", directory / f"{name}.key"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    for path, text in zip(paths, self_signed(*names, days=days), strict=True):
+        path.write_bytes(text)
     return paths
 
 

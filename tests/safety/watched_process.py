@@ -25,11 +25,7 @@ _wall = time.time
 # Before anybody takes it for a default argument.
 time.time = lambda: _wall() + _moved
 
-
-def resident() -> int:
-    """Bytes of memory this process has in RAM."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+from tests.support.process import resident  # noqa: E402 - as said
 
 
 def address_space() -> int:

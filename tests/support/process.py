@@ -1,4 +1,4 @@
-"""Real ``twistd`` and ``twist`` processes, always ended."""
+"""Real ``twistd`` and ``twist`` processes, always ended; and what is asked of a process from without."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["PROXY", "Running", "activated", "environment", "finished"]
+__all__ = ["PROXY", "Running", "activated", "environment", "eventually", "finished", "resident"]
 
 _BIN = Path(sys.executable).parent
 
@@ -26,6 +26,20 @@ PROXY: dict[str, list[str]] = {
 def environment() -> dict[str, str]:
     """What the processes inherit: no width of a terminal, so that help is wrapped alike everywhere."""
     return {**os.environ, "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
+
+
+def eventually(true: Callable[[], object], seconds: float = 20.0) -> None:
+    """Returns once ``true()`` is; fails after ``seconds``. For tests without a reactor: it blocks."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it does not come true"
+        time.sleep(0.01)
+
+
+def resident() -> int:
+    """Bytes of memory that this process has in RAM."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def activated(descriptor: int) -> list[str]:

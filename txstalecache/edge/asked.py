@@ -83,7 +83,7 @@ class HeadReader:
     room: float = 256 * 1024
 
     def __init__(self, limits: EdgeLimits, scheme: bytes, trusted: bool = False, pseudonym: Pseudonym = OURS) -> None:
-        self._pseudonym = pseudonym
+        self.pseudonym = pseudonym
         self._limits = limits
         self._scheme = scheme
         self._trusted = trusted
@@ -202,7 +202,7 @@ class HeadReader:
         except Rejected:
             return None
         # Whether a key or a token takes the answer is for ``policy.judge`` to say.
-        if host is None or forward.looped(fields, self._pseudonym) or forward.identified(fields, ()):
+        if host is None or forward.looped(fields, self.pseudonym) or forward.identified(fields, ()):
             return None
         return fields, host
 

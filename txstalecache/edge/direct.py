@@ -6,12 +6,12 @@ Must not know: caching, sockets.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import time
 from typing import TYPE_CHECKING
 
 from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
-from twisted.web.http import NO_BODY_CODES, datetimeToString
 from twisted.web.iweb import IBodyProducer
 
 from txstalecache.edge.exchange import Exchange, Pairs
@@ -19,7 +19,8 @@ from txstalecache.edge.heads import ReceivedRequest
 from txstalecache.edge.reply import head_bytes
 from txstalecache.edge.upload import StreamedUpload
 from txstalecache.flight.body import Reader
-from txstalecache.http.messages import Fields, RequestHead, ResponseHead
+from txstalecache.http.fields import format_date
+from txstalecache.http.messages import BODILESS, Fields, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
     from txstalecache.edge.channel import CacheChannel
@@ -82,10 +83,10 @@ class DirectExchange(Exchange):
         return self.startedWriting
 
     def _begin(self, status: int, fields: Fields, more: Pairs) -> None:
-        self._bodyless = self.method == b"HEAD" or status in NO_BODY_CODES
+        self._bodyless = self.method == b"HEAD" or status in BODILESS
         lengths = self._announced = fields.get_all(b"content-length")
         if b"date" not in fields:
-            more = (*more, (b"Date", datetimeToString()))  # RFC 9110 §6.6.1: an answer of our own
+            more = (*more, (b"Date", format_date(time())))  # RFC 9110 §6.6.1: an answer of our own
         if self._channel.announces():
             more = (*more, (b"Connection", b"close"))
         if not lengths and not self._bodyless and self.version == b"HTTP/1.1":

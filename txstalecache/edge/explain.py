@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from txstalecache.config.routes import Match, Route, Routes
-from txstalecache.edge import part
+from txstalecache.edge import part, planning
 from txstalecache.edge.heads import BodyKind, ReceivedRequest, Rejected, examine
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.prepare import key_of, meets, prepared
+from txstalecache.edge.visit import NOBODY, Visit
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.registry import Registry
 from txstalecache.http import forward, policy, vary
-from txstalecache.http.entry import Entry, Marker, MarkerKind
+from txstalecache.http.entry import Entry, Marker
 from txstalecache.http.keys import Key, split_url
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
-from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.reasons import reason
 from txstalecache.store import StoreService
@@ -209,40 +209,25 @@ class Explainer:
     async def _judged(self, said: Explained, head: RequestHead, key: Key, route: Route, found: Found) -> None:
         now = self._store.now()
         verdict = policy.judge(head, found.entry, found.marker, route.rules, now, found.vary)
-        narrow = False
+        visit = Visit(NOBODY, head, route, key, now, pseudonym=self._pseudonym)
         if part.may_answer(head, verdict):
-            narrow = route.rules.ranges is Ranges.PART or (
-                found.marker is not None and found.marker.kind is MarkerKind.LONG
-            )
+            visit.part = part.only(route.rules, found.marker)
             there = await part.answering(self._store, key, head, route.rules)
             outcome = "the part that is asked for is stored" if there else "the part that is asked for is not stored"
             said.step("part", outcome, "a part may answer where the whole is not stored", "RFC 9111 §3.4")
             verdict = there or verdict
         name = type(verdict).__name__.lower()
-        why = "vary" if isinstance(verdict, Miss) and found.entry is None and found.vary else verdict.why
-        said.judged("judge", name, why, _consequence(verdict))
+        said.judged("judge", name, verdict.why, _consequence(verdict))
         if isinstance(verdict, Miss | Validate) and self._backend.protecting:
             stale = found.entry is not None and policy.stands_in(found.entry, head, None, now)
             outcome = "answered from the store, though stale" if stale else "answered 503"
             said.judged("protect", "stale" if stale else name, "protect", outcome)
         elif isinstance(verdict, Miss | Validate):
             entry = verdict.entry if isinstance(verdict, Validate) else None
-            after = now if verdict.own else None
-            plan = Plan(
-                key=key,
-                request=head,
-                fetch=head,
-                rules=route.rules,
-                entry=entry,
-                names=found.vary,
-                began_after=after,
-                part=narrow,
-            )
-            await self._joined(said, plan, name)
+            plan = planning.shared(visit, entry, names=found.vary)
+            await self._joined(said, replace(plan, began_after=now if verdict.own else None), name)
         elif isinstance(verdict, Stale):
-            asked = replace(head, method=b"GET") if head.method == b"HEAD" else head
-            plan = Plan(key=key, request=asked, fetch=asked, rules=route.rules, entry=verdict.entry, names=found.vary)
-            await self._refreshed(said, plan)
+            await self._refreshed(said, planning.renewing(visit, verdict.entry, found.vary))
 
     async def _joined(self, said: Explained, plan: Plan, verdict: str) -> None:
         """Who waits for what, or why nobody does."""

@@ -32,7 +32,6 @@ from txstalecache.edge.ready import Answer, Ready, answer
 from txstalecache.http.entry import Entry
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead
-from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
 from txstalecache.observe.trace import TraceContext, begun
@@ -107,7 +106,6 @@ class FastLane:
         log: Callable[[Record], None] | None,
         tally: Tally,
         reader: HeadReader,
-        pseudonym: Pseudonym = OURS,
     ) -> None:
         self._store = store
         self._routes = routes
@@ -116,7 +114,6 @@ class FastLane:
         self._log = log
         self._tally = tally
         self._now = store.now
-        self._pseudonym = pseudonym
         self._reader = reader
         # Two generations: when the younger is full it becomes the older; what is asked for again is young again.
         self._young: dict[bytes, Asked] = {}
@@ -244,7 +241,7 @@ class FastLane:
                 (shelf.marker(now), shelf.advice, shelf.cookie),
                 now,
                 variant.until,
-                self._pseudonym,
+                self._reader.pseudonym,
             )
             if made is None:
                 return None

@@ -13,7 +13,7 @@ from enum import Enum
 from ipaddress import AddressValueError, IPv6Address
 
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.http.fields import LINES, is_token, lines
+from txstalecache.http.fields import HOPELESS, LENGTH, LINES, is_token, lines
 from txstalecache.http.messages import Fields, RequestHead, without_port
 from txstalecache.http.values import enumeration
 
@@ -33,14 +33,11 @@ _VERSION = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _SECTION = re.compile(LINES.pattern + rb"\r\n")
 #: What is above the minor versions that are spoken here.
 _ABOVE = frozenset(b"HTTP/1.%d" % minor for minor in range(2, 10))
-# What can only get worse: a bare LF, a CR that no LF follows (RFC 9112 §2.2), a NUL.
-_HOPELESS = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 #: An origin-form target: visible ASCII only, and nothing that starts a fragment (RFC 9112 §3.2.1).
 _TARGET = re.compile(rb"/[!\"$-~]*+")
 # A registered name without sub-delims and percent signs, which no name in the DNS needs and which are how two parsers
 # come to disagree; an IPv4 address; an IPv6 literal (RFC 3986 §3.2.2).
 _AUTHORITY = re.compile(rb"([A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5})?)?")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
 
 # What frames and routes a message. CGI and its heirs read "_" as "-": such a twin would say it a second time.
 _DECISIVE = frozenset({b"connection", b"content-length", b"expect", b"host", b"transfer-encoding"})
@@ -119,7 +116,7 @@ def _check_incomplete(data: bytes | bytearray, limits: EdgeLimits, start: int) -
         raise Rejected(414, "target too long")
     if len(data) >= limits.head:
         raise Rejected(431, "header fields too large")
-    if _HOPELESS.search(data, max(start - 1, 0)):
+    if HOPELESS.search(data, max(start - 1, 0)):
         raise Rejected(400, "malformed line end")
 
 
@@ -230,7 +227,7 @@ def origin_form(method: bytes, target: bytes, scheme: bytes, host: bytes) -> byt
 
 def body_kind(lengths: list[bytes], codings: list[bytes], version: bytes) -> tuple[BodyKind, int]:
     """RFC 9112 §6.3, refusing whatever could be read in two ways. Raises Rejected."""
-    if len(lengths) > 1 or (lengths and not _LENGTH.fullmatch(lengths[0])):
+    if len(lengths) > 1 or (lengths and not LENGTH.fullmatch(lengths[0])):
         raise Rejected(400, "malformed Content-Length")
     if codings:
         if lengths:

@@ -1,4 +1,7 @@
-"""Our own reason phrases: the origin's are never repeated (RFC 9110 §15.1)."""
+"""Our own reason phrases: the origin's are never repeated (RFC 9110 §15.1).
+
+Must not know: what is answered.
+"""
 
 from __future__ import annotations
 

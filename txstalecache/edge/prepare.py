@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log
 
 from txstalecache.config.routes import Condition, Route
-from txstalecache.http.entry import Entry
 from txstalecache.http.fields import end_to_end, members
 from txstalecache.http.forward import with_host
 from txstalecache.http.keys import Key, KeyTemplate, cookie_value, split_url
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies
 
-__all__ = ["addressed", "anonymous", "early", "key_of", "meets", "prepared"]
+__all__ = ["addressed", "anonymous", "key_of", "meets", "prepared"]
 
 
 def anonymous(url: bytes) -> RequestHead:
@@ -107,11 +105,3 @@ def meets(head: RequestHead, conditions: Sequence[Condition]) -> bool:
         if value is not None and (wanted is None or value.strip().lower() == wanted.lower()):
             return True
     return False
-
-
-def early(entry: Entry, now: float, beta: float, chance: float) -> bool:
-    """Whether a fresh entry is to be refreshed already: the likelier, the nearer its end and the longer its fetch took
-    (XFetch: Vattani, Chierichetti, Lowenstein 2015). ``chance`` is uniform in (0, 1]."""
-    took = max(0.001, entry.response_time - entry.request_time)
-    left = entry.freshness.lifetime - entry.age(now)
-    return -took * beta * log(chance) >= left

@@ -38,7 +38,7 @@ from txstalecache.edge.fastlane import FastLane
 from txstalecache.edge.forwarded import through, with_scheme
 from txstalecache.edge.heads import Rejected
 from txstalecache.edge.limits import EdgeLimits
-from txstalecache.edge.prepare import anonymous, early, key_of, meets, prepared
+from txstalecache.edge.prepare import anonymous, key_of, meets, prepared
 from txstalecache.edge.reply import refusal
 from txstalecache.edge.twistedweb import TwistedExchange
 from txstalecache.edge.uses import Uses
@@ -51,11 +51,12 @@ from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.readers import Readers
 from txstalecache.flight.registry import Registry
 from txstalecache.http import expect, forward, parts, policy, tags, vary
-from txstalecache.http.entry import Entry, Marker, MarkerKind
+from txstalecache.http.entry import Entry, Marker
+from txstalecache.http.freshness import early
+from txstalecache.http.invalidation import invalidates, safe
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
-from txstalecache.http.rules import Ranges
 from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
@@ -105,33 +106,32 @@ class CacheResource(Resource):
         name: str = OURS.name.decode("ascii"),
     ) -> None:
         super().__init__()
-        expect.of_kind("name", name, str, "a text")
-        self.pseudonym = Pseudonym(name)
-        """How it is called."""
         if reactor is None:
             from twisted.internet import reactor
-        backend = open_store(reactor, redis="memory") if store is None else store
         routes = Routes() if routes is None else routes
-        self.origins: Mapping[str, IOrigin] = {} if origins is None else origins
-        """The upstreams that routes name; may be replaced at any time."""
-        expect.of_kind("store", backend, StoreService, "what open_store gives")
+        origins = {} if origins is None else origins
+        expect.of_kind("name", name, str, "a text")
+        expect.of_kind("store", store, StoreService | None, "what open_store gives")
         expect.of_kind("routes", routes, Routes, "Routes")
         expect.of_kind("limits", limits, Limits, "Limits")
         expect.several("trusted_proxies", trusted_proxies, IPv4Network | IPv6Network, "networks")
-        if log is not None and not callable(log):
-            raise TypeError(f"log: expected a function, not {type(log).__name__}")
+        expect.of_kind("log", log, Callable | None, "a function")
+        expect.of_kind("origins", origins, Mapping, "origins by name")
+        for upstream, other in origins.items():
+            expect.providing(f"origins[{upstream!r}]", other, IOrigin, "an IOrigin")
         for route in routes.routes:
-            if route.upstream is not None and route.upstream not in self.origins:
+            if route.upstream is not None and route.upstream not in origins:
                 raise ValueError(f"route {route.name}: no upstream {route.upstream} among origins")
+        self.pseudonym = Pseudonym(name)
+        """How it is called."""
         self._own_origin: IOrigin | None = None
         if isinstance(origin, str | bytes):
             url = origin if isinstance(origin, str) else origin.decode("latin-1")
             origin = self._own_origin = HttpOrigin(reactor, url)
-        _expect_origin("origin", "a URL or an IOrigin", origin)
-        expect.of_kind("origins", self.origins, Mapping, "origins by name")
-        for upstream, other in self.origins.items():
-            _expect_origin(f"origins[{upstream!r}]", "an IOrigin", other)
-        self._backend = backend
+        expect.providing("origin", origin, IOrigin, "a URL or an IOrigin")
+        self.origins: Mapping[str, IOrigin] = origins
+        """The upstreams that routes name; may be replaced at any time."""
+        self._backend = backend = open_store(reactor, redis="memory") if store is None else store
         self._store: IStore = backend.store
         self._clock: IReactorTime = reactor
         self._routes = routes
@@ -186,26 +186,7 @@ class CacheResource(Resource):
         if not isinstance(self._store, TieredStore):
             return None
         reader, log, tally = HeadReader(limits, scheme, trusted, self.pseudonym), self._log, self.tally
-        return FastLane(self._store, self._routes, self._refresh, self._clock, log, tally, reader, self.pseudonym)
-
-    def _refresh(
-        self,
-        head: RequestHead,
-        route: Route,
-        key: Key,
-        entry: Entry,
-        names: tuple[bytes, ...],
-        trace: TraceContext | None,
-    ) -> None:
-        """Renew ``entry`` behind a client of the lane, which has the head as it came."""
-        visit = self._visit(NOBODY, prepared(route, head), route, key)
-        visit.outcome.trace = trace
-        self._renew(visit, entry, names)
-
-    def _renew(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> None:
-        """Fetch ``entry`` anew behind a client that has its answer; not what was chosen by who that is."""
-        if not vary.by_credentials(entry.selector):
-            self.registry.refresh(planning.renewing(visit, entry, names))
+        return FastLane(self._store, self._routes, self._renew_behind_lane, self._clock, log, tally, reader)
 
     # -- the straight line ---------------------------------------------------------------------------------------
 
@@ -248,6 +229,10 @@ class CacheResource(Resource):
         if found is None:
             found = await self._store.load(visit.key, head)
         await self._act(visit, found)
+
+    def _visit(self, exchange: Exchange, head: RequestHead, route: Route, key: Key) -> Visit:
+        origin = None if route.upstream is None else self.origins.get(route.upstream)
+        return Visit(exchange, head, route, key, self._store.now(), origin, pseudonym=self.pseudonym)
 
     async def _read(self, visit: Visit, body: IBodyProducer) -> IBodyProducer | None:
         """Take ``body`` into the key, where the route caches such requests and it is not too long; else what to send of
@@ -292,8 +277,6 @@ class CacheResource(Resource):
             verdict = await self._part(visit, found.marker) or verdict
         visit.outcome.verdict = type(verdict).__name__.lower()
         visit.outcome.why = verdict.why
-        if isinstance(verdict, Miss) and found.entry is None and found.vary:
-            visit.outcome.why = "vary"
         if self._backend.protecting and isinstance(verdict, Miss | Validate):
             self._protect(visit, found.entry, now)
             return
@@ -317,17 +300,10 @@ class CacheResource(Resource):
             case _:
                 assert_never(verdict)
 
-    def _answer_and_renew(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> None:
-        # What is logged of the request says whose child the refresh is.
-        visit.outcome.trace = begun(visit.head.fields)
-        self._from_entry(visit, entry, "hit")
-        # Nothing below touches the request: the client is free.
-        self._renew(visit, entry, names)
-
     async def _part(self, visit: Visit, marker: Marker | None) -> Fresh | None:
         """The part that is asked for, if it is here; else no more than that is fetched, where the whole is too long."""
         rules = visit.route.rules
-        visit.part = rules.ranges is Ranges.PART or (marker is not None and marker.kind is MarkerKind.LONG)
+        visit.part = part.only(rules, marker)
         return await part.answering(self._store, visit.key, visit.head, rules)
 
     async def _join(self, visit: Visit, plan: Plan, forced: bool) -> None:
@@ -373,7 +349,7 @@ class CacheResource(Resource):
         visit.outcome.collapsed = collapsed
         head, trusted = visit.head, self.trusts(visit.exchange.client)
         plan = planning.alone(visit, trusted, body, sharing if verdict.store else Sharing.PRIVATE, verdict.entry)
-        if not policy.safe(head):
+        if not safe(head):
             plan = replace(plan, heard=lambda answer: self._heard(visit, answer))
         self._landed(visit, await self.registry.solo(plan))
 
@@ -385,7 +361,7 @@ class CacheResource(Resource):
         visit.outcome.age = entry.age(now)
         visit.exchange.answer(respond.from_entry(visit, entry, now))
 
-    def _landed(self, visit: Visit, landing: Attached | Settled | Failed | Landing) -> None:
+    def _landed(self, visit: Visit, landing: Landing) -> None:
         match landing:
             case Attached():
                 visit.exchange.answer(respond.from_flight(visit, landing, self._store.now()))
@@ -417,15 +393,39 @@ class CacheResource(Resource):
         visit.outcome.why = why
         visit.exchange.answer(respond.failure(visit, status, why, retry_after))
 
-    # -- parts ---------------------------------------------------------------------------------------------------
+    # -- refreshes behind ----------------------------------------------------------------------------------------
 
-    def _visit(self, exchange: Exchange, head: RequestHead, route: Route, key: Key) -> Visit:
-        origin = None if route.upstream is None else self.origins.get(route.upstream)
-        return Visit(exchange, head, route, key, self._store.now(), origin, pseudonym=self.pseudonym)
+    def _answer_and_renew(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> None:
+        # What is logged of the request says whose child the refresh is.
+        visit.outcome.trace = begun(visit.head.fields)
+        self._from_entry(visit, entry, "hit")
+        # Nothing below touches the request: the client is free.
+        self._renew(visit, entry, names)
+
+    def _renew_behind_lane(
+        self,
+        head: RequestHead,
+        route: Route,
+        key: Key,
+        entry: Entry,
+        names: tuple[bytes, ...],
+        trace: TraceContext | None,
+    ) -> None:
+        """Renew ``entry`` behind a client of the lane, which has the head as it came."""
+        visit = self._visit(NOBODY, prepared(route, head), route, key)
+        visit.outcome.trace = trace
+        self._renew(visit, entry, names)
+
+    def _renew(self, visit: Visit, entry: Entry, names: tuple[bytes, ...]) -> None:
+        """Fetch ``entry`` anew behind a client that has its answer; not what was chosen by who that is."""
+        if not vary.by_credentials(entry.selector):
+            self.registry.refresh(planning.renewing(visit, entry, names))
+
+    # -- what is out of date -------------------------------------------------------------------------------------
 
     def _heard(self, visit: Visit, answer: ResponseHead) -> None:
         """What is not safe has been answered: RFC 9111 §4.4, before the client hears of it, or although it has left."""
-        targets = policy.invalidates(visit.head, answer)
+        targets = invalidates(visit.head, answer)
         for target in targets:
             self._invalidate(visit, target)
         if targets:
@@ -445,7 +445,7 @@ class CacheResource(Resource):
         for scope in dict.fromkeys(covered):
             self._store.purge(scope, Hardness.HARD)
 
-    # -- purging -------------------------------------------------------------------------------------------------
+    # -- on behalf of an operator --------------------------------------------------------------------------------
 
     def purge(self, scope: Scope, hardness: Hardness = Hardness.HARD) -> Deferred[bool]:
         """Let nothing of ``scope`` be used whose fetch began before now: at once in this process, in all others that
@@ -489,6 +489,8 @@ class CacheResource(Resource):
         # Whoever asks has not judged what was found.
         return replace(planning.shared(visit, names=found.vary), again=True)
 
+    # -- the record ----------------------------------------------------------------------------------------------
+
     def recorded(self, record: Record) -> None:
         """A request was answered, here or (``CacheSite.refused``) at the door."""
         self.tally(record)
@@ -519,8 +521,3 @@ class CacheResource(Resource):
                 sent_on=outcome.trace,
             )
         )
-
-
-def _expect_origin(name: str, what: str, given: object) -> None:
-    if not IOrigin.providedBy(given):
-        raise TypeError(f"{name}: expected {what}, not {type(given).__name__}")

@@ -87,8 +87,7 @@ class CacheSite(Site):
         refused: Callable[[Record], None] | None = None,
         fast_lane: bool = True,
     ) -> None:
-        if not IResource.providedBy(resource):
-            raise TypeError(f"resource: expected an IResource, not {type(resource).__name__}")
+        expect.providing("resource", resource, IResource, "an IResource")
         expect.of_kind("limits", limits, EdgeLimits, "EdgeLimits")
         self.channels: set[_Channel] = set()
         """The connections that stand."""

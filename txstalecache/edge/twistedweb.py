@@ -2,7 +2,7 @@
 
 ``CacheSite`` has checked the raw bytes before (``edge.heads``); behind another ``Site`` what is checked here is all
 there is, and what its parser has mended, merged or thrown away is not seen (RFC 9112 §3, RFC 9110 §7.2).
-Must not know: caching, the origin.
+Must not know: caching.
 """
 
 from __future__ import annotations

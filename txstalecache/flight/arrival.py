@@ -12,7 +12,7 @@ from txstalecache.flight.landing import Alone, Failed, Regroup
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.waiters import Waiter
 from txstalecache.http import forward, parts, policy, ranges, vary
-from txstalecache.http.admission import stored_fields
+from txstalecache.http.admission import make_entry, provoked, stored_fields
 from txstalecache.http.entry import Entry, Selector, Times
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Fresh, Pass, Store, Withhold
@@ -69,7 +69,7 @@ class Arrival:
         self.error = status in policy.ERRORS
         self.withheld = shared and isinstance(admission, Withhold)
         """Whether it was asked for on everybody's behalf, and is not for everybody."""
-        self.provoked = shared and not plan.provoked and policy.provoked(status, admission)
+        self.provoked = shared and not plan.provoked and provoked(status, admission)
         """Whether it is an error that those who wait should not get before one of them has asked for himself."""
         self.too_long = isinstance(admission, Store) and status == 200 and (length or 0) > plan.rules.max_object
         """Whether it is the whole, and is known already to be too long to be stored."""
@@ -129,7 +129,7 @@ class Arrival:
     @property
     def tells(self) -> bool:
         """Whether it says what there is now, and nothing about the origin's failure or the request it was asked by."""
-        return not (self.error or policy.provoked(self.head.status, self.admission))
+        return not (self.error or provoked(self.head.status, self.admission))
 
     @property
     def storable(self) -> bool:
@@ -149,7 +149,7 @@ class Arrival:
         """It and its whole body, as they are stored. Only where ``storable``."""
         admission = self.admission
         assert isinstance(admission, Store)
-        return policy.make_entry(self.plan.fetch, self.head, chunks, admission, self.times, self.chosen)
+        return make_entry(self.plan.fetch, self.head, chunks, admission, self.times, self.chosen)
 
     def fits(self, request: RequestHead) -> bool:
         """Whether it is the variant that ``request`` is for."""

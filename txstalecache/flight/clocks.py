@@ -1,4 +1,7 @@
-"""The three clocks of a wait (the seed's lock times), in seconds."""
+"""The three clocks of a wait (the seed's lock times), in seconds.
+
+Must not know: flights, who waits.
+"""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from txstalecache.flight.landing import Attached, Failed, Landing
 from txstalecache.flight.plan import Plan
 from txstalecache.flight.state import State
 from txstalecache.http import parts, policy, tags, vary
+from txstalecache.http.admission import admit
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector, Times
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Share, Store, Withhold
@@ -227,7 +228,7 @@ class Flight(ABC):
     def _ruled(self, asked: RequestHead, head: ResponseHead, times: Times) -> Admission:
         """What the rules make of ``head`` in answer to ``asked``, and the route's own code of that."""
         plan = self.plan
-        admission = policy.admit(asked, head, plan.rules, times)
+        admission = admit(asked, head, plan.rules, times)
         return admission if plan.hooks is None else self._hooked(plan.hooks, admission, asked, head)
 
     def _covers(self, error: ResponseHead) -> bool:

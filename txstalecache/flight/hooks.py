@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import ParamSpec, TypeVar, cast
 
+from txstalecache.http import expect
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Share, Store
@@ -55,9 +56,7 @@ class Hooks:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            hook = getattr(self, field.name)
-            if hook is not None and not callable(hook):
-                raise TypeError(f"{field.name}: expected a function, not {type(hook).__name__}")
+            expect.of_kind(field.name, getattr(self, field.name), Callable | None, "a function")
 
     def part(self, request: RequestHead) -> bytes:
         """What ``key`` adds to the key of ``request``. Only where there is one."""

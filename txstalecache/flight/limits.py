@@ -1,4 +1,7 @@
-"""The caps on what waits and what is in the air, per process."""
+"""The caps on what waits and what is in the air, per process.
+
+Must not know: what waits, what is in the air.
+"""
 
 from __future__ import annotations
 

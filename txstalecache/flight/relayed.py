@@ -9,26 +9,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from txstalecache.flight.body import Body, Reader
 from txstalecache.http.messages import BODILESS
 from txstalecache.origin.interfaces import Fault, Framing, IOriginResponse, OriginError, Sink
-from txstalecache.store.relay import PAGE, SOME, Cut, Reception, Transmission
+from txstalecache.store.relay import PAGE, SOME, Cut, Reception
 
-__all__ = ["Passage", "Relayed"]
-
-
-class Passage(Reader):
-    """What reads a body for other processes."""
-
-    __slots__ = ("_transmission",)
-
-    def __init__(self, body: Body, transmission: Transmission) -> None:
-        super().__init__(body, transmission)
-        self._transmission = transmission
-
-    def lags(self) -> None:
-        """Not all of those who read elsewhere are to be cut off for the slowest."""
-        self._transmission.hurry()
+__all__ = ["Relayed"]
 
 
 @implementer(IOriginResponse)

@@ -20,8 +20,9 @@ from txstalecache.flight.clocks import Late
 from txstalecache.flight.discard import Discard
 from txstalecache.flight.flight import Flight
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
+from txstalecache.flight.passage import Passage
 from txstalecache.flight.plan import Plan, Sharing
-from txstalecache.flight.relayed import Passage, Relayed
+from txstalecache.flight.relayed import Relayed
 from txstalecache.flight.settling import settled_for
 from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
@@ -129,24 +130,6 @@ class SharedFlight(Flight):
         # Whoever comes next fetches anew, and is not to wait for the lease of this.
         self._let_go()
 
-    def watched(self, send: Send) -> None:
-        """Somebody waits in another process; with the way to them."""
-        self._send = send
-        if self.state is not State.PENDING:
-            if self._stalls <= self._registry.clock.seconds():
-                self._keep_to_itself()  # a refresh: until now nobody was to wait for it
-                return
-            if self._transmission is None:
-                self._pass_on()
-        self._schedule()
-
-    def _let_go(self) -> None:
-        """Nobody elsewhere need wait for this."""
-        lease, self.lease = self.lease, None
-        self._send = None
-        if lease is not None:
-            lease.release()
-
     # -- attempts ------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
@@ -170,6 +153,61 @@ class SharedFlight(Flight):
             Boarding(self._registry, self).start()
         else:
             self.fetch()
+
+    @property
+    def _may_try_again(self) -> bool:
+        """Whether a fetch that makes no progress is to be tried once more: while others wait beside its leader, here or
+        in another process."""
+        waits = len(self.waiters) > 1 or (self.lease is not None and self.lease.awaited)
+        return waits and self.attempts < ATTEMPTS
+
+    # -- the lease, and those who wait for it elsewhere ----------------------------------------------------------
+
+    def watched(self, send: Send) -> None:
+        """Somebody waits in another process; with the way to them."""
+        self._send = send
+        if self.state is not State.PENDING:
+            if self._stalls <= self._registry.clock.seconds():
+                self._keep_to_itself()  # a refresh: until now nobody was to wait for it
+                return
+            if self._transmission is None:
+                self._pass_on()
+        self._schedule()
+
+    def _pass_on(self) -> None:
+        """Where somebody waits in another process, what comes goes there as well. Nobody here waits for that."""
+        arrival, send = self._arrival, self._send
+        if send is None or arrival is None or self.state is not State.STREAMING or not arrival.passed_on:
+            return
+        if self.body.length and not self._storing:
+            return  # some of it is gone
+        if (arrival.length or 0) > self.plan.rules.max_object:
+            return
+        late = self._storing and arrival.keeps_fresh(arrival.response_time)
+        head = replace(arrival.head, fields=arrival.head.fields.without(b"set-cookie"))
+        told = Told(head, arrival.chosen, *arrival.times, late)
+        self._transmission = transmission = send(self.plan.key, told)
+        if not transmission.over:
+            Passage(self.body, transmission).begin(kept=self._storing, min_rate=self._registry.limits.min_rate)
+
+    def _keep_to_itself(self) -> None:
+        """Nothing more has come for long: whoever comes now, here or elsewhere, fetches anew."""
+        if self._transmission is not None:
+            self._transmission.hide()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody elsewhere need wait for this."""
+        lease, self.lease = self.lease, None
+        self._send = None
+        if lease is not None:
+            lease.release()
+
+    def _rest(self) -> None:
+        """A refresh has failed: the key is left alone for a while."""
+        if self.plan.entry is not None and self.lease is not None:
+            self.lease.back_off()
+            self._registry.figures.back_offs += 1
 
     def receive(self, reception: Reception) -> bool:
         """What another process gets of the origin is on its way to us: land with it, if it is for those who wait here.
@@ -273,6 +311,38 @@ class SharedFlight(Flight):
             response.abort()
             self.end(State.DONE)
 
+    def _seat(self, arrival: Arrival, waiter: Waiter, head: ResponseHead) -> Landing:
+        """What ``waiter`` gets of the answer that has begun: the answer under ``head``, or why it may not have it."""
+        plan = self.plan
+        retry_after = self._registry.limits.retry_after
+        refused = arrival.refused(waiter, retry_after)
+        if refused is None:
+            if arrival.error and not (self._storing or waiter.leads or b"retry-after" in head.fields):
+                head = replace(head, fields=head.fields.adding(b"Retry-After", b"%d" % retry_after))
+            return self._attached(arrival, head)
+        if isinstance(refused, Alone) and not arrival.withheld:
+            # Those who come next are not to wait for it.
+            if refused.why == "cookie":
+                self._mark(MarkerKind.COOKIE, plan.rules.hit_for_miss, "cookie")
+            elif refused.why == "partial" and not plan.part:
+                self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, "partial")
+        return refused
+
+    def _late_seat(self, arrival: Arrival, waiter: Waiter) -> Landing:
+        """As ``_seat``, for one who came after the head: what is as good as stored by now."""
+        now = self._registry.store.now()
+        if not arrival.suits(waiter.request, now):
+            return Regroup(self.plan.names)
+        return self._seat(arrival, waiter, arrival.later(now))
+
+    def _unstored(self, arrival: Arrival) -> None:
+        super()._unstored(arrival)
+        if not self._storing and self.purpose is Purpose.FETCH:
+            # Whoever comes now is not let in any more, and is not to wait until this one has been read.
+            self._let_go()
+
+    # -- the entry that was to be validated ----------------------------------------------------------------------
+
     def _supersede(self) -> None:
         arrival, entry = self._arrival, self.plan.entry
         if not self._supersedes or arrival is None or entry is None:
@@ -282,12 +352,6 @@ class SharedFlight(Flight):
             self._superseded(entry, arrival)
         except Exception:
             self._log.failure("an entry that no longer holds could not be taken away")
-
-    def _unstored(self, arrival: Arrival) -> None:
-        super()._unstored(arrival)
-        if not self._storing and self.purpose is Purpose.FETCH:
-            # Whoever comes now is not let in any more, and is not to wait until this one has been read.
-            self._let_go()
 
     def _superseded(self, entry: Entry, arrival: Arrival) -> None:
         """The origin has something else now, which is not stored; or has said by HEAD that nothing has changed."""
@@ -323,30 +387,6 @@ class SharedFlight(Flight):
         except Exception:
             self._log.failure("an entry could not be renewed")
         return entry
-
-    def _seat(self, arrival: Arrival, waiter: Waiter, head: ResponseHead) -> Landing:
-        """What ``waiter`` gets of the answer that has begun: the answer under ``head``, or why it may not have it."""
-        plan = self.plan
-        retry_after = self._registry.limits.retry_after
-        refused = arrival.refused(waiter, retry_after)
-        if refused is None:
-            if arrival.error and not (self._storing or waiter.leads or b"retry-after" in head.fields):
-                head = replace(head, fields=head.fields.adding(b"Retry-After", b"%d" % retry_after))
-            return self._attached(arrival, head)
-        if isinstance(refused, Alone) and not arrival.withheld:
-            # Those who come next are not to wait for it.
-            if refused.why == "cookie":
-                self._mark(MarkerKind.COOKIE, plan.rules.hit_for_miss, "cookie")
-            elif refused.why == "partial" and not plan.part:
-                self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, "partial")
-        return refused
-
-    def _late_seat(self, arrival: Arrival, waiter: Waiter) -> Landing:
-        """As ``_seat``, for one who came after the head: what is as good as stored by now."""
-        now = self._registry.store.now()
-        if not arrival.suits(waiter.request, now):
-            return Regroup(self.plan.names)
-        return self._seat(arrival, waiter, arrival.later(now))
 
     # -- failure -------------------------------------------------------------------------------------------------
 
@@ -434,12 +474,6 @@ class SharedFlight(Flight):
 
     # -- the body ------------------------------------------------------------------------------------------------
 
-    def _keep_to_itself(self) -> None:
-        """Nothing more has come for long: whoever comes now, here or elsewhere, fetches anew."""
-        if self._transmission is not None:
-            self._transmission.hide()
-        self._let_go()
-
     def _let_pass(self) -> None:
         super()._let_pass()
         if not self.outdated:
@@ -448,24 +482,6 @@ class SharedFlight(Flight):
             self._let_go()
         if self._transmission is not None:
             self._transmission.pass_by()
-
-    def _pass_on(self) -> None:
-        """Where somebody waits in another process, what comes goes there as well. Nobody here waits for that."""
-        arrival, send = self._arrival, self._send
-        if send is None or arrival is None or self.state is not State.STREAMING or not arrival.passed_on:
-            return
-        if self.body.length and not self._storing:
-            return  # some of it is gone
-        if (arrival.length or 0) > self.plan.rules.max_object:
-            return
-        late = self._storing and arrival.keeps_fresh(arrival.response_time)
-        head = replace(arrival.head, fields=arrival.head.fields.without(b"set-cookie"))
-        told = Told(head, arrival.chosen, *arrival.times, late)
-        self._transmission = transmission = send(self.plan.key, told)
-        if not transmission.over:
-            reader = Passage(self.body, transmission)
-            transmission.attach(reader, kept=self._storing, min_rate=self._registry.limits.min_rate)
-            reader.start()
 
     def _store_whole(self, arrival: Arrival) -> bool:
         if self.lease is not None and self.lease.lost:
@@ -476,11 +492,7 @@ class SharedFlight(Flight):
         self._rest()
         super().broken(error)
 
-    def _rest(self) -> None:
-        """A refresh has failed: the key is left alone for a while."""
-        if self.plan.entry is not None and self.lease is not None:
-            self.lease.back_off()
-            self._registry.figures.back_offs += 1
+    # -- leaving and ending --------------------------------------------------------------------------------------
 
     @property
     def _goes_on(self) -> bool:
@@ -518,13 +530,6 @@ class SharedFlight(Flight):
         if self._may_try_again:
             due = min(due, self._progressed + self.plan.clocks.leader_age)
         return due
-
-    @property
-    def _may_try_again(self) -> bool:
-        """Whether a fetch that makes no progress is to be tried once more: while others wait beside its leader, here or
-        in another process."""
-        waits = len(self.waiters) > 1 or (self.lease is not None and self.lease.awaited)
-        return waits and self.attempts < ATTEMPTS
 
     def tick(self) -> None:
         if self.state is not State.PENDING:

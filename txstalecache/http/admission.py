@@ -15,7 +15,7 @@ from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.targeted import Governing, governing
 from txstalecache.http.verdict import Admission, Share, Store, Withhold
 
-__all__ = ["FORCED_STATUSES", "NEVER_SHARED", "NEVER_STORED", "admit", "forced_lifetime", "make_entry"]
+__all__ = ["FORCED_STATUSES", "NEVER_SHARED", "admit", "forced_lifetime", "make_entry", "provoked", "stored_fields"]
 
 #: The statuses that a route's ``ttl`` means. Errors are stored only where the route names them in ``statuses``.
 FORCED_STATUSES = frozenset({200, 203, 204, 206, 300, 301, 302, 303, 307, 308})
@@ -151,6 +151,16 @@ def admit(request: RequestHead, response: ResponseHead, rules: Rules, times: Tim
     if decided.lifetime + decided.keep <= age:
         return Share(explicit, "expired")
     return Store(decided, explicit)
+
+
+def provoked(status: int, admission: Admission) -> bool:
+    """Whether an answer may be about the request that was sent, and not about what it asked for: an error of the
+    client's that no cache keeps unasked (RFC 9110 §15.1), or none at all (RFC 6585), and of which nobody says that it
+    is for everybody."""
+    of_the_client = 400 <= status < 500 or status in NEVER_STORED
+    if not of_the_client or status in HEURISTIC_STATUSES or status in NEVER_SHARED:
+        return False
+    return isinstance(admission, Withhold) or (isinstance(admission, Share) and not admission.explicit)
 
 
 def make_entry(

@@ -10,14 +10,24 @@ from typing import Any
 
 from txstalecache.http.fields import TOKEN, VALUE
 
-__all__ = ["field_names", "number", "numbers", "of_kind", "pairs", "several"]
+__all__ = ["field_names", "number", "numbers", "of_kind", "pairs", "providing", "several"]
 
 
 def of_kind(name: str, value: object, kind: Any, what: str) -> None:
     """TypeError unless ``value`` is a ``kind``."""
-    # Its type alone: a URL has passwords in it.
     if not isinstance(value, kind):
-        raise TypeError(f"{name}: expected {what}, not {type(value).__name__}")
+        raise _other(name, value, what)
+
+
+def providing(name: str, value: object, interface: Any, what: str) -> None:
+    """TypeError unless ``value`` provides ``interface``."""
+    if not interface.providedBy(value):
+        raise _other(name, value, what)
+
+
+def _other(name: str, value: object, what: str) -> TypeError:
+    # Its type alone: a URL has passwords in it.
+    return TypeError(f"{name}: expected {what}, not {type(value).__name__}")
 
 
 def number(name: str, value: object) -> None:

@@ -17,7 +17,9 @@ __all__ = [
     "CREDENTIALS",
     "DESCRIBING",
     "FOREVER",
+    "HOPELESS",
     "HOP_BY_HOP",
+    "LENGTH",
     "LINES",
     "TOKEN",
     "VALUE",
@@ -99,6 +101,10 @@ TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++")
 VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*+")
 #: Field lines as they come: no space before the colon (RFC 9112 §5.1), no obs-fold (§5.2). Linear on any input.
 LINES = re.compile(rb"(?:%b:%b\r\n)*+" % (TOKEN.pattern, VALUE.pattern))
+#: What no head can have, however it goes on: a bare LF, a CR that no LF follows (RFC 9112 §2.2), a NUL.
+HOPELESS = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
+#: A length in bytes, as long as any is (RFC 9110 §8.6).
+LENGTH = re.compile(rb"[0-9]{1,18}")
 
 _LINE = re.compile(rb"([^:\r\n]++):[\t ]*+([^\r\n]*+)\r\n")
 

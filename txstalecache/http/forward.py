@@ -200,7 +200,7 @@ def says_all(fetch: RequestHead, request: RequestHead) -> bool:
     """Whether ``fetch`` says all that ``request`` says about who asks and for what."""
     return all(
         name in fetch.fields
-        for name, _ in ((name.lower(), value) for name, value in request.fields)
+        for name in request.fields.names
         if name in CREDENTIALS or (telling(name) and name not in _TO_THE_CACHE)
     )
 

@@ -6,8 +6,9 @@ Must not know: routes, requests, stores.
 from __future__ import annotations
 
 from enum import Enum
+from math import log
 
-from txstalecache.http.entry import Times
+from txstalecache.http.entry import Entry, Times
 from txstalecache.http.fields import date_in, delta_seconds
 from txstalecache.http.messages import Fields
 from txstalecache.http.targeted import Governing
@@ -19,6 +20,7 @@ __all__ = [
     "Source",
     "age_value",
     "date_value",
+    "early",
     "explicitly_shared",
     "has_validator",
     "initial_age",
@@ -118,3 +120,11 @@ def explicitly_shared(fields: Fields, found: Governing, response_time: float) ->
     if found.control.public:
         return True
     return not found.control.no_cache and (explicit_lifetime(fields, found, response_time) or 0.0) > 0
+
+
+def early(entry: Entry, now: float, beta: float, chance: float) -> bool:
+    """Whether a fresh entry is to be refreshed already: the likelier, the nearer its end and the longer its fetch took
+    (XFetch: Vattani, Chierichetti, Lowenstein 2015). ``chance`` is uniform in (0, 1]."""
+    took = max(0.001, entry.response_time - entry.request_time)
+    left = entry.freshness.lifetime - entry.age(now)
+    return -took * beta * log(chance) >= left

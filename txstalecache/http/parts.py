@@ -5,6 +5,7 @@ came last in front. It is kept beside its key (``beside``): what asks for the wh
 together only under one strong entity tag, and once nothing is missing they are a whole like any other. Numbers that
 contradict one another, or the body, are worth nothing: such an answer is neither kept nor cut.
 Offsets are half open, as in ``ranges``.
+Must not know: stores, how a part is fetched.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 
 from txstalecache.http import ranges
 from txstalecache.http.entry import Entry
-from txstalecache.http.fields import updated
+from txstalecache.http.fields import LENGTH, updated
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.values import dataclass
@@ -30,7 +31,7 @@ MOST_PARTS: Final = 16
 #: Every part that comes has those that are there written again: of more bytes than this only in proportion to its own.
 LITTLE: Final = 1024 * 1024
 
-_CONTENT_RANGE = re.compile(rb"bytes[ \t]+(\d{1,18})-(\d{1,18})/(\d{1,18})", re.IGNORECASE)
+_CONTENT_RANGE = re.compile(rb"bytes[ \t]+(%b)-(%b)/(%b)" % ((LENGTH.pattern,) * 3), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def held(fields: Fields, length: int) -> Held | None:
 def announced(fields: Fields) -> Held | None:
     """What the one part of a 206 with these ``fields`` will hold, going by its Content-Length; None without one."""
     lengths = fields.get_all(b"content-length")
-    if len(lengths) != 1 or re.fullmatch(rb"\d{1,18}", lengths[0]) is None:
+    if len(lengths) != 1 or LENGTH.fullmatch(lengths[0]) is None:
         return None
     found = held(fields, int(lengths[0]))
     return found if found is not None and len(found.spans) == 1 else None

@@ -10,31 +10,18 @@ from math import ceil
 from typing import Final
 
 from txstalecache.http import forward
-from txstalecache.http.admission import NEVER_SHARED, NEVER_STORED, admit, make_entry
 from txstalecache.http.cachecontrol import NO_WISHES, RELOAD, Wishes, wishes
 from txstalecache.http.conditional import conditions
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
 from txstalecache.http.fields import members
-from txstalecache.http.freshness import HEURISTIC_STATUSES, explicitly_shared
-from txstalecache.http.invalidation import invalidates, safe
+from txstalecache.http.freshness import explicitly_shared
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.targeted import governing
 from txstalecache.http.vary import by_credentials
-from txstalecache.http.verdict import Admission, Fresh, Miss, Pass, Refuse, Share, Stale, Validate, Verdict, Withhold
+from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate, Verdict
 
-__all__ = [
-    "ERRORS",
-    "ORIGIN_ERROR",
-    "admit",
-    "invalidates",
-    "judge",
-    "make_entry",
-    "provoked",
-    "safe",
-    "stands_in",
-    "tides_over",
-]
+__all__ = ["ERRORS", "ORIGIN_ERROR", "judge", "stands_in", "tides_over"]
 
 #: ``Marker.why`` of an ERROR marker left by an answer of the origin; any other word means that none came.
 ORIGIN_ERROR = "origin-error"
@@ -42,10 +29,10 @@ ORIGIN_ERROR = "origin-error"
 #: Answers that count as the origin's failure (RFC 5861 §4).
 ERRORS: Final = frozenset({500, 502, 503, 504})
 
-
-#: Request fields that say what their client wishes; that say who it is, or under which condition it wants anything.
+#: Request fields that say what their client wishes.
 _WISHING = frozenset({b"cache-control", b"pragma"})
-_TELLING = frozenset({b"authorization", b"cookie", b"if-match", b"if-unmodified-since"})
+#: Those that say who it is, or under which condition it wants anything at all.
+_SETTING_APART = frozenset({b"authorization", b"cookie", b"if-match", b"if-unmodified-since"})
 
 
 def _wishes_of(fields: Fields) -> Wishes:
@@ -94,7 +81,7 @@ def _decide(
 ) -> Verdict:
     fields = request.fields
     authorized = cookie = False
-    if not fields.names.isdisjoint(_TELLING):
+    if not fields.names.isdisjoint(_SETTING_APART):
         if b"if-match" in fields or b"if-unmodified-since" in fields:
             return Pass("precondition")  # RFC 9111 §4.3.2: not for a cache to judge
         authorized = b"authorization" in fields and b"authorization" not in rules.keyed_fields
@@ -107,9 +94,9 @@ def _decide(
     if entry is not None:
         if authorized and not governing(entry.fields).control.allows_authorized:
             return Pass("authorization", store=True)  # RFC 9111 §3.5
-        elif cookie and not _takes_cookie(entry, rules):
+        if cookie and not _takes_cookie(entry, rules):
             return Pass("cookie")
-        elif (
+        if (
             identified
             and not explicitly_shared(entry.fields, governing(entry.fields), entry.response_time)
             and forward.identified(fields, [name for name, _ in entry.selector])
@@ -130,41 +117,33 @@ def _decide(
     if asked.no_cache or asked.max_age == 0:
         own = True
         why = "reload" if asked.no_cache else why
-    if marker is not None and marker.until > now:
-        if marker.kind is MarkerKind.PRIVATE:
-            return Pass("hit-for-miss", store=True)
-        if marker.kind is MarkerKind.COOKIE and cookie:
-            return Pass("cookie")
+    if marker is not None and marker.until <= now:
+        marker = None
+    if marker is not None and marker.kind is MarkerKind.PRIVATE:
+        return Pass("hit-for-miss", store=True)
+    if marker is not None and marker.kind is MarkerKind.COOKIE and cookie:
+        return Pass("cookie")
     if entry is not None and left <= 0:
         allowed = _stale(entry.freshness, asked, age, entry.freshness.while_revalidate)
         if allowed and not by_credentials(entry.selector):
             return Stale(entry, allowed)
-    failing = marker if marker is not None and marker.kind is MarkerKind.ERROR and marker.until > now else None
-    if (
-        entry is not None
-        and failing is not None
-        and stands_in(entry, request, failing.status if failing.why == ORIGIN_ERROR else None, now)
-    ):
-        return Stale(entry, "error")
+    failing = marker if marker is not None and marker.kind is MarkerKind.ERROR else None
+    if entry is not None and failing is not None:
+        status = failing.status if failing.why == ORIGIN_ERROR else None
+        if stands_in(entry, request, status, now):
+            return Stale(entry, "error")
     if authorized:
         return Pass("authorization", store=True, entry=entry)
     if failing is not None and (
         not failing.said or failing.said == forward.said(request, rules.keyed_fields.union(names))
     ):
         return Refuse(failing.status or 502, "error", ceil(failing.until - now))
-    if entry is None or entry.freshness.lifetime + entry.freshness.keep <= age:
+    if entry is None:
+        # RFC 9111 §4.1: something may be stored for requests that say something else.
+        return Miss("vary" if names else why, own)
+    if entry.freshness.lifetime + entry.freshness.keep <= age:
         return Miss(why, own)
     return Validate(entry, why, conditions(entry), own)
-
-
-def provoked(status: int, admission: Admission) -> bool:
-    """Whether an answer may be about the request that was sent, and not about what it asked for: an error of the
-    client's that no cache keeps unasked (RFC 9110 §15.1), or none at all (RFC 6585), and of which nobody says that it
-    is for everybody."""
-    of_the_client = 400 <= status < 500 or status in NEVER_STORED
-    if not of_the_client or status in HEURISTIC_STATUSES or status in NEVER_SHARED:
-        return False
-    return isinstance(admission, Withhold) or (isinstance(admission, Share) and not admission.explicit)
 
 
 def _takes_cookie(entry: Entry, rules: Rules) -> bool:

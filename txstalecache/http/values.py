@@ -5,6 +5,7 @@ A frozen dataclass sets each of its fields by a call of its own, and Python befo
 enumeration by one; a request makes dozens of the former and names dozens of the latter, and a tenth of its time went
 there, each. So ``frozen`` is left to mypy, which is strict here, and to the hash; and members are put where they are
 found at once. ``enumeration`` may go when Python 3.11 does.
+Must not know: HTTP.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The closed sets of decisions. Each carries ``why``: one short word for the log, the metrics and ``Cache-Status``."""
+"""The closed sets of decisions. Each carries ``why``: one short word for the log, the metrics and ``Cache-Status``.
+
+Must not know: by which rules each is taken.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where an upstream server is: its URL taken apart."""
+"""Where an upstream server is: its URL taken apart.
+
+Must not know: connections.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Any ``IAgent`` as an origin: an application's own, or one in memory for tests."""
+"""Any ``IAgent`` as an origin: an application's own, or one in memory for tests.
+
+Must not know: how the agent connects.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One connection to a server: carries exchanges one after the other and owns their timer; trusts nothing unasked."""
+"""One connection to a server: carries exchanges one after the other and owns their timer; trusts nothing unasked.
+
+Must not know: what exchanges say.
+"""
 
 from __future__ import annotations
 

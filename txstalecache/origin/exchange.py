@@ -1,4 +1,7 @@
-"""One request and its response: states, deadlines, and the body on its way to a sink."""
+"""One request and its response: states, deadlines, and the body on its way to a sink.
+
+Must not know: sockets, where its connection comes from.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from enum import Enum
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from txstalecache.http.fields import LINES, VALUE, end_to_end, lines, members
+from txstalecache.http.fields import HOPELESS, LENGTH, LINES, VALUE, end_to_end, lines, members
 from txstalecache.http.messages import BODILESS, Fields, ResponseHead
 from txstalecache.http.remembered import remembered
 from txstalecache.http.section import Section
@@ -31,7 +31,6 @@ MAX_FIELDS = 200
 # (§5.1), CRLF only (§2.2), no controls. Possessive: linear on any input.
 _HEAD = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: " + VALUE.pattern + rb")?\r\n" + LINES.pattern + rb"\r\n")
 _PREFIX = b"HTTP/1."
-_HOPELESS = re.compile(rb"\x00|(?<!\r)\n|\r(?=[^\n])")
 _TIMEOUT = re.compile(rb"(?:^|[,; \t])timeout=([0-9]{1,6})", re.IGNORECASE)
 
 
@@ -137,7 +136,7 @@ def _body(fields: Fields, status: int, bodiless: bool, modern: bool) -> tuple[Bo
     """RFC 9112 §6.3, refusing whatever could be read in two ways."""
     lengths = fields.get_all(b"content-length")
     codings = fields.get_all(b"transfer-encoding")
-    if len(lengths) > 1 or (lengths and not (lengths[0].isdigit() and len(lengths[0]) <= 18)):
+    if len(lengths) > 1 or (lengths and not LENGTH.fullmatch(lengths[0])):
         raise Malformed("bad Content-Length")
     if codings:
         if lengths:
@@ -163,5 +162,5 @@ def check_partial_head(data: bytes | bytearray, start: int) -> None:
         raise Malformed("not an HTTP/1 response")
     if len(data) > MAX_HEAD:
         raise Malformed(f"a response head of more than {MAX_HEAD} bytes")
-    if _HOPELESS.search(data, max(start - 1, 0)):
+    if HOPELESS.search(data, max(start - 1, 0)):
         raise Malformed("bad line ends or NUL in the response head")

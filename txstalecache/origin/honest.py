@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.python.failure import Failure
-from twisted.web import http, server
+from twisted.web import server
+
+from txstalecache.http.messages import BODILESS
 
 __all__ = ["HonestRequest"]
 
@@ -32,7 +34,7 @@ class HonestRequest(server.Request):
         if (
             announced
             and self.method != b"HEAD"
-            and self.code not in http.NO_BODY_CODES
+            and self.code not in BODILESS
             and announced != [b"%d" % self.sentLength]
             and not self._disconnected
         ):

@@ -1,4 +1,7 @@
-"""An upstream server that speaks HTTP/1.1."""
+"""An upstream server that speaks HTTP/1.1.
+
+Must not know: who asks, what is asked for.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The seam towards the upstream."""
+"""The seam towards the upstream.
+
+Must not know: how any origin is asked.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A Twisted resource in this process as the origin: one's own site, cached in front of itself."""
+"""A Twisted resource in this process as the origin: one's own site, cached in front of itself.
+
+Must not know: what the resource does, what becomes of its answers.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from twisted.web.resource import IResource, getChildForRequest
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
+from txstalecache.http import expect
 from txstalecache.origin.honest import HonestRequest
 from txstalecache.origin.http import PooledOrigin
 from txstalecache.origin.limits import PoolLimits
@@ -107,8 +111,7 @@ class LocalOrigin(PooledOrigin):
     """
 
     def __init__(self, reactor: Any, resource: IResource, *, max_connections: int = 256, queue: int = 10_000) -> None:
-        if not IResource.providedBy(resource):
-            raise TypeError(f"resource: expected an IResource, not {type(resource).__name__}")
+        expect.providing("resource", resource, IResource, "an IResource")
         # The factory is never started: all that would do is write an access log beside ours.
         site = _Site(resource, reactor)
         self.stands = site.stands

@@ -1,4 +1,7 @@
-"""Two protocols joined in memory, as if by a socket: for an origin in the same process."""
+"""Two protocols joined in memory, as if by a socket: for an origin in the same process.
+
+Must not know: what is said.
+"""
 
 from __future__ import annotations
 

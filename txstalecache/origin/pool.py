@@ -1,4 +1,7 @@
-"""The connections to one server: how many, which one next, and who waits."""
+"""The connections to one server: how many, which one next, and who waits.
+
+Must not know: what exchanges say.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How an https:// upstream is spoken to. Certificates are always verified; there is no switch for that."""
+"""How an https:// upstream is spoken to. Certificates are always verified; there is no switch for that.
+
+Must not know: what is said over it.
+"""
 
 from __future__ import annotations
 

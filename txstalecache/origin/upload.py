@@ -1,4 +1,7 @@
-"""A request body on its way to the origin."""
+"""A request body on its way to the origin.
+
+Must not know: whose it is, what the origin answers.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 The rule of this seam: **a store may fail, the site may not**. No Deferred returned here ever fails (cancellation
 apart); a fault is logged once, counted, and answered as "not found" or "granted".
+Must not know: how any of it is done.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What must happen at once in Redis, as Lua. All keys of one call have the same hash tag.
 
 Stamps and the place of things in an envelope are described in ``store.envelope``.
+Must not know: connections, who asks.
 """
 
 from __future__ import annotations
