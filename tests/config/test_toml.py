@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -529,6 +530,40 @@ def test_the_token_is_read_when_the_proxy_starts_and_never_again(tmp_path: Path)
     assert [route.name for route in again.of_file] == ["another", "default"]
     assert again.fleet == settings.fleet and again.fleet.token == TOKEN.encode()
     assert settings.reread(path.read_text()).of_file == again.of_file
+
+
+@pytest.mark.parametrize(
+    ("written", "good"),
+    [
+        (b"t" * 16, True),
+        (b" " + b"t" * 16 + b"\r\n", True),
+        (b"!" * 1023 + b"~", True),
+        (b"t" * 15, False),
+        (b"t" * 15 + b"\n", False),
+        (b"t" * 1025, False),
+        (b"t" * 16 + b" two", False),
+        (b"t" * 16 + b"\x7f", False),
+        (b"t" * 16 + "é".encode(), False),
+    ],
+)
+@pytest.mark.parametrize("file", [True, False])
+def test_a_token_is_one_word_of_16_to_1024_visible_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes, good: bool, file: bool
+) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(written)
+    monkeypatch.setenv("TXSTALECACHE_ADMIN_TOKEN", os.fsdecode(written.strip()))
+    options = {"origin": "http://127.0.0.1:9", "admin": "tcp:0"}
+    option, where = "--admin", "$TXSTALECACHE_ADMIN_TOKEN"
+    if file:
+        options["admin-token-file"] = where = str(path)
+        option = "--admin-token-file"
+    if good:
+        assert Settings.parse(options).fleet.token == written.strip()
+        return
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse(options)
+    assert caught.value.problems == [f"{option}: expected one token of 16 to 1024 visible ASCII characters in {where}"]
 
 
 def test_an_option_that_contradicts_the_file_is_told_by_the_options_name(tmp_path: Path) -> None:
