@@ -50,6 +50,7 @@ def test_no_more_are_begun_in_a_second_than_the_rate_says() -> None:
         clock.pump([0.125] * 8)
         begun.append(fetches.begun)
     assert begun == [5, 9, 13]
+    assert job.told()["seconds"] == 3.0
     job.cancel()
     assert not clock.getDelayedCalls()
 
