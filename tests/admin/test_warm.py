@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 
+from tests.conftest import LoggedFailures
 from txstalecache.admin.gate import Refused
 from txstalecache.admin.warm import Jobs, WarmJob
 from txstalecache.edge.warming import Warmed
@@ -94,6 +95,33 @@ def test_all_that_failed_are_counted_and_the_first_are_told() -> None:
     assert (told["state"], told["done"], told["failed"]) == ("done", 0, 30)
     assert [one["url"] for one in told["errors"]] == urls(WarmJob.ERRORS)
     assert told["errors"][0]["problem"].startswith("status 404, not stored: no-store (")
+
+
+def test_what_cannot_be_asked_for_costs_itself_alone(logged_failures: LoggedFailures) -> None:
+    clock = Clock()
+    answers = {
+        b"http://h/0": succeed(STORED),
+        b"http://h/1": fail(ValueError("no URL")),
+        b"http://h/2": fail(OSError("out of everything")),
+        b"http://h/4": succeed(STORED),
+    }
+
+    def warm(url: bytes, _: int) -> Deferred[Warmed]:
+        if url not in answers:
+            raise ValueError
+        return answers[url]
+
+    job = WarmJob("1", clock, warm, 1000.0, 1)
+    job.start(urls(5), None)
+    clock.pump([0.1] * 10)
+    told = job.told()
+    assert (told["state"], told["done"], told["failed"]) == ("done", 2, 3)
+    problems = ["no URL", "out of everything", "no URL that can be asked for"]
+    assert told["errors"] == [
+        {"url": f"http://h/{number}", "problem": problem} for number, problem in enumerate(problems, 1)
+    ]
+    # What is nobody's mistake but ours is in the log.
+    assert [failure.type for failure in logged_failures.flush()] == [OSError]
 
 
 def test_a_job_that_is_cancelled_lets_go_of_what_is_under_way() -> None:
