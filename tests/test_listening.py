@@ -18,17 +18,17 @@ from twisted.internet.testing import MemoryReactor
 
 from tests.fleet.processes import Proxy
 from tests.support.tls import Authority
-from txstalecache.listening import BACKLOG, Endpoint, one_line
+from txstalecache.listening import Endpoint, one_line
 
 
 @pytest.mark.parametrize(
     ("described", "waiting"),
     [
-        ("tcp:80", BACKLOG),
-        (r"tcp6:80:interface=\:\:", BACKLOG),
-        ("unix:/nowhere/s:mode=660", BACKLOG),
-        ("ssl:443:privateKey={pem}", BACKLOG),
-        ("haproxy:tcp:80", BACKLOG),
+        ("tcp:80", 1024),
+        (r"tcp6:80:interface=\:\:", 1024),
+        ("unix:/nowhere/s:mode=660", 1024),
+        ("ssl:443:privateKey={pem}", 1024),
+        ("haproxy:tcp:80", 1024),
         ("tcp:80:backlog=7", 7),
         ("unix:/nowhere/s:backlog=7:mode=660", 7),
         ("ssl:443:backlog=7:privateKey={pem}", 7),

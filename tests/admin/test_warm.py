@@ -142,6 +142,8 @@ def test_so_many_jobs_are_under_way_and_one_more_is_refused() -> None:
     fetches = Fetches(clock)
     jobs = Jobs(clock, fetches)
     under_way = [jobs.start(urls(1)) for _ in range(Jobs.RUNNING)]
+    # As the docs say.
+    assert (under_way[0].told()["rate"], under_way[0].told()["concurrency"]) == (20.0, 4)
     with pytest.raises(Refused) as refused:
         jobs.start(urls(1))
     assert (refused.value.status, refused.value.fields) == (503, {"Retry-After": "10"})

@@ -591,3 +591,18 @@ def test_check_shows_limits_and_admin_in_what_is_in_force(tmp_path: Path, capsys
     assert main(["check", str(path)]) == 0
     once, again = (one.partition("[upstream.www]")[0] for one in (said, capsys.readouterr().out))
     assert again == once
+
+
+def test_a_process_in_the_place_of_another_has_todays_routes_and_all_else_as_it_was_at_the_start() -> None:
+    started = UPSTREAM + "[proxy]\nname = 'old'\n[redis]\nprefix = 'old:'\n[[route]]\nname = 'first'\n"
+    today = (
+        UPSTREAM.replace("9999", "9998")
+        + "[proxy]\nname = 'new'\nmemory = '1M'\n[limits]\nstall = '3s'\n[[route]]\nname = 'second'\n"
+    )
+    settings = Settings.parse({}, config="x.toml", text=today, started=started)
+    assert (settings.name, settings.prefix, settings.memory) == ("old", "old:", 64 << 20)
+    assert settings.of_clients["stall"] == 30.0
+    assert [route.name for route in settings.of_file] == ["second", "default"]
+    assert (settings.origin, settings.text) == ("http://127.0.0.1:9998", today)
+    again = settings.reread(today)
+    assert set(again.waiting) == {"proxy.name", "proxy.memory", "redis.prefix", "limits.stall"}
