@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -407,6 +409,33 @@ def test_check_prints_what_is_in_force_and_that_means_the_same_again(tmp_path: o
     assert 'key = "${scheme}${host}${request_uri}"' in said
     again = Configuration.parse(said.replace("…@", ""))
     assert again.routes[:1] == Configuration.parse(text).routes[:1]
+
+
+@pytest.mark.parametrize(
+    ("routes", "headed"),
+    [
+        ("", ["# whatever no other route is for"]),
+        (
+            "[defaults]\nstale = '1m'\n[[route]]\nmatch = { prefix = '/a' }\nttl = 0.5\n",
+            ["# route[1]", "# whatever no other route is for"],
+        ),
+        # Nothing is left for the defaults alone.
+        (
+            "[defaults]\nttl = '1m'\n[[route]]\nmatch = { prefix = '/a' }\n[[route]]\nstale = '1m'\n",
+            ["# route[1]", "# route[2]"],
+        ),
+    ],
+)
+def test_what_check_prints_is_a_file_under_which_the_same_is_served(routes: str, headed: list[str]) -> None:
+    known = Configuration.parse(UPSTREAM + routes)
+    again = Configuration.parse(known.effective())
+    lines = known.effective().splitlines()
+    assert [before for before, line in pairwise(lines) if line == "[[route]]"] == headed
+    assert (again.said, again.upstreams) == (known.said, known.upstreams)
+    for target in (b"/a", b"/b"):
+        asked = RequestHead(b"GET", target, Fields(), b"http", b"example.com")
+        one, other = (replace(Routes(of.routes).pick(asked), name="") for of in (known, again))
+        assert one == other
 
 
 @pytest.mark.parametrize(
