@@ -1,4 +1,5 @@
-"""Certificates that are renewed on disk: at SIGHUP, for connections from then on, in one process and in several."""
+"""Where it listens, and how that is told; certificates that are renewed on disk: at SIGHUP, for connections from then
+on, in one process and in several."""
 
 from __future__ import annotations
 
@@ -9,9 +10,75 @@ import ssl
 from pathlib import Path
 
 import pytest
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactor
 
 from tests.fleet.processes import Proxy
 from tests.support.tls import Authority
+from txstalecache.listening import Endpoint, one_line
+
+
+@pytest.mark.parametrize(
+    ("described", "waiting"),
+    [
+        ("tcp:80", 1024),
+        (r"tcp6:80:interface=\:\:", 1024),
+        ("unix:/nowhere/s:mode=660", 1024),
+        ("ssl:443:privateKey={pem}", 1024),
+        ("haproxy:tcp:80", 1024),
+        ("tcp:80:backlog=7", 7),
+        ("unix:/nowhere/s:backlog=7:mode=660", 7),
+        ("ssl:443:backlog=7:privateKey={pem}", 7),
+    ],
+)
+def test_as_many_may_wait_to_be_accepted_as_it_is_told_or_as_the_docs_say(
+    described: str, waiting: int, tmp_path: Path
+) -> None:
+    reactor = MemoryReactor()
+    pem, _ = Authority(tmp_path).issue("localhost") if "{pem}" in described else (tmp_path, None)
+    Endpoint(reactor, described.format(pem=pem)).listen(Factory())
+    (backlog,) = [
+        *(server[2] for server in reactor.tcpServers),
+        *(server[2] for server in reactor.unixServers),
+        *(server[3] for server in reactor.sslServers),
+    ]
+    assert backlog == waiting
+
+
+@pytest.mark.parametrize(
+    ("described", "address", "said"),
+    [
+        ("tcp:80", IPv4Address("TCP", "0.0.0.0", 80), "http://127.0.0.1:80"),
+        ("tcp:80", IPv4Address("TCP", "192.0.2.1", 80), "http://192.0.2.1:80"),
+        ("tcp6:80", IPv6Address("TCP", "::", 80), "http://[::1]:80"),
+        ("haproxy:tcp:80", IPv4Address("TCP", "0.0.0.0", 80), "127.0.0.1:80 (haproxy)"),
+        ("unix:/run/s", UNIXAddress(b"/run/s"), str(UNIXAddress(b"/run/s"))),
+    ],
+)
+def test_where_it_listens_is_said_as_a_client_on_this_host_would_ask(
+    described: str, address: IAddress, said: str
+) -> None:
+    assert Endpoint(MemoryReactor(), described).where(address) == said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(2, "No such file or directory", "/a"), "No such file or directory: /a"),
+        # As of the lock of a unix socket.
+        (OSError(13, "Permission denied", "7", None, "/run/s.lock"), "Permission denied: /run/s.lock"),
+        (OSError(98, "Address already in use"), "Address already in use"),
+        (CannotListenError("127.0.0.1", 80, OSError(98, "Address already in use")), "Address already in use"),
+        (ValueError("two\nlines"), "two lines"),
+        (KeyError(), "KeyError"),
+    ],
+)
+def test_why_it_cannot_listen_is_one_line(error: Exception, said: str) -> None:
+    assert one_line(error) == said
+
 
 SAID = r"listens on (?:https://)?127\.0\.0\.1:(\d+)"
 

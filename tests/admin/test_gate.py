@@ -85,6 +85,8 @@ def test_what_is_wrong_is_said_in_one_line(admin: Admin) -> None:
         ("GET", "/v1/top?by=luck", None, "by: expected one of"),
         ("GET", "/v1/top?limit=0", None, "limit:"),
         ("GET", "/v1/top?limit=99999999999999999999", None, "limit:"),
+        ("GET", "/v1/top?limit=000010000000", None, "limit:"),
+        ("GET", f"/v1/top?limit=00001{'0' * 5000}", None, "limit:"),
         ("POST", "/v1/explain", {"url": "http://a/", "fields": {"a b": "c"}}, "fields:"),
         ("POST", "/v1/explain", {"url": "http://a/", "fields": {"a": "b\r\nc: d"}}, "fields:"),
         ("POST", "/v1/explain", {"url": "http://a/", "method": "GET /x"}, "method:"),

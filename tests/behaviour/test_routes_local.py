@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -150,6 +151,27 @@ async def test_what_is_being_fetched_is_not_dropped_for_other_parameters(monkeyp
     await serving.listening.stopListening()
     for name in "abcd":
         await page(name=name).close()
+
+
+def test_the_hundred_pages_used_last_keep_their_caches_and_one_that_is_dropped_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed: list[object] = []
+    monkeypatch.setattr("txstalecache.embed._Owning.close", lambda cache: closed.append(cache))
+    made: list[int] = []
+
+    @cached(ttl=60, reactor=Clock())
+    def page(number: int) -> Resource:
+        made.append(number)
+        return Data(b"%d" % number, "text/plain")
+
+    caches = [page(number) for number in range(100)]
+    assert (page(0), closed) == (caches[0], [])
+    page(100)
+    assert closed == [caches[1]]
+    assert (page(0), page(2), made) == (caches[0], caches[2], list(range(101)))
+    assert page(1) is not caches[1]
+    assert closed == [caches[1], caches[3]]
 
 
 @async_test

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 from tests.cli.command import Command
 from tests.fleet.processes import Origin, Proxy, ask
 from txstalecache import __version__
+from txstalecache.cli import flights, status
+from txstalecache.cli.purge import _outcome
 
 
 def url(path: str) -> str:
@@ -32,6 +35,52 @@ def test_status_tells_people_and_programs(command: Command, proxy: Proxy) -> Non
     assert told["origin_saved"] >= 1
     # Before the subcommand as well as after it.
     assert json.loads(command.said("--json", "status"))["process"] == told["process"]
+
+
+def test_status_says_of_whom_it_tells_and_how_they_are() -> None:
+    told = {
+        "covers": "workers",
+        "process": {"host": "here", "pid": 7, "worker": None},
+        "store": {"describe": "memory", "degraded": True},
+        "memory": {"bytes": 1536, "limit": 64 << 20, "entries": 3},
+        "flights": 2,
+        "waiting": 5,
+        "latency": {"p50": 0.001, "p90": 0.25, "p99": None},
+        "rates": {"requests_per_second": 4.0, "by_verdict": {"miss": 1.0, "fresh": 3.0}},
+        "upstreams": [
+            {"name": "www", "servers": [{"address": "a:80", "healthy": False, "open": 1, "waiting": 2}]},
+            {"name": "api", "servers": [{"address": "b:80", "healthy": True, "open": 3, "waiting": 0}]},
+        ],
+    }
+    facts = dict(status.facts(told))
+    assert facts["tells of"] == "the workers, asked of process 7 on here"
+    assert dict(status.facts({**told, "covers": "process"}))["tells of"] == "process 7 on here"
+    of_one = {**told, "process": {"host": "here", "pid": 7, "worker": 2}}
+    assert dict(status.facts(of_one))["tells of"] == "the workers, asked of process 7 on here, worker 2"
+    assert facts["requests"] == "4.0 per second"
+    assert facts["latency"] == "p50 1 ms, p90 250 ms, p99 –"
+    assert facts["flights"] == "2, with 5 waiting"
+    assert facts["memory"] == "1.5 KiB of 64.0 MiB, entries: 3"
+    assert facts["store"] == "memory (degraded)"
+    assert status.verdicts(told) == [("fresh", "3.0"), ("miss", "1.0")]
+    assert status.upstreams(told) == [("www", "a:80", "down", "1", "2"), ("api", "b:80", "healthy", "3", "0")]
+
+
+def test_flights_are_listed_the_oldest_first_with_all_who_want_them() -> None:
+    young = {
+        "age": 0.25,
+        "waiters": 1,
+        "readers": 2,
+        "bytes": 10,
+        "state": "body",
+        "refresh": True,
+        "url": "http://h/y",
+    }
+    old = {"age": 2.0, "waiters": 0, "readers": None, "bytes": None, "state": "pending", "refresh": False, "key": "k"}
+    assert flights.rows({"flights": [young, old]}) == [
+        ("2.0 s", "0", "–", "pending", "clients", "k"),
+        ("250 ms", "3", "10 B", "body", "refresh", "http://h/y"),
+    ]
 
 
 @pytest.fixture
@@ -148,8 +197,7 @@ def test_a_soft_purge_leaves_stale_and_a_refresh_fetches(command: Command, proxy
 def test_one_variant_is_purged(command: Command, proxy: Proxy, served: Origin) -> None:
     served.fields["Vary"] = "Accept-Language"
     try:
-        for language in ("de", "fr"):
-            ask(proxy.port, "/varies", Accept_Language=language)
+        bodies = {one: ask(proxy.port, "/varies", Accept_Language=one)[2] for one in ("de", "fr")}
         ask(proxy.port, "/varies")
     finally:
         del served.fields["Vary"]
@@ -159,9 +207,33 @@ def test_one_variant_is_purged(command: Command, proxy: Proxy, served: Origin) -
     done = command("get", url("/varies"), "--body")
     assert (done.returncode, done.stdout) == (1, "")
     assert "there are 3 variants: say which, --variant 1 to 3" in done.stderr
+    assert command.said("get", url("/varies"), "--body", "--variant", str(1 + chosen.index("de"))) == bodies["de"]
+    (second,) = json.loads(command.said("get", url("/varies"), "--json", "--variant", "2"))["variants"]
+    assert second["selector"] == [["accept-language", None if chosen[1] == "(absent)" else chosen[1]]]
     command.said("purge", "variant", url("/varies"), "-H", "Accept-Language: de")
     assert "verdict  miss" in command.said("explain", url("/varies"), "-H", "Accept-Language: de")
     assert "verdict  fresh" in command.said("explain", url("/varies"), "-H", "Accept-Language: fr")
+
+
+PURGED = {"purged": True, "everywhere": True, "refreshing": False, "count": 2, "whole": True}
+
+
+@pytest.mark.parametrize(
+    ("mode", "dry", "told", "said"),
+    [
+        ("hard", False, {}, "purged, 2 entries stored"),
+        ("hard", False, {"count": 1}, "purged, 1 entry stored"),
+        ("soft", False, {"whole": False}, "stale now, 2 entries in memory and any that only Redis has"),
+        ("refresh", False, {"refreshing": True}, "stale now, being fetched anew, 2 entries stored"),
+        ("hard", False, {"count": None, "everywhere": False}, "purged; here so far: told to Redis when it is back"),
+        ("hard", True, {"count": 0, "everywhere": False}, "would be purged, 0 entries stored"),
+        ("hard", True, {"count": None, "everywhere": False}, "would be purged; how much that is, is not known"),
+    ],
+)
+def test_a_purge_says_what_has_become_of_how_much_and_how_far_that_holds(
+    mode: str, dry: bool, told: dict[str, object], said: str
+) -> None:
+    assert _outcome({**PURGED, **told}, Namespace(mode=mode, dry_run=dry)) == said
 
 
 def test_warm_sees_a_list_through(command: Command, served: Origin, tmp_path: Path) -> None:

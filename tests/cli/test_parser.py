@@ -87,6 +87,8 @@ def test_other_shells_are_told_of_every_command(shell: str, tmp_path: Path) -> N
         (span(0), "0 s"),
         (span(0.0000031), "3 µs"),
         (span(0.0123), "12.3 ms"),
+        (span(0.9994), "999 ms"),
+        (span(1795464001.1 - 1795464000.1000001), "1.0 s"),
         (span(1), "1.0 s"),
         (span(59.96), "1 m 00 s"),
         (span(302), "5 m 02 s"),

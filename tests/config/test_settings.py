@@ -148,6 +148,9 @@ def test_an_origin_is_required_but_for_the_demo_which_brings_its_own() -> None:
         Settings.parse({})
     with pytest.raises(SettingsError, match="--demo"):
         Settings.parse(ORIGIN, demo=True)
+    assert Settings.parse({"workers": "1"}, demo=True).fleet.workers == 1
+    with pytest.raises(SettingsError, match="--demo runs in one process"):
+        Settings.parse({"workers": "2"}, demo=True)
 
 
 def test_memory_alone_needs_some() -> None:

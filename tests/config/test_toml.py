@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -409,6 +412,33 @@ def test_check_prints_what_is_in_force_and_that_means_the_same_again(tmp_path: o
 
 
 @pytest.mark.parametrize(
+    ("routes", "headed"),
+    [
+        ("", ["# whatever no other route is for"]),
+        (
+            "[defaults]\nstale = '1m'\n[[route]]\nmatch = { prefix = '/a' }\nttl = 0.5\n",
+            ["# route[1]", "# whatever no other route is for"],
+        ),
+        # Nothing is left for the defaults alone.
+        (
+            "[defaults]\nttl = '1m'\n[[route]]\nmatch = { prefix = '/a' }\n[[route]]\nstale = '1m'\n",
+            ["# route[1]", "# route[2]"],
+        ),
+    ],
+)
+def test_what_check_prints_is_a_file_under_which_the_same_is_served(routes: str, headed: list[str]) -> None:
+    known = Configuration.parse(UPSTREAM + routes)
+    again = Configuration.parse(known.effective())
+    lines = known.effective().splitlines()
+    assert [before for before, line in pairwise(lines) if line == "[[route]]"] == headed
+    assert (again.said, again.upstreams) == (known.said, known.upstreams)
+    for target in (b"/a", b"/b"):
+        asked = RequestHead(b"GET", target, Fields(), b"http", b"example.com")
+        one, other = (replace(Routes(of.routes).pick(asked), name="") for of in (known, again))
+        assert one == other
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "redis://:hunter2@h/0",
@@ -531,6 +561,40 @@ def test_the_token_is_read_when_the_proxy_starts_and_never_again(tmp_path: Path)
     assert settings.reread(path.read_text()).of_file == again.of_file
 
 
+@pytest.mark.parametrize(
+    ("written", "good"),
+    [
+        (b"t" * 16, True),
+        (b" " + b"t" * 16 + b"\r\n", True),
+        (b"!" * 1023 + b"~", True),
+        (b"t" * 15, False),
+        (b"t" * 15 + b"\n", False),
+        (b"t" * 1025, False),
+        (b"t" * 16 + b" two", False),
+        (b"t" * 16 + b"\x7f", False),
+        (b"t" * 16 + "é".encode(), False),
+    ],
+)
+@pytest.mark.parametrize("file", [True, False])
+def test_a_token_is_one_word_of_16_to_1024_visible_characters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bytes, good: bool, file: bool
+) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(written)
+    monkeypatch.setenv("TXSTALECACHE_ADMIN_TOKEN", os.fsdecode(written.strip()))
+    options = {"origin": "http://127.0.0.1:9", "admin": "tcp:0"}
+    option, where = "--admin", "$TXSTALECACHE_ADMIN_TOKEN"
+    if file:
+        options["admin-token-file"] = where = str(path)
+        option = "--admin-token-file"
+    if good:
+        assert Settings.parse(options).fleet.token == written.strip()
+        return
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse(options)
+    assert caught.value.problems == [f"{option}: expected one token of 16 to 1024 visible ASCII characters in {where}"]
+
+
 def test_an_option_that_contradicts_the_file_is_told_by_the_options_name(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text(UPSTREAM + "[proxy]\nworkers = 2\n")
@@ -556,3 +620,18 @@ def test_check_shows_limits_and_admin_in_what_is_in_force(tmp_path: Path, capsys
     assert main(["check", str(path)]) == 0
     once, again = (one.partition("[upstream.www]")[0] for one in (said, capsys.readouterr().out))
     assert again == once
+
+
+def test_a_process_in_the_place_of_another_has_todays_routes_and_all_else_as_it_was_at_the_start() -> None:
+    started = UPSTREAM + "[proxy]\nname = 'old'\n[redis]\nprefix = 'old:'\n[[route]]\nname = 'first'\n"
+    today = (
+        UPSTREAM.replace("9999", "9998")
+        + "[proxy]\nname = 'new'\nmemory = '1M'\n[limits]\nstall = '3s'\n[[route]]\nname = 'second'\n"
+    )
+    settings = Settings.parse({}, config="x.toml", text=today, started=started)
+    assert (settings.name, settings.prefix, settings.memory) == ("old", "old:", 64 << 20)
+    assert settings.of_clients["stall"] == 30.0
+    assert [route.name for route in settings.of_file] == ["second", "default"]
+    assert (settings.origin, settings.text) == ("http://127.0.0.1:9998", today)
+    again = settings.reread(today)
+    assert set(again.waiting) == {"proxy.name", "proxy.memory", "redis.prefix", "limits.stall"}

@@ -36,6 +36,7 @@ def test_a_duration_is_read_in_its_unit(text: str, seconds: float) -> None:
         ("64MiB", 67108864),
         ("1.5G", 1610612736),
         ("100b", 100),
+        (" 1 KiB ", 1024),
         ("1T", 1 << 40),
     ],
 )

@@ -141,17 +141,27 @@ def test_a_file_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:
         AccessLog(str(tmp_path / "missing" / "access.log"))
 
 
-def test_a_reader_that_has_stopped_reading_costs_lines_not_time(tmp_path: Path) -> None:
+def test_a_reader_that_has_stopped_reading_costs_lines_not_time_nor_more_memory_than_is_said(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     log = AccessLog(str(fifo))
+    line = combined(record()).encode() + b"\n"
+    in_pipe = 65536
     try:
         log.PENDING = 200_000
         for _ in range(5000):
-            log(record())  # would hang here, were it to write: the pipe holds 64 KiB
-        assert log.dropped > 0
-        assert log.dropped < 5000
+            log(record())  # would hang here, were it to write
+        kept = 5000 - log.dropped
+        assert log.PENDING // len(line) <= kept <= (log.PENDING + in_pipe) // len(line)
+        # Whoever reads on gets what was kept, and nothing else.
+        os.set_blocking(reader, True)
+        read = b""
+        while len(read) < kept * len(line):
+            read += os.read(reader, in_pipe)
+        log.close()
+        assert os.read(reader, in_pipe) == b""
+        assert read == kept * line
     finally:
         os.close(reader)
         log.close()

@@ -8,6 +8,7 @@ Must not know: what a flight is, how purges are recorded, how many processes the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -207,7 +208,7 @@ class AdminResource(Resource):
         by, limit = said.get("by", "hits"), said.get("limit", "20")
         if by not in RANKINGS:
             raise BadOrder(f"by: expected one of {', '.join(RANKINGS)}")
-        if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= TopKeys.CAPACITY):
+        if not re.fullmatch(r"[0-9]{1,9}", limit) or not 1 <= int(limit) <= TopKeys.CAPACITY:
             raise BadOrder(f"limit: expected a number from 1 to {TopKeys.CAPACITY}")
         return 200, await self._inquiry.top(by, int(limit))
 

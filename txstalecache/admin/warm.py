@@ -141,14 +141,14 @@ class WarmJob:
     def _more(self) -> None:
         """Ask for as many as may be asked for now."""
         self._timer = None
-        while self.running and self._left and len(self._under_way) < self._concurrency:
+        while self._left and len(self._under_way) < self._concurrency:
             wait = self._next - self._clock.seconds()
             if wait > 0:
                 self._timer = self._clock.callLater(wait, self._more)
                 return
             self._next = max(self._next, self._clock.seconds() - 1.0) + 1.0 / self._rate
             self._ask(self._left.popleft(), 0, self._warmed)
-        if self.running and not self._left and not self._under_way:
+        if not self._under_way:
             self._end("done")
 
     def _warmed(self, url: str, result: Warmed | Failure) -> None:

@@ -133,10 +133,12 @@ class Configuration:
             lines += ["", f"[upstream.{spelled(upstream.name)}]"]
             lines += _lines(UPSTREAM.items, document["upstream"][upstream.name])
         defaults = document.get("defaults", {})
-        for number, said in enumerate([*document.get("route", []), {}], 1):
+        routes = [(f"# route[{number}]", said) for number, said in enumerate(document.get("route", []), 1)]
+        if all(route.match != _ANY for route in self.routes[:-1]):
+            routes.append(("# whatever no other route is for", {}))
+        for heading, said in routes:
             merged = _inherited(defaults, said)
-            last = number > len(document.get("route", []))
-            lines += ["", "# whatever no other route is for" if last else f"# route[{number}]", "[[route]]"]
+            lines += ["", heading, "[[route]]"]
             lines += _lines(ROUTE.items, merged)
             lines += [f"{name} = {_toml(merged[name])}" for name in ("match", "hooks") if name in merged]
         return "\n".join(lines[1:]) + "\n"
