@@ -15,11 +15,10 @@ from twisted.logger import Logger
 
 from txstalecache.config.schema import Policy
 from txstalecache.config.toml import UpstreamPlan
-from txstalecache.origin.address import Address
 from txstalecache.origin.balance import Chooser, by_hash, least_connections, round_robin
 from txstalecache.origin.group import Member, OriginGroup, Rewrite
 from txstalecache.origin.health import Health, HealthCheck
-from txstalecache.origin.http import HttpOrigin, client_endpoint
+from txstalecache.origin.http import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.origin.tls import TLS
 
@@ -112,7 +111,7 @@ def _origin(reactor: Any, plan: UpstreamPlan) -> IOrigin:
         Member(url, server(url), Health(reactor, url, values["max_fails"], fail_timeout), weight)
         for url, weight in plan.servers
     ]
-    checks = [] if values["health_path"] is None else _checks(reactor, members, tls, rewrite.host, values)
+    checks = [] if values["health_path"] is None else _checks(reactor, members, rewrite.host, values)
     return OriginGroup(
         members,
         choose=_CHOOSERS[plan.policy],
@@ -124,15 +123,16 @@ def _origin(reactor: Any, plan: UpstreamPlan) -> IOrigin:
 
 
 def _checks(
-    reactor: Any, members: Sequence[Member], tls: TLS, host: bytes | None, values: Mapping[str, Any]
+    reactor: Any, members: Sequence[Member], host: bytes | None, values: Mapping[str, Any]
 ) -> list[HealthCheck]:
     # Late: treq takes its time to load, and only who checks has use for it.
     from txstalecache.origin.probe import Probe
 
     checks = []
     for member in members:
-        where = Address.parse(member.name)
-        probe = Probe(reactor, client_endpoint(reactor, where, tls), values["health_path"], host or where.authority)
+        origin = member.origin
+        assert isinstance(origin, HttpOrigin)
+        probe = Probe(reactor, origin.endpoint, values["health_path"], host or origin.address.authority)
         interval, timeout = values["health_interval"], values["health_timeout"]
         checks.append(HealthCheck(reactor, probe, member.health.checked, interval, timeout))
     return checks

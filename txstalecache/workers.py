@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
@@ -167,7 +167,8 @@ class Worker(ProcessProtocol):
         self.ask(what, said, RELOADING).addCallback(told)
 
     def ask(self, what: str, said: Mapping[str, object], seconds: float) -> Deferred[dict[str, Any]]:
-        """What it answers, with its number and process; with a ``problem`` where there is no answer. Never fails."""
+        """What it answers, with its number and process; with a ``problem`` where there is no answer. Never fails,
+        unless it is cancelled."""
         known = {"worker": self.number, "pid": self.pid}
         if self._process is None:
             return succeed({**known, "problem": "being started again"})
@@ -276,9 +277,15 @@ class WorkersService(ProxyService):
     def ask(self, what: str, seconds: float = 1.0, **said: object) -> Deferred[list[dict[str, Any]]]:
         """Ask every worker ``what`` (a name in ``worker.main``'s answers), with ``said`` as keywords; a dictionary of
         each, in order, with its ``worker`` (number) and ``pid``, and a ``problem`` where it gave no answer within
-        ``seconds``. Never fails."""
+        ``seconds``. Never fails, unless it is cancelled."""
         asked = [worker.ask(what, said, seconds) for worker in self._workers]
-        return gatherResults(asked)
+
+        def given_up(failure: Failure) -> Failure:
+            # Each of the questions has failed; whoever has cancelled expects one failure, and that one.
+            assert isinstance(failure.value, FirstError)
+            return failure.value.subFailure
+
+        return gatherResults(asked, consumeErrors=True).addErrback(given_up)
 
     def _unasked(self, number: int, what: str, told: dict[str, Any]) -> None:
         if what == "flight" and self._administration is not None:

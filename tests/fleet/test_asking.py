@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor as installed
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, capturedLogs, formatEvent
 
@@ -51,6 +53,14 @@ async def test_every_worker_is_asked_and_one_that_cannot_answer_is_named() -> No
         told = await service.ask("status", seconds=0.3)
         assert told[0] == {"worker": 1, "pid": stopped, "problem": "no answer within 0.3 s"}
         assert "problem" not in told[1]
+        with capturedLogs() as events:  # whoever gives up is told just that, and nothing has failed
+            given_up = service.ask("status", seconds=30.0)
+            given_up.cancel()
+            with pytest.raises(CancelledError):
+                await given_up
+            del given_up
+            gc.collect()
+        assert not [event for event in events if "log_failure" in event]
         asked = service.ask("status", seconds=30.0)
         os.kill(stopped, signal.SIGKILL)
         assert (await asked)[0] == {"worker": 1, "pid": stopped, "problem": "the process has ended"}

@@ -136,6 +136,34 @@ def test_a_log_that_was_moved_away_is_opened_anew(tmp_path: Path) -> None:
     assert old.read_text() == ""
 
 
+def test_a_log_that_was_moved_away_and_cannot_be_opened_anew_goes_on_there_until_it_can(tmp_path: Path) -> None:
+    place, elsewhere = tmp_path / "log", tmp_path / "old"
+    place.mkdir()
+    path, old = place / "access.log", elsewhere / "access.log"
+    log = AccessLog(str(path))
+    place.rename(elsewhere)
+    with capturedLogs() as events:
+        for number in range(2):
+            log(record())
+            _written(old, number + 1)
+        place.mkdir()
+        log(record())
+        _written(path, 1)
+    log.close()
+    assert (len(old.read_text().splitlines()), log.dropped) == (2, 0)
+    assert [formatEvent(event) for event in events] == [
+        f"access log {path}: moved away, and goes on there: no new one can be opened: No such file or directory"
+    ]
+
+
+def _written(path: Path, lines: int) -> None:
+    """Returns once there are so many."""
+    ends = time.monotonic() + 10
+    while not path.exists() or path.read_text().count("\n") < lines:
+        assert time.monotonic() < ends
+        time.sleep(0.001)
+
+
 def test_a_file_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="missing"):
         AccessLog(str(tmp_path / "missing" / "access.log"))

@@ -94,9 +94,9 @@ class Outcome:
 class MemoryOrigin:
     """``memory.fetch()``, ``wire = memory.connect()``, ``wire.send(b"HTTP/1.1 …")``, ``memory.clock.advance(1)``."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, url: str = "http://127.0.0.1:80", **options: Any) -> None:
         self.clock = MemoryReactorClock()
-        self.origin = HttpOrigin(self.clock, "http://127.0.0.1:80", **options)
+        self.origin = HttpOrigin(self.clock, url, **options)
         self.made = 0
 
     def fetch(self, *arguments: Any, **deadlines: Any) -> Outcome:

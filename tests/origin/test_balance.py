@@ -14,6 +14,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.origin.test_upload import Whole
 from tests.support.held_origin import HeldOrigin
 from tests.support.sink import origin_request
 from txstalecache.http.messages import Fields, RequestHead
@@ -114,6 +115,17 @@ def test_what_may_have_been_done_already_is_not_sent_again(method: str, fault: F
     outcome = group.fetch(method, "/")
     group.origins[group.asked.index(1)].fail(0, fault)
     assert sum(group.asked) == 1 and outcome
+
+
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.CONNECT_TIMEOUT])
+def test_what_was_never_sent_is_sent_elsewhere_whatever_it_is(fault: Fault) -> None:
+    group = Group()
+    outcome = group.fetch("POST", "/", (), Whole(b"body"))
+    first = group.asked.index(1)
+    group.origins[first].fail(0, fault)
+    assert group.asked == [1, 1]
+    group.origins[1 - first].answer(0)
+    assert outcome[0].head.status == 200
 
 
 def test_without_retry_nothing_is_sent_again() -> None:

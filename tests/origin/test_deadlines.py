@@ -252,6 +252,20 @@ def test_idle_connections_close_after_four_seconds_without_use() -> None:
     assert (memory.origin.connections, memory.delayed_calls) == (0, 0)
 
 
+def test_a_connection_that_is_always_busy_is_made_anew_each_minute() -> None:
+    memory = MemoryOrigin()
+    outcome = memory.fetch()
+    wire = memory.connect()
+    for _ in range(60):
+        memory.clock.advance(1)
+        assert not wire.closing()
+        wire.send(LENGTH_4 + b"abcd")
+        outcome.deliver()
+        outcome = memory.fetch()
+    assert wire.closing()  # where its name leads by now is to be seen
+    assert len(memory.clock.tcpClients) == 2
+
+
 @pytest.mark.parametrize("stage", ["connecting", "waiting", "streaming", "queued"])
 def test_cancel_and_abort_leave_no_timer(stage: str) -> None:
     memory = MemoryOrigin(max_connections=1)

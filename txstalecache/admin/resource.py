@@ -329,6 +329,8 @@ async def _body(request: Request, most: int) -> bytes:
 
 
 def _answer(request: Request, status: int, said: Mapping[str, object] | Page, fields: Mapping[str, str] = {}) -> None:
+    if request._disconnected:
+        return  # what cannot be taken back was done all the same
     if isinstance(said, Page):
         kind, body, more = said.kind, said.body, said.fields
     else:

@@ -363,8 +363,8 @@ UPSTREAM = Table(
             "retry",
             read.boolean,
             True,
-            "Send an idempotent request without body to one other server where the first cannot be reached, breaks off "
-            "or has no connection free; not where it is slow to answer.",
+            "Send a request to one other server where the first cannot be reached; an idempotent one without body also "
+            "where it breaks off or has no connection free, not where it is slow to answer.",
         ),
         Item(
             "health_path",

@@ -163,7 +163,7 @@ class AccessLog:
 
     Call it with a ``Record``; it never blocks. At most ``PENDING`` bytes wait for the writer: beyond them lines are
     dropped and counted in ``dropped``; the process' own log says so. A file that was moved away (logrotate) is opened
-    anew.
+    anew; for as long as that cannot be, lines go where it was moved to.
     The owner calls ``close``.
     """
 
@@ -183,7 +183,8 @@ class AccessLog:
         """Lines that found no room, or could not be written."""
         self._told = 0
         """How many of them the process' own log has told of."""
-        self._failing = False
+        self._failing = self._astray = False
+        """Whether lines are being lost, and whether they go to a file that was moved away; both as was said."""
         self._torn = False
         """Whether the file ends in a part of a line."""
         self._writer = threading.Thread(target=self._write_all, name="access log", daemon=True)
@@ -224,10 +225,7 @@ class AccessLog:
         block = b"".join(lines)
         whole = rest = memoryview(block)
         try:
-            if self._moved():
-                fresh = self._open()
-                self._file.close()
-                self._file, self._torn = fresh, False
+            self._follow()
             if self._torn:
                 whole = rest = memoryview(b"\n" + block)
             while rest:
@@ -254,6 +252,26 @@ class AccessLog:
             # Room is made only when the bytes are gone: what waits in here counts as pending too.
             with self._changed:
                 self._size -= len(block)
+
+    def _follow(self) -> None:
+        """Open the file anew where it was moved away."""
+        try:
+            if not self._moved():
+                return
+            fresh = self._open()
+        except OSError as error:
+            # The directory may be another's by now: whoever rotates is to make the new one, and may be about to.
+            if not self._astray:
+                self._astray = True
+                why = error.strerror or str(error)
+                self._log.error(
+                    "access log {path}: moved away, and goes on there: no new one can be opened: {why}",
+                    path=self._path,
+                    why=why,
+                )
+            return
+        self._file.close()
+        self._file, self._torn, self._astray = fresh, False, False
 
     def _open(self) -> BinaryIO:
         if self._path == "-":

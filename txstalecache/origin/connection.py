@@ -52,10 +52,11 @@ class Connection(Protocol):
 
     transport: Any
 
-    def __init__(self, clock: IReactorTime, pool: Pool, idle: float, secure: bool) -> None:
+    def __init__(self, clock: IReactorTime, pool: Pool, idle: float, lifetime: float, secure: bool) -> None:
         self._clock = clock
         self._pool = pool
         self._idle_limit = idle
+        self._expires = clock.seconds() + lifetime
         self._secure = secure
         self._timer: IDelayedCall | None = None
         self._armed = 0.0
@@ -182,16 +183,18 @@ class Connection(Protocol):
         """The exchange in hand is complete. ``reusable``: nothing about it leaves a doubt where the next one begins.
         ``keep_alive``: seconds the origin has promised to keep the connection."""
         self._exchange = None
-        if not reusable or self._idle_limit <= 0 or self.life is not Life.BUSY:
+        now = self._clock.seconds()
+        # One that is always busy would go on for ever, though the name has led elsewhere for long.
+        limit = min(self._idle_limit, self._expires - now)
+        if not reusable or limit <= 0 or self.life is not Life.BUSY:
             self.close()
             return
-        limit = self._idle_limit
         if keep_alive is not None:
             # Whoever closes first must be us: a request sent into the origin's close is lost.
             limit = min(limit, max(keep_alive - 1.0, keep_alive / 2))
         self.life = Life.IDLE
         self.used = True
-        self._idle_due = self._clock.seconds() + limit
+        self._idle_due = now + limit
         self.resume()
         self._pool.idle(self)
         if self._timer is None or self._idle_due < self._armed:

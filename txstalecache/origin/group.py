@@ -24,8 +24,10 @@ __all__ = ["Member", "OriginGroup", "Rewrite"]
 
 #: Faults that say something about the server, and not about the request or about us.
 _ITS_OWN = frozenset({Fault.UNREACHABLE, Fault.CONNECT_TIMEOUT, Fault.TIMEOUT, Fault.RESET, Fault.MALFORMED})
+#: Faults before which nothing was sent: there was no connection.
+_UNSENT = frozenset({Fault.UNREACHABLE, Fault.CONNECT_TIMEOUT})
 #: Faults after which another server may be asked: this one has most likely done nothing, and little time is lost.
-_ELSEWHERE = frozenset({Fault.UNREACHABLE, Fault.CONNECT_TIMEOUT, Fault.RESET, Fault.OVERLOADED})
+_ELSEWHERE = _UNSENT | {Fault.RESET, Fault.OVERLOADED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +78,11 @@ class Member:
 
 @implementer(IOrigin)
 class OriginGroup:
-    """An IOrigin over ``members``, which it owns. An idempotent request without body that got no answer from one is
-    sent to one other, if there is one (a well one, where there was but no connection free), unless ``retry`` is False;
-    nothing else is ever sent twice. No answer, and an answer with one of ``fail_statuses``, counts against its member.
-    When no member is well, all are tried: better a chance than none, and what answers then is well again. ``closing``
-    are called when the group is closed."""
+    """An IOrigin over ``members``, which it owns. A request for which there was no connection to one, and an
+    idempotent one without body that got no answer from it, is sent to one other, if there is one (a well one, where
+    there was but no connection free), unless ``retry`` is False; nothing else is ever sent twice. No answer, and an
+    answer with one of ``fail_statuses``, counts against its member. When no member is well, all are tried: better a
+    chance than none, and what answers then is well again. ``closing`` are called when the group is closed."""
 
     def __init__(
         self,
@@ -116,7 +118,7 @@ class OriginGroup:
             return await self._ask(first, request)
         except OriginError as error:
             repeatable = request.head.method in IDEMPOTENT and request.body is None
-            if not (self._retry and repeatable and error.fault in _ELSEWHERE):
+            if not (self._retry and error.fault in (_ELSEWHERE if repeatable else _UNSENT)):
                 raise
             other = self._next(request, (first,))
             if error.fault is Fault.OVERLOADED and not other.health.well:

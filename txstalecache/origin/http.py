@@ -9,13 +9,7 @@ from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
-    UNIXClientEndpoint,
-    wrapClientTLS,
-)
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import implementer
 
@@ -25,6 +19,7 @@ from txstalecache.origin.encode import encode_head
 from txstalecache.origin.exchange import Exchange
 from txstalecache.origin.interfaces import Fault, IOrigin, IOriginResponse, OriginError, OriginRequest
 from txstalecache.origin.limits import PoolLimits
+from txstalecache.origin.named import NamedEndpoint
 from txstalecache.origin.pool import Pool
 from txstalecache.origin.tls import TLS
 
@@ -82,8 +77,9 @@ class HttpOrigin(PooledOrigin):
     At most ``max_connections`` at a time; ``queue`` fetches may wait ``queue_wait`` seconds for one, beyond that they
     fail as OVERLOADED. While any wait, those give way whose clients take or send less than ``min_rate`` bytes a second,
     as many as wait: they break off, or fail as OVERLOADED. Connections are kept ``idle`` seconds after their last
-    exchange (below the 5 s after which many servers close theirs); 0 keeps none. A connection is used again only after
-    an exchange that ended exactly where it said it would, and whose request had no body: an origin that reads bodies
+    exchange (below the 5 s after which many servers close theirs); 0 keeps none. None is used ``lifetime`` seconds
+    after it was made: its name may lead elsewhere by then. A connection is used again only after an
+    exchange that ended exactly where it said it would, and whose request had no body: an origin that reads bodies
     otherwise would answer what is in them. No redirects, no cookies, no decoding. Nothing is sent twice, but for an
     idempotent request without body whose kept connection turns out to have been closed: that goes out once more on a
     fresh one.
@@ -101,6 +97,7 @@ class HttpOrigin(PooledOrigin):
         queue_wait: float = 5.0,
         min_rate: int = 64 * 1024,
         idle: float = 4.0,
+        lifetime: float = 60.0,
         tls: TLS | None = None,
     ) -> None:
         expect.of_kind("url", url, str, "a text")
@@ -110,13 +107,19 @@ class HttpOrigin(PooledOrigin):
         if tls is not None and not secure:
             raise ValueError(f"origin {url!r}: TLS options need https://")
         limits = PoolLimits(
-            max_connections=max_connections, queue=queue, queue_wait=queue_wait, min_rate=min_rate, idle=idle
+            max_connections=max_connections,
+            queue=queue,
+            queue_wait=queue_wait,
+            min_rate=min_rate,
+            idle=idle,
+            lifetime=lifetime,
         )
-        endpoint = client_endpoint(reactor, address, tls or TLS())
+        self.endpoint = endpoint = _endpoint(reactor, address, tls or TLS())
+        """The way there."""
         super().__init__(reactor, endpoint, address.authority, limits, secure=secure)
 
 
-def client_endpoint(reactor: Any, address: Address, tls: TLS) -> IStreamClientEndpoint:
+def _endpoint(reactor: Any, address: Address, tls: TLS) -> IStreamClientEndpoint:
     """The way to ``address``. ValueError, in one line, for a TLS file that cannot be used."""
     endpoint: IStreamClientEndpoint
     if address.scheme == "unix":
@@ -126,7 +129,7 @@ def client_endpoint(reactor: Any, address: Address, tls: TLS) -> IStreamClientEn
     elif isIPv6Address(address.host):
         endpoint = TCP6ClientEndpoint(reactor, address.host, address.port, timeout=_ENDPOINT_TIMEOUT)
     else:
-        endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=_ENDPOINT_TIMEOUT)
+        endpoint = NamedEndpoint(reactor, address.host, address.port, timeout=_ENDPOINT_TIMEOUT)
     if address.scheme == "https":
         endpoint = wrapClientTLS(tls.creator(address.host), endpoint)
     return endpoint

@@ -25,6 +25,8 @@ class PoolLimits:
     idle: float = 4.0
     """How long a connection is kept after its last exchange: below the 5 s after which many servers close theirs. 0:
     not at all."""
+    lifetime: float = 60.0
+    """How long after it was made a connection is used again: where its server's name leads may have changed."""
 
     def __post_init__(self) -> None:
         if self.max_connections < 1:

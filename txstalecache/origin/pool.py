@@ -77,6 +77,7 @@ class Pool:
         self._queue_limit = limits.queue
         self._queue_wait = limits.queue_wait
         self._idle_limit = limits.idle
+        self._lifetime = limits.lifetime
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._queue: dict[Exchange, float] = {}
@@ -201,7 +202,9 @@ class Pool:
 
     def _connect(self, exchange: Exchange) -> None:
         self.size += 1
-        attempt = _Attempt(self, exchange, lambda: Connection(self._clock, self, self._idle_limit, self._secure))
+        attempt = _Attempt(
+            self, exchange, lambda: Connection(self._clock, self, self._idle_limit, self._lifetime, self._secure)
+        )
         exchange.withdraw = lambda _: self._abandon(attempt)
         limit = min(exchange.request.deadlines.connect, exchange.total_due - self._clock.seconds())
         attempt.timer = self._clock.callLater(max(limit, 0.0), self._connect_timeout, attempt)
