@@ -29,7 +29,7 @@ def test_a_full_memory_is_gone_through_in_turns(monkeypatch: pytest.MonkeyPatch)
         request_time=now,
         response_time=now,
         freshness=life,
-        tags=frozenset({b"t"}),
+        tags=tags,
     )
     for number in range(2 * A_TURN + 5):
         target = b"/%d" % number
