@@ -17,12 +17,23 @@ from twisted.internet.task import Clock
 
 from tests.admin.asking import TOKEN, Admin
 from tests.fleet.processes import Proxy
-from txstalecache.admin.sitemap import MOST_BYTES, MOST_URLS, BadSitemap, read
+from txstalecache.admin import sitemap
+from txstalecache.admin.sitemap import MOST_BYTES, MOST_URLS, BadSitemap, Sitemap
 from txstalecache.admin.warm import WarmJob
 from txstalecache.edge.warming import Warmed
 
 XMLNS = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9"'
 WHERE = "http://localhost/sitemap.xml"
+
+
+def read(data: bytes, url: str) -> Sitemap:
+    """What it comes to."""
+    steps = sitemap.read(data, url)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
 def urlset(*locations: str) -> bytes:
@@ -56,6 +67,11 @@ def test_it_speaks_for_its_own_host_only() -> None:
         (urlset("nonsense"), "is no URL"),
         (urlset("http://user@localhost/"), "is no URL"),
         (urlset("http://localhost/a")[:-9], "not XML"),
+        (b"<a>" * 101 + b"</a>" * 101, "100 deep"),
+        (
+            '<!DOCTYPE x [<!ENTITY a "aaaa">]><urlset><url><loc>&a;</loc></url></urlset>'.encode("utf-16"),
+            "document type",
+        ),
         (b'<!DOCTYPE x [<!ENTITY a "aaaa">]><urlset><url><loc>&a;</loc></url></urlset>', "document type"),
         (gzip.compress(b" " * (MOST_BYTES + 10), mtime=0), "more than"),
         (gzip.compress(urlset("http://localhost/a"), mtime=0)[:-9], "cut short"),
@@ -184,3 +200,22 @@ def test_what_is_too_much_in_all_is_left_out_and_said_to_be() -> None:
     assert job.told()["errors"] == [{"url": "http://localhost/2.xml", "problem": problem}]
     job.cancel()
     assert clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_a_long_one_is_read_in_turns_and_the_job_may_be_cancelled_between_them(packed: bool) -> None:
+    clock = Clock()
+    urls = [f"http://localhost/{number}" for number in range(5000)]
+    listed = urlset(*urls)
+    steps = sitemap.read(gzip.compress(listed) if packed else listed, WHERE)
+    assert sum(1 for _ in steps) == -(-len(listed) // (32 * 1024)) > 7
+    body = gzip.compress(listed) if packed else listed
+    job = WarmJob("1", clock, lambda url, _: succeed(Warmed(200, True, "", body)), 0.01, 1)
+    job.start((), WHERE)
+    (answered,) = clock.getDelayedCalls()
+    due = answered.func, answered.args, answered.kw  # type: ignore[attr-defined]
+    answered.cancel()
+    due[0](*due[1], **due[2])
+    assert len(clock.getDelayedCalls()) == 1 and job.told()["total"] == 0
+    job.cancel()
+    assert clock.getDelayedCalls() == [] and job.told()["state"] == "cancelled"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from twisted.internet.task import Clock
 
 from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.clocks import Clocks
@@ -48,7 +49,7 @@ def arrival(
 
 
 def waiter(*fields: tuple[bytes, bytes], leads: bool = False) -> Waiter:
-    crowd = Waiters(Clocks(), lambda step: None, lambda: None)
+    crowd = Waiters(Clocks(), lambda step: None, lambda: None, Clock().callLater)
     return crowd.add(request(*fields), None, 0.0, leads=leads)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from txstalecache.flight.limits import Limits
 from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.registry import Registry
 from txstalecache.flight.shared import SharedFlight
+from txstalecache.flight.waiters import Waiters
 from txstalecache.http import conditional
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
 from txstalecache.http.forward import shared
@@ -1731,3 +1734,148 @@ def test_a_head_for_one_client_does_not_say_that_a_get_may_be_shared() -> None:
     assert tower.marker is MarkerKind.PRIVATE
     finish(tower.origin.answer(1, 200, [(b"Cache-Control", b"max-age=0")]))
     assert tower.marker is None
+
+
+# -- a crowd is told in turns, and nobody else waits for that ----------------------------------------------------------
+
+AT_ONCE = Waiters.AT_ONCE
+
+
+def crowd(tower: Tower, **more: Any) -> list[Seat]:
+    return [tower.join(**more) for _ in range(2 * AT_ONCE + 10)]
+
+
+def told(seats: list[Seat]) -> int:
+    return sum(seat.landing is not None for seat in seats)
+
+
+def turn(tower: Tower) -> None:
+    """One of the reactor's, with what is due now and nothing that this brings about."""
+    for call in tower.clock.getDelayedCalls():
+        if call.getTime() <= tower.clock.seconds():
+            due = partial(call.func, *call.args, **call.kw)  # type: ignore[attr-defined]
+            call.cancel()
+            due()
+
+
+def turns(tower: Tower, seats: list[Seat]) -> list[int]:
+    """How many are told by now, and after each of the turns that follow."""
+    found = [told(seats)]
+    while found[-1] < len(seats):
+        turn(tower)
+        assert told(seats) > found[-1]
+        found.append(told(seats))
+    return found
+
+
+def arrives(tower: Tower) -> None:
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+
+
+def may_not_be_shared(tower: Tower) -> None:
+    finish(tower.origin.answer(0, 200, PRIVATE))
+
+
+def fails_twice(tower: Tower) -> None:
+    for number in range(2):
+        tower.origin.fail(number, Fault.RESET)
+
+
+def is_validated(tower: Tower) -> None:
+    tower.origin.answer(0, 304, [*CACHEABLE, (b"ETag", b'"1"')])
+
+
+def fails_with_stale(tower: Tower) -> None:
+    tower.origin.answer(0, 500)
+
+
+def never_comes(tower: Tower) -> None:
+    tower.clock.rightNow += 15
+    turn(tower)
+
+
+def is_shut_down(tower: Tower) -> None:
+    tower.registry.close()
+
+
+@pytest.mark.parametrize(
+    ("happens", "stale"),
+    [
+        (arrives, False),
+        (may_not_be_shared, False),
+        (fails_twice, False),
+        (is_validated, True),
+        (fails_with_stale, True),
+        (never_comes, False),
+        (is_shut_down, False),
+    ],
+)
+def test_of_many_who_wait_only_some_are_told_in_one_turn(happens: Callable[[Tower], None], stale: bool) -> None:
+    tower = Tower()
+    clocks = Clocks(wait_stale=60, leader_age=60)
+    entry = tower.entry() if stale else None
+    seats = crowd(tower, entry=entry, clocks=clocks)
+    happens(tower)
+    # The leader may have more patience than the others.
+    others = seats[1:]
+    assert turns(tower, others)[-3:] == pytest.approx([AT_ONCE, 2 * AT_ONCE, len(others)], abs=1)
+
+
+def test_who_is_told_in_a_later_turn_has_all_of_the_body_and_the_origin_waits_for_that() -> None:
+    tower = Tower(window=8)
+    seats = crowd(tower, rules=Rules(max_object=10))
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"0123456789")
+    assert not response.paused
+    response.send(b"abcdefgh")
+    assert response.paused
+    assert turns(tower, seats) == [AT_ONCE, 2 * AT_ONCE, len(seats)]
+    assert not response.paused
+    response.send(b"!")
+    response.end()
+    assert {(seat.data, seat.ended) for seat in seats} == {(b"0123456789abcdefgh!", "delivered")}
+    assert tower.at_rest() and tower.stored is None
+
+
+def test_a_flight_may_end_before_all_are_told_what_it_brought() -> None:
+    tower = Tower()
+    seats = crowd(tower)
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert not tower.registry.flights
+    turns(tower, seats)
+    assert {(seat.data, seat.ended) for seat in seats} == {(b"body", "delivered")}
+    assert tower.at_rest() and len(tower.origin.requests) == 1
+
+
+def test_an_answer_that_breaks_before_all_are_told_is_cut_for_each() -> None:
+    tower = Tower()
+    seats = crowd(tower)
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"bo")
+    response.cut()
+    turns(tower, seats)
+    assert {seat.ended for seat in seats} == {"cut"}
+    assert tower.at_rest()
+
+
+def test_who_leaves_before_he_is_told_is_not_waited_for() -> None:
+    tower = Tower()
+    seats = crowd(tower, stored=False)
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    for seat in seats:
+        seat.leave()
+    assert told(seats) == AT_ONCE
+    assert response.aborted
+    tower.clock.advance(0)
+    assert told(seats) == AT_ONCE and tower.at_rest()
+
+
+def test_who_comes_while_a_crowd_is_told_is_answered_at_once() -> None:
+    tower = Tower(waiters_per_key=2 * AT_ONCE + 10)
+    seats = crowd(tower)
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    late = tower.join()
+    assert isinstance(late.landing, Attached) and told(seats) == AT_ONCE
+    finish(response)
+    turns(tower, [*seats, late])
+    assert tower.at_rest()

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.exchanges import fields, request
+from txstalecache.http import keys
 from txstalecache.http.keys import DEFAULT_TEMPLATE, Key, KeyTemplate, KeyTemplateError, cookie_value, split_url
 from txstalecache.http.messages import Fields, RequestHead
 
@@ -133,6 +135,22 @@ def test_a_template_knows_what_it_keys_on(text: str, fields_: set[bytes], cookie
 )
 def test_parameters_are_read_as_the_origin_will_read_them(text: str, target: str, expected: bytes) -> None:
     assert list(KeyTemplate.parse(text).key(request(target=target))) == [expected]
+
+
+@pytest.mark.parametrize("how", ["only", "without", "sorted:without"])
+def test_each_parameter_is_read_once_however_many_patterns_there_are(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+
+    def unquoted(name: bytes) -> bytes:
+        read.append(name)
+        return unquote_to_bytes(name)
+
+    monkeypatch.setattr(keys, "unquote_to_bytes", unquoted)
+    patterns = ",".join(f"n{number}_*" for number in range(50))
+    template = KeyTemplate.parse(f"${{query:{how}:{patterns},*y*z}}")
+    (said,) = template.key(request(target="/p?" + "&".join(["x", "n7_a=1", "ayaz=2"] * 500)))
+    assert len(read) == 1500
+    assert set(said.split(b"&")) == ({b"n7_a=1", b"ayaz=2"} if how == "only" else {b"x"})
 
 
 @pytest.mark.parametrize("query", ["$args", "$query_string", "${query}"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from txstalecache.http import structured
 from txstalecache.http.structured import (
     Date,
     InnerList,
@@ -146,3 +148,27 @@ def test_a_string_survives_being_written_and_read(value: bytes) -> None:
 @given(st.binary(max_size=50))
 def test_whatever_is_written_as_a_string_is_one(value: bytes) -> None:
     assert parse_list(serialize_string(value)) is not None
+
+
+@pytest.mark.parametrize("lines", [b"a%d=1;b=2", b"a%d;b=2", b"a%d"])
+def test_as_many_members_are_read_as_a_parser_has_to_take(lines: bytes) -> None:
+    value = b", ".join(lines % number for number in range(1024))
+    found = parse_dictionary(value)
+    assert found is not None and len(found) == 1024
+    listed = parse_list(b", ".join([b'"a";b=2'] * 1024))
+    assert listed is not None and len(listed) == 1024
+
+
+@pytest.mark.parametrize("value", [b"a," * 30_000 + b"a", b"a" + b";a" * 30_000, b"(" + b"a " * 30_000 + b")"])
+def test_a_value_without_end_is_given_up_early(value: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[object] = []
+    take = structured._Reader.take
+
+    def counted(reader: structured._Reader, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
+        taken.append(pattern)
+        return take(reader, pattern)
+
+    monkeypatch.setattr(structured._Reader, "take", counted)
+    assert parse_list(value) is None
+    assert parse_dictionary(value) is None
+    assert len(taken) < 20_000

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.exchanges import fields, request
+from txstalecache.http import vary
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.vary import MOST_NAMES, by_credentials, matches, names, selector
 
@@ -173,3 +174,14 @@ def test_no_bytes_raise_and_everybody_suits_themselves(vary: bytes, value: bytes
     names(Fields([(b"Vary", vary)]))
     head = RequestHead(b"GET", b"/", Fields([(name, value)]))
     assert matches(selector([name], head), head)
+
+
+@pytest.mark.parametrize("name", ["accept-language", "accept", "foo"])
+def test_a_long_value_is_compared_as_it_is_and_taken_apart_for_no_variant(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = request(f"{name}: " + ",".join(f"x{number}" for number in range(3000)))
+    variants = [selector([name.encode()], request(f"{name}: y{number}")) for number in range(16)]
+    monkeypatch.setattr(vary, "members", lambda value: pytest.fail(f"{len(value)} bytes are taken apart"))
+    assert not any(matches(chosen, asks) for chosen in variants)
+    assert matches(selector([name.encode()], asks), asks)

@@ -16,10 +16,11 @@ from tests.store.waiting import heard, pause, until
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
 from txstalecache.store import Hardness, Scope, StoreService
+from txstalecache.store.clock import FleetClock
 from txstalecache.store.commands import Refused, Unavailable
 from txstalecache.store.layout import Layout
-from txstalecache.store.purgelog import AGAIN
-from txstalecache.store.purges import Purge
+from txstalecache.store.purgelog import AGAIN, PurgeLog
+from txstalecache.store.purges import Purge, Purges
 
 PURGES = Layout("test:").purges
 BLUE = frozenset({b"blue"})
@@ -477,7 +478,7 @@ async def test_an_error_that_says_nothing_about_them_leaves_them_there(
     await backend.store.purge(Scope.of_url(b"/a"))
     with pytest.raises(Refused):
         backend.store.remote.purge_log.note(Refused(error))
-    backend.store.remote.purge_log.learn_everything(Refused(error))
+    await backend.store.remote.purge_log.learn_everything(Refused(error))
     await backend.store.flush()
     assert len(log(shared_redis)) == 1
     assert not backend.store.remote.purge_log.behind
@@ -531,3 +532,28 @@ async def test_while_redis_is_away_and_it_is_not_known_what_was_purged_memory_is
         await pause(0.01)
     held = backend.store.held(key(), backend.store.now())
     assert held is not None and held[1] == inf
+
+
+def test_tens_of_thousands_are_learned_in_turns() -> None:
+    purges, turns = Purges(), []
+
+    def turn() -> Deferred[None]:
+        turns.append(Deferred[None]())
+        return turns[-1]
+
+    clock = FleetClock(lambda: 10.0, lambda: 10.0)
+    log = PurgeLog(None, Layout("p:"), purges, 1000.0, clock, turn)  # type: ignore[arg-type]
+    told = [Purge(Scope.of_tag(b"%d" % number), Hardness.HARD, 1 + number / 1000) for number in range(2500)]
+    reply = [part for one in told for part in (one.name(), b"%d" % round(one.when * 1_000_000))]
+    learning = Deferred.fromCoroutine(log.learn_everything(reply))
+    known = [len(purges)]
+    while not learning.called:
+        turns[-1].callback(None)
+        known.append(len(purges))
+    # And then it is seen that none is missing there.
+    assert known == [1000, 2000, 2500, 2500, 2500]
+    assert not log.behind and log.news()[2] == "(3499000"
+    gone = Deferred.fromCoroutine(log.learn_everything([]))
+    while not gone.called:
+        turns[-1].callback(None)
+    assert log.behind and log.news()[2] == "-inf"

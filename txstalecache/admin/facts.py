@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import socket
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from txstalecache.config.routes import Routes
 from txstalecache.edge.explain import Explainer, shown, text
@@ -43,6 +44,8 @@ __all__ = ["Facts", "flight_told", "upstreams"]
 #: Flights and known URLs that are told at most.
 MOST_FLIGHTS = 1000
 MOST_URLS = 10_000
+#: Keys in memory that are gone through in one turn of the reactor.
+A_TURN = 1000
 
 
 class Facts:
@@ -202,31 +205,35 @@ class Facts:
 
     # -- what is known of a scope --------------------------------------------------------------------------------
 
-    def known(self, scope: str, urls: bool = False) -> dict[str, Any]:
+    def known(self, scope: str, urls: bool = False) -> Deferred[dict[str, Any]]:
         """How many answers in this process' memory a purge called ``scope`` (``Purge.name``) would cover, and
         whether there is a Redis where there may be more; with ``urls`` also which URLs they are for."""
+        return Deferred.fromCoroutine(self._known(scope, urls))
+
+    async def _known(self, scope: str, urls: bool) -> dict[str, Any]:
         now = self._store.store.now()
         purge = Purge.read(scope.encode("latin-1"), now)
         if purge is None:
             raise ValueError("no scope")
+        purges = Purges()
+        purges.add([purge])
         found: dict[str, None] = {}
         count = 0
-        for shelf, covered in self._covered(purge, now):
+        for number, shelf in enumerate(self._store.memory, 1):
+            covered = _covered(purges, shelf, now)
             count += covered
-            if urls and len(found) < MOST_URLS:
+            if covered and urls and len(found) < MOST_URLS:
                 found[_url_of(shelf.key)] = None
+            if number % A_TURN == 0:
+                await deferLater(self._clock, 0)
         redis = "redis_available" in self._store.figures()
         return {"process": self.identity(), "count": count, "urls": list(found), "redis": redis}
 
-    def _covered(self, purge: Purge, now: float) -> Iterator[tuple[Shelf, int]]:
-        """The shelves with something that ``purge`` would cover, and how much of that is on each."""
-        purges = Purges()
-        purges.add([purge])
-        for shelf in self._store.memory:
-            entries = [one.entry for one in shelf.variants.values() if one.entry is not None and one.until > now]
-            covered = sum(1 for entry in entries if purges.apply(shelf.key, entry) is None)
-            if covered:
-                yield shelf, covered
+
+def _covered(purges: Purges, shelf: Shelf, now: float) -> int:
+    """How many of the answers on ``shelf`` the ``purges`` cover."""
+    entries = [one.entry for one in shelf.variants.values() if one.entry is not None and one.until > now]
+    return sum(1 for entry in entries if purges.apply(shelf.key, entry) is None)
 
 
 def flight_told(flight: Flight, now: float) -> dict[str, Any]:

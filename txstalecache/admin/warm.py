@@ -8,7 +8,8 @@ Must not know: HTTP of the admin interface, how a URL is fetched.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -61,7 +62,7 @@ class WarmJob:
         self._left.extend(urls)
         self.total = len(urls)
         if sitemap is not None:
-            self._ask(sitemap, MOST_BYTES, self._first_sitemap)
+            self._ask(sitemap, MOST_BYTES, partial(self._read, then=self._first_sitemap))
         else:
             self._more()
 
@@ -92,12 +93,27 @@ class WarmJob:
 
     # -- sitemaps ------------------------------------------------------------------------------------------------
 
-    def _first_sitemap(self, url: str, result: Warmed | Failure) -> None:
+    def _read(self, url: str, result: Warmed | Failure, then: Callable[[str, Sitemap | BadSitemap], None]) -> None:
+        """Read what has come as a sitemap, a step in each turn of the reactor."""
+        steps = _listed(url, result)
+
+        def step() -> None:
+            self._timer = None
+            try:
+                next(steps)
+            except StopIteration as end:
+                then(url, end.value)
+            except BadSitemap as bad:
+                then(url, bad)
+            else:
+                self._timer = self._clock.callLater(0, step)
+
+        step()
+
+    def _first_sitemap(self, url: str, found: Sitemap | BadSitemap) -> None:
         """What was given: a sitemap, or an index of them. Where it is neither there is nothing to do."""
-        try:
-            found = _listed(url, result)
-        except BadSitemap as error:
-            self._problem(url, f"no sitemap: {error}")
+        if isinstance(found, BadSitemap):
+            self._problem(url, f"no sitemap: {found}")
             self._end("failed")
             return
         self._sitemaps.extend(found.sitemaps)
@@ -107,20 +123,18 @@ class WarmJob:
     def _read_one(self) -> None:
         """Read the next sitemap of the index; then the URLs have their turn."""
         if self._sitemaps:
-            self._ask(self._sitemaps.popleft(), MOST_BYTES, self._next_sitemap)
+            self._ask(self._sitemaps.popleft(), MOST_BYTES, partial(self._read, then=self._next_sitemap))
         else:
             self._more()
 
-    def _next_sitemap(self, url: str, result: Warmed | Failure) -> None:
+    def _next_sitemap(self, url: str, found: Sitemap | BadSitemap) -> None:
         """One of an index: where it is none the others are read all the same."""
-        try:
-            found = _listed(url, result)
-            # https://www.sitemaps.org/protocol.html: an index lists sitemaps, never indexes. One may list itself.
-            if found.sitemaps:
-                raise BadSitemap("an index within an index")
-        except BadSitemap as error:
+        # https://www.sitemaps.org/protocol.html: an index lists sitemaps, never indexes. One may list itself.
+        if isinstance(found, Sitemap) and found.sitemaps:
+            found = BadSitemap("an index within an index")
+        if isinstance(found, BadSitemap):
             self.total += 1
-            self._failed(url, f"no sitemap: {error}")
+            self._failed(url, f"no sitemap: {found}")
         else:
             self._take(url, found)
         self._read_one()
@@ -204,13 +218,13 @@ class WarmJob:
             asked.cancel()
 
 
-def _listed(url: str, result: Warmed | Failure) -> Sitemap:
-    """What the sitemap at ``url`` lists. BadSitemap."""
+def _listed(url: str, result: Warmed | Failure) -> Generator[None, None, Sitemap]:
+    """What the sitemap at ``url`` lists, as ``sitemap.read`` comes to it. BadSitemap."""
     if isinstance(result, Failure):
         raise BadSitemap(result.getErrorMessage())
     if result.status != 200:
         raise BadSitemap(f"the proxy's origin answers {result.status}" if result.status else result.why)
-    return read(result.body, url)
+    return (yield from read(result.body, url))
 
 
 class Jobs:

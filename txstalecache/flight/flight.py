@@ -307,6 +307,8 @@ class Flight(ABC):
             self._if_abandoned()
         if self._streaming:
             self._schedule()
+            if self._response is not None and not self.body.full:
+                self._response.resume()
 
     @property
     def _streaming(self) -> bool:
@@ -351,8 +353,8 @@ class Flight(ABC):
             else:
                 self._count(self._counted + len(data))
         body.append(data)
-        if body.full and self._response is not None:
-            self._response.pause()
+        if not self._storing and body.held >= body.window and self._response is not None:
+            self._response.pause()  # also while some are still to be let in
 
     def _let_pass(self) -> None:
         """It is not to be stored after all."""

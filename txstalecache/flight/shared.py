@@ -64,7 +64,7 @@ class SharedFlight(Flight):
 
     def __init__(self, registry: Registry, plan: Plan, purpose: Purpose) -> None:
         super().__init__(registry, plan, purpose)
-        self.waiters = Waiters(plan.clocks, registry.counted, self._if_abandoned)
+        self.waiters = Waiters(plan.clocks, registry.counted, self._if_abandoned, registry.clock.callLater)
         self._progressed = registry.clock.seconds()
 
     # -- those who wait ------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ class SharedFlight(Flight):
 
     @property
     def waiting(self) -> int:
-        return len(self.waiters)
+        return len(self.waiters) + self.waiters.called
 
     def _land(self, landing: Landing) -> None:
         self.waiters.land_all(landing)
@@ -102,9 +102,7 @@ class SharedFlight(Flight):
         if all(landing is not None for _, landing in judged):
             # Those who go elsewhere are not to find it in the air, nor its lease.
             self.end(State.DONE)
-        for waiter, landing in judged:
-            if landing is not None:
-                self.waiters.land(waiter, landing)
+        self.waiters.land_each([(waiter, landing) for waiter, landing in judged if landing is not None])
         return self.state is not State.PENDING
 
     def joinable(self, request: RequestHead, began_after: float | None) -> bool:
@@ -302,14 +300,16 @@ class SharedFlight(Flight):
         if wanted:
             # What is here of the body already is taken in first: a short answer is then written in one piece.
             response.deliver(self)
-        for waiter, seat in zip(waiters, seats, strict=True):
-            self.waiters.land(waiter, seat)
-        self._unstored(arrival)
-        if wanted:
-            self._under_way()
-        else:
-            response.abort()
-            self.end(State.DONE)
+
+        def seated() -> None:
+            self._unstored(arrival)
+            if wanted:
+                self._under_way()
+            else:
+                response.abort()
+                self.end(State.DONE)
+
+        self.waiters.land_each(zip(waiters, seats, strict=True), seated)
 
     def _seat(self, arrival: Arrival, waiter: Waiter, head: ResponseHead) -> Landing:
         """What ``waiter`` gets of the answer that has begun: the answer under ``head``, or why it may not have it."""
@@ -469,8 +469,12 @@ class SharedFlight(Flight):
         collapsed = len(self.waiters) > 1
         told = None if self._response is None else self._response.head.status
         asked = self._asked_until is not None
-        for waiter, entry in spared:
-            self.waiters.land(waiter, Settled(entry, collapsed=collapsed, stale=why, status=told, asked=asked))
+        self.waiters.land_each(
+            [
+                (waiter, Settled(entry, collapsed=collapsed, stale=why, status=told, asked=asked))
+                for waiter, entry in spared
+            ]
+        )
 
     # -- the body ------------------------------------------------------------------------------------------------
 
@@ -543,14 +547,20 @@ class SharedFlight(Flight):
 
     def _look_at_clocks(self) -> None:
         clocks, now = self.plan.clocks, self._registry.clock.seconds()
+        landings: list[tuple[Waiter, Landing]] = []
         for waiter in self.waiters.impatient(now):
             entry = self._left_of(waiter.entry)
             if entry is not None and policy.tides_over(entry, waiter.request, self._registry.store.now()):
-                self.waiters.land(waiter, Settled(entry, collapsed=True, stale="wait"))
+                landings.append((waiter, Settled(entry, collapsed=True, stale="wait")))
+        self.waiters.land_each(landings)
+        landings = []
         for waiter in self.waiters.overdue(now):
             landing = self._late(waiter, now)
-            if landing is not None:
-                self.waiters.land(waiter, landing)
+            if isinstance(landing, Alone):
+                self.waiters.land(waiter, landing)  # few may: whether the next one may, too, hangs on it
+            elif landing is not None:
+                landings.append((waiter, landing))
+        self.waiters.land_each(landings)
         if self.state is not State.PENDING:
             return
         if self._may_try_again and self._stalled() >= clocks.leader_age:

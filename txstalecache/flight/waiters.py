@@ -3,13 +3,16 @@
 All have the patience of the flight's route, so that the order of arrival is the order in which it runs out: looking at
 the clocks costs what has run out, not what waits. Only the leader's may be longer.
 
+Whoever is told is answered then and there. So of many only some are told in one turn of the reactor, and whoever has
+nothing to do with them is not held up: the others are **called**, and told in the turns that follow.
+
 Must not know: fetches, responses, why somebody is told what.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 
 from twisted.internet.defer import Deferred
@@ -44,16 +47,36 @@ def _detach(waiter: Deferred[Landing]) -> None:
     waiter.crowd.detach(waiter)
 
 
-class Waiters:
-    """The crowd. ``counted`` is told of each arrival (1) and departure (-1), ``left`` of each client that left."""
+def _nothing() -> None: ...
 
-    def __init__(self, clocks: Clocks, counted: Callable[[int], None], left: Callable[[], None]) -> None:
+
+class Waiters:
+    """The crowd. ``counted`` is told of each arrival (1) and departure (-1), ``left`` of each client that left.
+    ``later`` is the reactor's ``callLater``."""
+
+    #: Told in one turn, at most.
+    AT_ONCE = 64
+
+    def __init__(
+        self,
+        clocks: Clocks,
+        counted: Callable[[int], None],
+        left: Callable[[], None],
+        later: Callable[..., object],
+    ) -> None:
         self.clocks = clocks
+        self._later = later
         self._counted = counted
         self._left: Callable[[], None] | None = left
         self._waiting: dict[Waiter, None] = {}
         self._hopeful: deque[Waiter] = deque()
         """Those with an entry who have not waited for ``wait_stale``; some may have gone."""
+        self._called: dict[Waiter, Landing] = {}
+
+    @property
+    def called(self) -> int:
+        """How many wait no longer, and are still to be told what it came to."""
+        return len(self._called)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -82,7 +105,8 @@ class Waiters:
 
     def detach(self, waiter: Waiter) -> None:
         """The client of ``waiter`` has left."""
-        if self._gone(waiter) and self._left is not None:
+        gone = self._gone(waiter) or self._called.pop(waiter, None) is not None
+        if gone and self._left is not None:
             self._left()
 
     def forget(self) -> None:
@@ -94,10 +118,30 @@ class Waiters:
         if self._gone(waiter):
             waiter.callback(landing)
 
+    def land_each(self, landings: Iterable[tuple[Waiter, Landing]], then: Callable[[], None] = _nothing) -> None:
+        """Tell each what it came to, in this order and as many turns as it takes; ``then`` is called once that is done.
+        None of them waits any longer."""
+        called: deque[Waiter] = deque()
+        for waiter, landing in landings:
+            if self._gone(waiter):
+                self._called[waiter] = landing
+                called.append(waiter)
+        self._tell(called, then)
+
     def land_all(self, landing: Landing) -> None:
         """Tell everybody."""
-        for waiter in self:
-            self.land(waiter, landing)
+        self.land_each([(waiter, landing) for waiter in self])
+
+    def _tell(self, called: deque[Waiter], then: Callable[[], None]) -> None:
+        for _ in range(min(self.AT_ONCE, len(called))):
+            waiter = called.popleft()
+            landing = self._called.pop(waiter, None)
+            if landing is not None:
+                waiter.callback(landing)
+        if called:
+            self._later(0, self._tell, called, then)
+        else:
+            then()
 
     def due(self) -> float:
         """When somebody's patience runs out next, on the clock of ``add``; inf: nobody is here."""

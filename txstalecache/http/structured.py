@@ -1,6 +1,7 @@
 """Structured field values (RFC 9651): a strict parser for lists and dictionaries.
 
-Strict is the point: a field that breaks a rule anywhere is no structured field at all (RFC 9651 §4.2), and None.
+Strict is the point: a field that breaks a rule anywhere is no structured field at all (RFC 9651 §4.2), and None; so is
+one that goes on beyond what a parser has to take.
 Must not know: what any field means.
 """
 
@@ -60,6 +61,10 @@ class _Malformed(Exception):
     """Not a structured field. Never leaves this module."""
 
 
+#: Things that are taken off one value at most: enough for 1,024 members, each with a value and a parameter (RFC 9651
+#: §3.1, §3.2 have us take so many). Whoever sends more holds up everybody else.
+MOST_TAKEN = 8192
+
 _KEY = re.compile(rb"[a-z*][a-z0-9_\-.*]*")
 _NUMBER = re.compile(rb"-?(\d{1,15}(?![\d.])|\d{1,12}\.\d{1,3}(?!\d))")
 _STRING = re.compile(rb'"((?:[ !#-\[\]-~]|\\["\\])*+)"')
@@ -79,6 +84,7 @@ class _Reader:
     def __init__(self, value: bytes) -> None:
         self.value = value.strip(b" ")
         self.place = 0
+        self.left = MOST_TAKEN
 
     @property
     def ended(self) -> bool:
@@ -88,8 +94,9 @@ class _Reader:
         return self.value[self.place : self.place + 1]
 
     def take(self, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
+        self.left -= 1
         match = pattern.match(self.value, self.place)
-        if match is None:
+        if match is None or self.left < 0:
             raise _Malformed
         self.place = match.end()
         return match

@@ -24,6 +24,9 @@ _OF_THE_WAY = HOP_BY_HOP | PRECONDITIONS | {b"expect", b"traceparent", b"tracest
 #: A response that varies by more than this is as good as ``*``.
 MOST_NAMES = 32
 
+#: A value of more bytes is compared as it is: with as many variants as there may be, it would be taken apart as often.
+_LONGEST = 1024
+
 # Their members are a set: quality says what is preferred, not the order (RFC 9110 §12.5.3, §12.5.4), nor the case.
 _SETS = frozenset({b"accept-encoding", b"accept-language", b"accept-charset"})
 
@@ -41,7 +44,7 @@ _LISTS = frozenset(
 _TEXTS = frozenset({b"from", b"host", b"origin", b"referer", b"user-agent"})
 
 
-@remembered(512, longest=1024)
+@remembered(512, longest=_LONGEST)
 def _names(value: bytes) -> tuple[bytes, ...] | None:
     found = {name.lower() for name in members(value)}
     if len(found) > MOST_NAMES or not all(name != b"*" and is_token(name) for name in found):
@@ -58,19 +61,19 @@ def names(fields: Fields, fixed: frozenset[bytes] = frozenset()) -> tuple[bytes,
     return tuple(name for name in found if name not in fixed) if found and fixed else found
 
 
-@remembered(2048, longest=1024)
+@remembered(2048, longest=_LONGEST)
 def _listed(value: bytes) -> bytes:
     return b", ".join(members(value))
 
 
-@remembered(2048, longest=1024)
+@remembered(2048, longest=_LONGEST)
 def _spaced(value: bytes) -> bytes:
     """With one space behind each comma, where there is something between all of them."""
     found = members(value)
     return b", ".join(found) if len(found) == value.count(b",") + 1 else value
 
 
-@remembered(2048, longest=1024)
+@remembered(2048, longest=_LONGEST)
 def _set(value: bytes) -> bytes:
     found = {b";".join(part.strip() for part in member.lower().split(b";")) for member in members(value)}
     # ``;q=1`` is what no weight means (RFC 9110 §12.4.2).
@@ -82,6 +85,8 @@ def _normalised(name: bytes, value: bytes) -> bytes:
     set order."""
     if identifying(name):
         return blake2b(value, digest_size=20, person=b"txsc-vary").hexdigest().encode("ascii")
+    if len(value) > _LONGEST:
+        return value
     if name in _SETS:
         return _set(value)
     if name in _LISTS:

@@ -15,9 +15,11 @@ Must not know: connections, the memory tier, who purges and why.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from math import ceil
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from txstalecache.store.clock import FleetClock
@@ -36,7 +38,8 @@ _EVERYTHING = Purge(Scope.everything(), Hardness.HARD, 0.0).name()
 
 class PurgeLog:
     """``purges`` and Redis told of each other. ``useful``: for how many seconds a purge is. What begins once a purge
-    is known is later than it, by ``clock``."""
+    is known is later than it, by ``clock``. There may be tens of thousands: between page and page others have their
+    ``turn`` of the reactor, which fires then."""
 
     log = Logger()
 
@@ -45,12 +48,21 @@ class PurgeLog:
     #: Purges learned, or told again, at a time.
     PAGE = 1000
 
-    def __init__(self, commands: ICommands, layout: Layout, purges: Purges, useful: float, clock: FleetClock) -> None:
+    def __init__(
+        self,
+        commands: ICommands,
+        layout: Layout,
+        purges: Purges,
+        useful: float,
+        clock: FleetClock,
+        turn: Callable[[], Deferred[None]],
+    ) -> None:
         self._commands = commands
         self._name = layout.purges
         self._purges = purges
         self._useful = useful
         self._clock = clock
+        self._turn = turn
         self.corrupt = 0
         """How often there was something else in the log's place, so far."""
         self._seen = self._again = -1
@@ -67,18 +79,26 @@ class PurgeLog:
         """What asks for all of it: a server that is new to us may have others than the last."""
         return ("ZRANGEBYSCORE", self._name, "-inf", "+inf", "WITHSCORES")
 
-    def learn_everything(self, reply: object) -> None:
-        """The answer to ``everything``."""
+    async def learn_everything(self, reply: object) -> None:
+        """The answer to ``everything``. Never raises."""
         self._purges.trim(self._clock.now() - self._useful)
         self._set_right(AHEAD)
-        self._seen = -1
+        newest, told = -1, {}
+        records = reply if isinstance(reply, list) else []
         try:
-            told = self._read(reply)
+            told = self._read(reply if reply is not records else records[: 2 * self.PAGE])
+            newest = self._take(told)
+            for at in range(2 * self.PAGE, len(records), 2 * self.PAGE):
+                await self._turn()
+                page = self._read(records[at : at + 2 * self.PAGE])
+                newest = max(newest, self._take(page))
+                told |= page
         except Refused:
             return
-        self._take(told)
+        self._seen = -1
+        self._saw(newest)
         self._again = max(self._again, told.get(AGAIN, -1))
-        self._lost = self._missing(told)
+        self._lost = await self._missing(told)
 
     def news(self) -> Command:
         """What asks for the purges that are new."""
@@ -87,7 +107,7 @@ class PurgeLog:
     def note(self, reply: object) -> int | None:
         """The answer to ``news``. The time after which there is more to ``learn``, or None. Raises Refused."""
         told = self._read(reply)
-        self._take(told)
+        self._saw(self._take(told))
         again = told.get(AGAIN, -1)
         if again > self._again:
             self._again = again
@@ -106,7 +126,7 @@ class PurgeLog:
         reply, there = await self._commands.read([self.news(), ("EXISTS", self._name)])
         await self.learn(self.note(reply))
         if there == 0:
-            self._lost = self._missing({})
+            self._lost = await self._missing({})
             await self.catch_up()
 
     async def compare(self) -> None:
@@ -114,9 +134,9 @@ class PurgeLog:
         (reply,) = await self._commands.read([self.everything()])
         latest = (self._clock.now() + FleetClock.SHARP) * 1_000_000
         # Else it was another database that was emptied.
-        if isinstance(reply, list) and not any(when > latest for when in self._read(reply).values()):
+        if isinstance(reply, list) and not any(when > latest for when in self._read(reply[-2 * self.PAGE :]).values()):
             self._set_right(FleetClock.SHARP)
-        self.learn_everything(reply)
+        await self.learn_everything(reply)
         await self.catch_up()
 
     def _after(self, when: int) -> Command:
@@ -141,16 +161,20 @@ class PurgeLog:
                 told[name] = when
         return told
 
-    def _take(self, told: Mapping[bytes, int]) -> None:
-        if not told:
-            return
+    def _take(self, told: Mapping[bytes, int]) -> int:
+        """Take note of what Redis has ``told``. The newest of that in microseconds, -1 without any."""
         read = [(name, Purge.read(name, when / 1_000_000)) for name, when in told.items()]
         self._purges.add(record for _, record in read if record is not None)
         # What is no record hides none that is earlier.
-        self._seen = max([self._seen, *(told[name] for name, record in read if record is not None or name == AGAIN)])
-        seen = self._seen / 1_000_000
-        self._clock.passed(seen)
-        self._warn(seen - self._clock.now())
+        newest = max((told[name] for name, record in read if record is not None or name == AGAIN), default=-1)
+        self._clock.passed(newest / 1_000_000)
+        return newest
+
+    def _saw(self, newest: int) -> None:
+        """All is known that Redis has until the ``newest`` that it told of; -1: it told of none."""
+        if newest >= 0:
+            self._seen = max(self._seen, newest)
+            self._warn(self._seen / 1_000_000 - self._clock.now())
 
     def _warn(self, ahead: float) -> None:
         """Say once that purges lie ahead: what they cover is not kept for so long."""
@@ -168,9 +192,8 @@ class PurgeLog:
         """What lies ahead by more than ``ahead`` seconds counts from now on."""
         now = self._clock.now()
         when = ceil(now * 1_000_000) / 1_000_000  # as Redis will have it
-        for one in self._purges:
-            if one.when > now + ahead:
-                self._purges.settle(one, when)
+        for one in self._purges.later_than(now + ahead):
+            self._purges.settle(one, when)
 
     # -- telling ----------------------------------------------------------------------------------------------------
 
@@ -230,15 +253,21 @@ class PurgeLog:
             everything = Purge(Scope.everything(), Hardness.HARD, oldest.when)
             self._untold[everything.scope, everything.hardness] = everything
 
-    def _missing(self, told: Mapping[bytes, int]) -> list[Purge]:
+    async def _missing(self, told: Mapping[bytes, int]) -> list[Purge]:
         """What Redis once gave a time to and is not among what it has ``told``."""
-        return [
-            one
-            for one in self._purges
-            if told.get(one.name(), -1) < round(one.when * 1_000_000)
-            and one not in self._telling
-            and self._untold.get((one.scope, one.hardness)) != one
-        ]
+        missing: list[Purge] = []
+        known = iter(self._purges)
+        while page := list(islice(known, self.PAGE)):
+            missing += [
+                one
+                for one in page
+                if told.get(one.name(), -1) < round(one.when * 1_000_000)
+                and one not in self._telling
+                and self._untold.get((one.scope, one.hardness)) != one
+            ]
+            if len(page) == self.PAGE:
+                await self._turn()
+        return missing
 
 
 def _microseconds(reply: object) -> int | None:

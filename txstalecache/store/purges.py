@@ -9,13 +9,14 @@ Must not know: Redis, the reactor; who purges and why.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from txstalecache.http import expect
 from txstalecache.http.entry import Entry, Selector
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
+from txstalecache.http.values import dataclass
 from txstalecache.http.vary import selector
 
 __all__ = ["Hardness", "Kind", "Purge", "Purges", "Scope"]
@@ -174,14 +175,16 @@ class Purges:
         return len(self._times)
 
     def __iter__(self) -> Iterator[Purge]:
-        """All of them, as they are now."""
-        return iter(
-            [
-                Purge(scope, hardness, when)
-                for scope, times in self._times.items()
-                for hardness, when in zip((Hardness.HARD, Hardness.SOFT), times, strict=True)
-                if when >= 0
-            ]
+        """All of them, as they are now, whatever is added while somebody goes through them."""
+        return self.later_than(_NEVER[0])
+
+    def later_than(self, time: float) -> Iterator[Purge]:
+        """Those from after ``time``."""
+        return (
+            Purge(scope, hardness, when)
+            for scope, times in list(self._times.items())
+            for hardness, when in zip((Hardness.HARD, Hardness.SOFT), times, strict=True)
+            if when > time
         )
 
     def add(self, said: Iterable[Purge]) -> None:
@@ -264,9 +267,8 @@ class Purges:
             self._forget(scope)
 
     def _merge(self) -> None:
-        oldest = sorted(self._times, key=lambda scope: max(self._times[scope]))[: self.MOST // 10]
-        until = max(max(self._times[scope]) for scope in oldest)
-        for scope in oldest:
+        until = sorted(map(max, self._times.values()))[self.MOST // 10 - 1]
+        for scope in [scope for scope, times in self._times.items() if max(times) <= until]:
             self._forget(scope)
         self.add([Purge(_EVERYTHING, Hardness.HARD, until)])
 

@@ -8,7 +8,8 @@ Import this module late: txredisapi imports the reactor. Must not know: what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, fail, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
@@ -56,7 +57,7 @@ class RedisClient:
         """Questions without an answer, and answers that were errors, so far."""
         self.latency = Histogram()
         """From a batch of commands to its last reply."""
-        self.preparation: tuple[Callable[[], Command], Callable[[object], None]] | None = None
+        self.preparation: tuple[Callable[[], Command], Callable[[object], Coroutine[Any, Any, None]]] | None = None
         """What is asked before Redis counts as available, and who is told the answer."""
         self.when_up: list[Callable[[], None]] = []
         """Called each time that Redis has been found to answer in time, after it did not or on a new connection."""
@@ -318,8 +319,17 @@ class RedisClient:
             self._prepared()
             return
         ask, learn = self.preparation
-        prepared = wire.send([ask()], self.limits.write).addCallback(lambda replies: learn(replies[0]))
-        prepared.addCallbacks(lambda _: self._prepared(), self._silent)
+        prepared = wire.send([ask()], self.limits.write)
+        learned = prepared.addCallback(lambda replies: Deferred.fromCoroutine(learn(replies[0])))
+        learned.addCallbacks(lambda _: self._learned(wire), self._silent)
+
+    def _learned(self, wire: Wire) -> None:
+        """All is known that was to be asked before, if it is still the same Redis: learning takes its time."""
+        if wire.usable:
+            self._prepared()
+        else:
+            self._probing = False
+            self._probe()
 
     def _prepared(self) -> None:
         self._probing = False

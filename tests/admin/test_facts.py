@@ -1,0 +1,59 @@
+"""What one process says about itself, by hand: a clock of the test's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.task import Clock
+
+from txstalecache.admin.facts import A_TURN, Facts
+from txstalecache.config.routes import Routes
+from txstalecache.edge.limits import EdgeLimits
+from txstalecache.http.entry import Entry, Freshness
+from txstalecache.http.keys import Key
+from txstalecache.http.messages import Fields
+from txstalecache.observe.tally import Tally
+from txstalecache.store import Hardness, Scope, open_store
+from txstalecache.store.purges import Purge, Purges
+
+
+def test_a_full_memory_is_gone_through_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    store = open_store(clock, redis="memory")
+    now, life, tags = store.store.now(), Freshness(initial_age=0.0, lifetime=60.0), frozenset({b"t"})
+    entry = Entry(
+        status=200,
+        fields=Fields(),
+        body=(),
+        request_time=now,
+        response_time=now,
+        freshness=life,
+        tags=tags,
+    )
+    for number in range(2 * A_TURN + 5):
+        target = b"/%d" % number
+        store.store.put(Key((b"http", b"h", target), b"h", target), entry, 60.0)
+    looked = [0]
+    apply = Purges.apply
+
+    def counted(purges: Purges, key: Key, entry: Entry) -> Entry | None:
+        looked[-1] += 1
+        return apply(purges, key, entry)
+
+    call_later = clock.callLater
+
+    def turn(delay: float, *call: Any) -> Any:
+        looked.append(0)
+        return call_later(delay, *call)
+
+    monkeypatch.setattr(Purges, "apply", counted)
+    monkeypatch.setattr(clock, "callLater", turn)
+    registry: Any = None
+    facts = Facts(registry, Tally(), store, Routes(), EdgeLimits(), dict, clock, "1")
+    found: list[dict[str, Any]] = []
+    facts.known(Purge(Scope.of_tag(b"t"), Hardness.HARD, 0.0).name().decode()).addCallback(found.append)
+    assert not found
+    clock.advance(0)
+    assert found[0]["count"] == 2 * A_TURN + 5
+    assert looked == [A_TURN, A_TURN, 5]
