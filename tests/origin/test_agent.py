@@ -141,7 +141,7 @@ def test_with_a_clock_the_wait_for_the_head_ends() -> None:
 
 
 @async_test
-async def test_over_real_sockets(origin: ScriptedOrigin) -> None:
+async def test_over_real_sockets_each_end_and_each_fault_is_told(origin: ScriptedOrigin) -> None:
     from twisted.internet import reactor
 
     origin.on("/length", Answer(200, (), b"abc")).on("/close", Answer(200, (), b"abc", "close"))

@@ -56,7 +56,9 @@ async def test_a_verified_origin_is_fetched_from_and_its_connection_kept(
 
 
 @async_test
-async def test_many_at_once(secure: ScriptedOrigin, http_origin: MakeHttpOrigin, pem: tuple[Path, Path]) -> None:
+async def test_many_at_once_share_few_connections_and_each_gets_its_own_answer(
+    secure: ScriptedOrigin, http_origin: MakeHttpOrigin, pem: tuple[Path, Path]
+) -> None:
     from twisted.internet.defer import Deferred
 
     secure.handler = lambda request: Answer(200, (), request.target * 10_000)
