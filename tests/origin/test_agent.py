@@ -18,7 +18,8 @@ from tests.origin.memory import Outcome
 from tests.support.async_test import async_test
 from tests.support.origin import Answer, Chunk, Close, Gate, Hang, Head, Raw, ScriptedOrigin
 from tests.support.sink import KeepingSink, fetch_from, origin_request
-from txstalecache.origin import AgentOrigin, Fault, Framing, IOrigin, IOriginResponse, OriginError
+from txstalecache.origin.agent import AgentOrigin
+from txstalecache.origin.interfaces import Fault, Framing, IOrigin, IOriginResponse, OriginError
 
 
 class Site(Resource):

@@ -11,7 +11,7 @@ import random
 import h11
 
 from tests.origin.memory import MemoryOrigin, Outcome, Wire
-from txstalecache.origin import Framing
+from txstalecache.origin.interfaces import Framing
 
 SEED = int(os.environ.get("TXSTALECACHE_FUZZ_SEED", "7"))
 ROUNDS = int(os.environ.get("TXSTALECACHE_FUZZ_ROUNDS", "20000"))

@@ -16,7 +16,8 @@ from zope.interface.verify import verifyObject
 from tests.origin.test_upload import Body, Whole
 from tests.support.async_test import async_test
 from tests.support.sink import KeepingSink, fetch_from, origin_request
-from txstalecache.origin import Framing, IOrigin, LocalOrigin
+from txstalecache.origin.interfaces import Framing, IOrigin
+from txstalecache.origin.local import LocalOrigin
 
 
 class Tree(Resource):

@@ -18,7 +18,9 @@ from tests.support.async_test import async_test
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.sink import KeepingSink, fetch_from, origin_request
 from tests.support.tls import self_signed
-from txstalecache.origin import TLS, Fault, Framing, HttpOrigin, OriginError
+from txstalecache.origin.http import HttpOrigin
+from txstalecache.origin.interfaces import Fault, Framing, OriginError
+from txstalecache.origin.tls import TLS
 
 
 def certificate(directory: Path, name: str, *names: str, days: int = 1) -> tuple[Path, Path]:
