@@ -33,7 +33,7 @@ from txstalecache.http.fields import format_date
 from txstalecache.http.keys import DEFAULT_TEMPLATE
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Rules
-from txstalecache.origin import HttpOrigin
+from txstalecache.origin.http import HttpOrigin
 from txstalecache.store import StoreService, open_store
 from txstalecache.store.interfaces import NOTHING, Found
 

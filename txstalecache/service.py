@@ -32,7 +32,7 @@ from txstalecache.edge.site import CacheSite
 from txstalecache.flight.limits import affordable
 from txstalecache.listening import Endpoint, one_line
 from txstalecache.observe.accesslog import AccessLog, Record, combined, json_line
-from txstalecache.origin import HttpOrigin
+from txstalecache.origin.http import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
 from txstalecache.store import open_store
 from txstalecache.upstreams import Upstream

@@ -16,8 +16,8 @@ from txstalecache.flight.limits import Limits
 from txstalecache.flight.readers import Readers
 from txstalecache.http.keys import DEFAULT_TEMPLATE
 from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.origin import HttpOrigin
 from txstalecache.origin.holdups import Holdups
+from txstalecache.origin.http import HttpOrigin
 from txstalecache.store.interfaces import Purpose
 
 MIB = 1024 * 1024

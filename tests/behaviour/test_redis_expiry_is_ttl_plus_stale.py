@@ -33,7 +33,7 @@ def entries(server: Any) -> list[bytes]:
     ],
 )
 @pytest_twisted.ensureDeferred
-async def test_pttl(
+async def test_an_entry_stays_in_redis_for_its_lifetime_and_its_longest_stale_window(
     origin: ScriptedOrigin,
     make_proxy: Any,
     shared_redis: Any,

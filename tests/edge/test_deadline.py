@@ -21,7 +21,7 @@ class Waiting:
             self.clock.advance(0.5)
 
 
-def test_it_passes_once() -> None:
+def test_a_deadline_passes_once() -> None:
     waiting = Waiting()
     waiting.deadline.set(10.0)
     waiting.until(30.0)

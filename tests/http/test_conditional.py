@@ -373,7 +373,7 @@ def test_an_answer_to_head_says_nothing_about_an_entry_of_another_status() -> No
     assert freshen_by_head(known, said(request(method="HEAD"), response('ETag: "b"'))) is known
 
 
-def test_head_only() -> None:
+def test_an_answer_to_get_does_not_freshen_as_one_to_head_does() -> None:
     known = entry(STORED)
     assert freshen_by_head(known, said(request(), response('ETag: "b"'))) is known
 

@@ -161,7 +161,7 @@ def test_where_in_a_trace_a_request_is_makes_no_difference(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Accept: b", "Accept:\nFoo: a", "Accept: a\nFoo:"])
-def test_anything_else_does(text: str) -> None:
+def test_whatever_else_a_request_says_makes_a_difference(text: str) -> None:
     assert forward.said(request("Accept: a"), frozenset()) != forward.said(request(text), frozenset())
     assert forward.differ(fields("Accept: a"), fields(text))
 

@@ -142,7 +142,7 @@ def test_these_statuses_have_a_heuristic_lifetime(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 202, 302, 303, 307, 400, 401, 403, 429, 500, 502, 503, 504, 599])
-def test_these_have_none(status: int) -> None:
+def test_other_statuses_have_no_heuristic_lifetime(status: int) -> None:
     assert lifetime(status, OLD, governing(OLD), NOW).source is Source.NONE
 
 

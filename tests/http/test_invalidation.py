@@ -71,7 +71,7 @@ def test_the_port_of_https_is_443(authority: bytes) -> None:
         assert invalidates(asked, response(f"Location: {there}", 201)) == [b"/a", b"/b"]
 
 
-def test_both_fields_count() -> None:
+def test_location_and_content_location_both_count() -> None:
     assert invalidates(request(method="POST"), response("Content-Location: /c\nLocation: /b", 201)) == [
         b"/a",
         b"/b",

@@ -22,7 +22,7 @@ from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.resource import CacheResource
 from txstalecache.edge.site import CacheSite
 from txstalecache.flight.clocks import Clocks
-from txstalecache.origin import HttpOrigin
+from txstalecache.origin.http import HttpOrigin
 
 reactor: Any = _reactor
 

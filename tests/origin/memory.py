@@ -9,7 +9,8 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
 from tests.support.sink import KeepingSink, origin_request
-from txstalecache.origin import Fault, HttpOrigin, IOriginResponse, OriginError
+from txstalecache.origin.http import HttpOrigin
+from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
 
 __all__ = ["MemoryOrigin", "Outcome", "Wire"]
 

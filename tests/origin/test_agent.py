@@ -18,7 +18,8 @@ from tests.origin.memory import Outcome
 from tests.support.async_test import async_test
 from tests.support.origin import Answer, Chunk, Close, Gate, Hang, Head, Raw, ScriptedOrigin
 from tests.support.sink import KeepingSink, fetch_from, origin_request
-from txstalecache.origin import AgentOrigin, Fault, Framing, IOrigin, IOriginResponse, OriginError
+from txstalecache.origin.agent import AgentOrigin
+from txstalecache.origin.interfaces import Fault, Framing, IOrigin, IOriginResponse, OriginError
 
 
 class Site(Resource):
@@ -141,7 +142,7 @@ def test_with_a_clock_the_wait_for_the_head_ends() -> None:
 
 
 @async_test
-async def test_over_real_sockets(origin: ScriptedOrigin) -> None:
+async def test_over_real_sockets_each_end_and_each_fault_is_told(origin: ScriptedOrigin) -> None:
     from twisted.internet import reactor
 
     origin.on("/length", Answer(200, (), b"abc")).on("/close", Answer(200, (), b"abc", "close"))

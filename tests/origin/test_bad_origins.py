@@ -241,7 +241,7 @@ async def test_trailers_and_extensions_are_dropped(origin: ScriptedOrigin, http_
 
 
 @async_test
-async def test_nobody_listens(http_origin: MakeHttpOrigin, origin: ScriptedOrigin) -> None:
+async def test_an_origin_where_nobody_listens_is_502(http_origin: MakeHttpOrigin, origin: ScriptedOrigin) -> None:
     await origin.stop_listening()
     with pytest.raises(OriginError) as caught:
         await fetch_from(http_origin(origin.url))
@@ -250,14 +250,14 @@ async def test_nobody_listens(http_origin: MakeHttpOrigin, origin: ScriptedOrigi
 
 
 @async_test
-async def test_no_such_host(http_origin: MakeHttpOrigin) -> None:
+async def test_a_host_that_does_not_exist_is_unreachable(http_origin: MakeHttpOrigin) -> None:
     with pytest.raises(OriginError) as caught:
         await fetch_from(http_origin("http://does-not-exist.invalid"), connect=10)
     assert caught.value.fault is Fault.UNREACHABLE
 
 
 @async_test
-async def test_no_such_socket(http_origin: MakeHttpOrigin, tmp_path: Any) -> None:
+async def test_a_socket_that_does_not_exist_is_unreachable(http_origin: MakeHttpOrigin, tmp_path: Any) -> None:
     with pytest.raises(OriginError) as caught:
         await fetch_from(http_origin(f"unix:{tmp_path}/none"))
     assert caught.value.fault is Fault.UNREACHABLE

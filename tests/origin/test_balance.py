@@ -56,7 +56,7 @@ class Group:
         return [len(origin.requests) for origin in self.origins]
 
 
-def test_it_is_an_origin() -> None:
+def test_a_group_is_an_origin() -> None:
     assert verifyObject(IOrigin, Group().group)
 
 

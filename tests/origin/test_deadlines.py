@@ -10,7 +10,7 @@ from twisted.internet.error import TimeoutError as ConnectTimeout
 
 from tests.origin.memory import OK, MemoryOrigin, Outcome
 from tests.origin.test_upload import Body
-from txstalecache.origin import Fault, Framing
+from txstalecache.origin.interfaces import Fault, Framing
 
 LENGTH_4 = OK + b"Content-Length: 4\r\n\r\n"
 

@@ -340,7 +340,7 @@ async def test_a_request_that_would_be_two_is_not_sent(origin: ScriptedOrigin, h
 
 
 @async_test
-async def test_a_unix_socket(http_origin: MakeHttpOrigin, tmp_path: Any) -> None:
+async def test_an_origin_may_be_behind_a_unix_socket(http_origin: MakeHttpOrigin, tmp_path: Any) -> None:
     from twisted.internet import reactor
 
     served = ScriptedOrigin(Answer(200, (), b"unix"))

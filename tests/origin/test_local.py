@@ -16,7 +16,8 @@ from zope.interface.verify import verifyObject
 from tests.origin.test_upload import Body, Whole
 from tests.support.async_test import async_test
 from tests.support.sink import KeepingSink, fetch_from, origin_request
-from txstalecache.origin import Framing, IOrigin, LocalOrigin
+from txstalecache.origin.interfaces import Framing, IOrigin
+from txstalecache.origin.local import LocalOrigin
 
 
 class Tree(Resource):
@@ -184,7 +185,7 @@ async def test_an_upload_is_held_back_and_cut_bodies_are_not_served(local: Local
 
 
 @async_test
-async def test_many_at_once(local: LocalOrigin) -> None:
+async def test_each_of_many_at_once_gets_its_own_answer(local: LocalOrigin) -> None:
     bodies = [b"%d" % number * 1000 for number in range(400)]
     got = await gatherResults(
         [Deferred.fromCoroutine(fetch_from(local, "POST", "/echo", (), Whole(body))) for body in bodies]

@@ -18,7 +18,9 @@ from tests.support.async_test import async_test
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.sink import KeepingSink, fetch_from, origin_request
 from tests.support.tls import self_signed
-from txstalecache.origin import TLS, Fault, Framing, HttpOrigin, OriginError
+from txstalecache.origin.http import HttpOrigin
+from txstalecache.origin.interfaces import Fault, Framing, OriginError
+from txstalecache.origin.tls import TLS
 
 
 def certificate(directory: Path, name: str, *names: str, days: int = 1) -> tuple[Path, Path]:
@@ -56,7 +58,9 @@ async def test_a_verified_origin_is_fetched_from_and_its_connection_kept(
 
 
 @async_test
-async def test_many_at_once(secure: ScriptedOrigin, http_origin: MakeHttpOrigin, pem: tuple[Path, Path]) -> None:
+async def test_many_at_once_share_few_connections_and_each_gets_its_own_answer(
+    secure: ScriptedOrigin, http_origin: MakeHttpOrigin, pem: tuple[Path, Path]
+) -> None:
     from twisted.internet.defer import Deferred
 
     secure.handler = lambda request: Answer(200, (), request.target * 10_000)

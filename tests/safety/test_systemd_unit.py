@@ -58,7 +58,7 @@ def test_it_reads_its_file_again_at_systemctl_reload() -> None:
     assert directives()["ExecReload"] == ["kill -HUP $MAINPID"]
 
 
-def test_it_may_drain() -> None:
+def test_it_has_the_time_to_drain_and_the_descriptors_it_needs() -> None:
     said = directives()
     assert said["KillSignal"] == ["SIGTERM"]
     # Its workers may, and then it lets its own Redis take what it has to say.

@@ -55,7 +55,7 @@ class Proxy:
     ) -> None:
         from twisted.internet import reactor
 
-        from txstalecache.origin import HttpOrigin
+        from txstalecache.origin.http import HttpOrigin
         from txstalecache.store import open_store
 
         self._reactor: Any = reactor

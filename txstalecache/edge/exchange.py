@@ -20,7 +20,7 @@ from twisted.web.iweb import IBodyProducer
 
 from txstalecache.config.routes import Route
 from txstalecache.edge.refused import Refused
-from txstalecache.edge.reply import WHOLE, Reply, refusal
+from txstalecache.edge.reply import Reply, refusal
 from txstalecache.edge.serving import Serving
 from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.flight.readers import Readers
@@ -111,7 +111,7 @@ class Exchange(ABC):
         body, segments = reply.body, reply.segments
         if body is None or not segments:
             self._finish()
-        elif body.ended and len(body.chunks) == 1 and tuple(segments) == WHOLE and body.length <= Body.COMPACT:
+        elif body.ended and len(body.chunks) == 1 and tuple(segments) == Reader.WHOLE and body.length <= Body.COMPACT:
             self.write(body.chunks[0])
             self._finish()
         else:

@@ -232,17 +232,7 @@ class FastLane:
             or found.route is not asked.route
             or found.changes != shelf.changes
         ):
-            made = answer(
-                asked.head,
-                asked.shape,
-                asked.route,
-                asked.key,
-                variant.entry,
-                (shelf.marker(now), shelf.advice, shelf.cookie),
-                now,
-                variant.until,
-                self._reader.pseudonym,
-            )
+            made = answer(asked.head, asked.shape, asked.route, shelf, variant, now, self._reader.pseudonym)
             if made is None:
                 return None
             extra = ready.keep(wanted, made)

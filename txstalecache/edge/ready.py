@@ -18,12 +18,12 @@ from txstalecache.edge.reply import Reply, head_bytes
 from txstalecache.edge.visit import NOBODY, Outcome, Visit
 from txstalecache.flight.body import Body
 from txstalecache.http import policy
-from txstalecache.http.entry import Entry, Freshness, Marker
-from txstalecache.http.keys import Key
+from txstalecache.http.entry import Entry, Freshness
 from txstalecache.http.messages import BODILESS, RequestHead
 from txstalecache.http.pseudonym import OURS, Pseudonym
 from txstalecache.http.verdict import Fresh, Stale
 from txstalecache.observe.tally import Cell
+from txstalecache.store.memory import Shelf, Variant
 
 __all__ = ["Answer", "Ready", "answer", "until"]
 
@@ -140,24 +140,22 @@ def answer(
     head: RequestHead,
     shape: Shape,
     route: Route,
-    key: Key,
-    entry: Entry,
-    markers: tuple[Marker | None, Marker | None, Marker | None],
+    shelf: Shelf,
+    variant: Variant,
     now: float,
-    gone: float,
     pseudonym: Pseudonym = OURS,
 ) -> Answer | None:
-    """What requests of ``shape`` get from ``entry`` from ``now`` on; None when that is for the ordinary path to say.
-
-    ``markers``: the one that counts now, and those there are. ``gone``: when the entry may no longer be used. It comes
-    from the proxy called ``pseudonym``.
-    """
+    """What requests of ``shape`` get from ``variant``, the one on ``shelf`` that they are for, from ``now`` on, by the
+    proxy called ``pseudonym``; None when that is for the ordinary path to say."""
+    entry = variant.entry
+    if entry is None:
+        return None
     plain = shaped(head, shape)
-    verdict = policy.judge(plain, entry, markers[0], route.rules, now)
+    verdict = policy.judge(plain, entry, shelf.marker(now), route.rules, now)
     if not isinstance(verdict, Fresh | Stale):
         return None
     outcome = Outcome(type(verdict).__name__.lower(), verdict.why, "hit", entry.age(now))
-    visit = Visit(NOBODY, plain, route, key, now, outcome=outcome, pseudonym=pseudonym)
+    visit = Visit(NOBODY, plain, route, shelf.key, now, outcome=outcome, pseudonym=pseudonym)
     reply = respond.from_entry(visit, entry, now)
     pieces = _pieces(reply)
     if pieces is None:
@@ -171,9 +169,9 @@ def answer(
             return None
     elif sent:
         return None
-    ends = [marker.until for marker in markers if marker is not None]
+    ends = [marker.until for marker in (shelf.advice, shelf.cookie) if marker is not None]
     written = head_bytes(b"HTTP/1.1", reply.status, reply.fields, reply.more)
-    made = Answer(route, entry, verdict, reply.status, written, pieces, now, until(entry, now, gone, *ends))
+    made = Answer(route, entry, verdict, reply.status, written, pieces, now, until(entry, now, variant.until, *ends))
     made.sent = sent
     return made
 

@@ -12,15 +12,13 @@ from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.http.messages import Fields
 from txstalecache.http.values import dataclass
 
-__all__ = ["ALLOWED", "SERVER", "WHOLE", "Reply", "head_bytes", "options", "refusal"]
+__all__ = ["ALLOWED", "SERVER", "Reply", "head_bytes", "options", "refusal"]
 
 #: What we call ourselves. No version: it is of use to attackers only.
 SERVER = b"txstalecache"
 
 #: The methods that requests commonly have here.
 ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-
-WHOLE = Reader.WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Reply:
     status: int
     fields: Fields
     body: Body | None = None
-    segments: Sequence[Segment] = WHOLE
+    segments: Sequence[Segment] = Reader.WHOLE
     more: Sequence[tuple[bytes, bytes]] = ()
     """Lines behind ``fields``, of this proxy's own: none that says when it was made, or where its body ends."""
 

@@ -61,8 +61,9 @@ from txstalecache.http.verdict import Fresh, Miss, Pass, Refuse, Stale, Validate
 from txstalecache.observe.accesslog import Record
 from txstalecache.observe.tally import Tally
 from txstalecache.observe.trace import TraceContext, begun
-from txstalecache.origin import HttpOrigin, LocalOrigin
+from txstalecache.origin.http import HttpOrigin
 from txstalecache.origin.interfaces import IOrigin
+from txstalecache.origin.local import LocalOrigin
 from txstalecache.store import Hardness, Scope, StoreService, open_store
 from txstalecache.store.interfaces import Found, IStore
 from txstalecache.store.tiered import TieredStore

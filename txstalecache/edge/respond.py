@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from txstalecache.edge.reply import WHOLE, Reply, options, refusal
+from txstalecache.edge.reply import Reply, options, refusal
 from txstalecache.edge.visit import Outcome, Visit
-from txstalecache.flight.body import Body, Segment
+from txstalecache.flight.body import Body, Reader, Segment
 from txstalecache.flight.landing import Attached
 from txstalecache.http import conditional, forward, parts, ranges
 from txstalecache.http import fields as fieldlib
@@ -37,7 +37,7 @@ def from_flight(visit: Visit, landing: Attached, now: float) -> Reply:
     fields = forward.response(head.fields) if outcome.role != "waiter" else forward.shared_response(head.fields)
     if outcome.role == "alone":
         # The origin was told of conditions and ranges: its answer is the answer.
-        segments: Sequence[Segment] = () if visit.head.method == b"HEAD" else WHOLE
+        segments: Sequence[Segment] = () if visit.head.method == b"HEAD" else Reader.WHOLE
         reply = Reply(head.status, fields, landing.body, segments)
     else:
         reply = _selected(visit, head.status, fields, landing.body, landing.length)
