@@ -17,7 +17,7 @@ from twisted.logger import capturedLogs, formatEvent
 from tests.support.async_test import async_test
 from tests.support.client import fetch
 from tests.support.configured import Configured
-from tests.support.origin import Answer, Gate, Head, Request, ScriptedOrigin
+from tests.support.origin import Answer, Gate, Head, Request, Reset, ScriptedOrigin
 from tests.support.proxy import settled, until
 from tests.support.tls import Authority
 from txstalecache.observe.metrics import exposition
@@ -273,19 +273,27 @@ async def test_a_dead_server_costs_nobody_an_answer(origin: ScriptedOrigin, conf
 
 
 @async_test
-async def test_only_what_is_idempotent_is_sent_to_another_server(origin: ScriptedOrigin, configured: Run) -> None:
+async def test_of_what_was_sent_only_the_idempotent_is_sent_to_another_server(
+    make_origin: Any, origin: ScriptedOrigin, configured: Run
+) -> None:
     origin.handler = Answer(200, [], b"")
-    proxy = await configured(
-        f'[upstream.www]\nservers = ["http://127.0.0.1:{dead_port()}", "{origin.url}"]\nmax_fails = 1000\n'
-    )
 
-    async def statuses(method: str, body: bytes = b"") -> list[int]:
-        return sorted([(await fetch(proxy.port, method, f"/{n}", body=body)).status for n in range(2)])
+    async def statuses(first: str) -> dict[str, list[int]]:
+        proxy = await configured(f'[upstream.www]\nservers = ["{first}", "{origin.url}"]\nmax_fails = 1000\n')
+        got = {}
+        for method, body in (("GET", b""), ("DELETE", b""), ("POST", b"x"), ("PATCH", b"x")):
+            got[method] = sorted([(await fetch(proxy.port, method, f"/{n}", body=body)).status for n in range(2)])
+        return got
 
-    assert await statuses("GET") == [200, 200]
-    assert await statuses("DELETE") == [200, 200]
-    assert await statuses("POST", b"x") == [200, 502]
-    assert await statuses("PATCH", b"x") == [200, 502]
+    breaks_off = await make_origin(lambda request: [Reset()])
+    assert await statuses(breaks_off.url) == {
+        "GET": [200, 200],
+        "DELETE": [200, 200],
+        "POST": [200, 502],
+        "PATCH": [200, 502],
+    }
+    refuses = await statuses(f"http://127.0.0.1:{dead_port()}")
+    assert all(got == [200, 200] for got in refuses.values())
 
 
 @async_test
@@ -408,9 +416,9 @@ async def test_the_log_says_why_a_server_is_not_well(make_origin: Any, configure
         str(formatEvent(event)) for event in logged if event["log_namespace"] == "txstalecache.origin.health.Health"
     ]
     assert sorted(line.partition(" ")[2] for line in lines) == [
-        "has failed 1 times and is left alone for 10 s (connect: Connection was refused by other side: "
+        "has failed 1 times and is left alone for 10 s at a time (connect: Connection was refused by other side: "
         "111: Connection refused.)",
-        "has failed 1 times and is left alone for 10 s (it answers 503)",
+        "has failed 1 times and is left alone for 10 s at a time (it answers 503)",
         "is not well (it answers 403)",
     ]
 

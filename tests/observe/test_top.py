@@ -13,15 +13,19 @@ from txstalecache.observe.top import SpaceSaving, TopKeys
 NAMES = st.lists(st.tuples(st.sampled_from([bytes([65 + n]) for n in range(20)]), st.integers(1, 9)), max_size=300)
 
 
-@given(NAMES)
+@given(NAMES, st.sets(st.integers(0, 299), max_size=3))
 def test_what_is_frequent_is_in_it_and_counts_are_too_high_by_their_error_at_most(
-    seen: list[tuple[bytes, int]],
+    seen: list[tuple[bytes, int]], fades: set[int]
 ) -> None:
     sketch, exact = SpaceSaving(8), Counter[bytes]()
-    for name, weight in seen:
+    for number, (name, weight) in enumerate(seen):
+        if number in fades:
+            sketch.fade()
+            exact = Counter({name: (count + 1) // 2 for name, count in exact.items()})
         sketch.add(name, weight)
         exact[name] += weight
-    total = sum(exact.values())
+    total = sum(sketch.count(name) for name in sketch.top(8))
+    assert fades or total == sum(exact.values())
     assert len(sketch) <= 8
     for name in exact:
         if exact[name] > total / 8:
@@ -45,6 +49,16 @@ def test_a_flood_of_names_takes_no_more_room_and_hides_nobody() -> None:
     assert most < 64 * 1024
     assert sketch.top(1) == [b"popular"]
     assert 5000 <= sketch.count(b"popular") <= 5000 + sketch.error(b"popular")
+
+
+def test_what_was_asked_for_last_month_does_not_hide_what_is_asked_for_now() -> None:
+    top = TopKeys(4)
+    for number in range(8):
+        top.hit(b"/then/%d" % number, 10, 1_000_000)
+    for hour in range(25):
+        top.tick(hour * TopKeys.HALF_LIFE)
+    top.hit(b"/now", 10, 1000)
+    assert [(one["url"], one["hits"]) for one in top.top("hits", 1)] == [("/now", 1001)]
 
 
 def test_each_ranking_has_its_own_order() -> None:

@@ -229,10 +229,27 @@ def test_what_becomes_of_a_server_is_said_once(said: list[str]) -> None:
         health.failed("it answers 503")
     health.recovered()
     health.recovered()
-    assert said == ["one has failed 2 times and is left alone for 10 s (it answers 503)", "one answers again"]
+    assert said == ["one has failed 2 times and is left alone for 10 s at a time (it answers 503)", "one answers again"]
     for why in ("refused", "refused", "", ""):
         health.checked(why)
     assert said[2:] == ["one is not well (refused)", "one is well again"]
+
+
+def test_a_server_that_is_away_for_days_is_said_to_be_away_once_and_to_be_back_once(said: list[str]) -> None:
+    clock = Clock()
+    health = Health(clock, "one", 2, 10.0)
+    for _ in range(100):
+        health.failed("refused")
+        clock.advance(10)
+    health.succeeded()
+    health.succeeded()
+    assert said == ["one has failed 2 times and is left alone for 10 s at a time (refused)", "one answers again"]
+    for _ in range(2):
+        health.failed("refused")
+    health.succeeded()  # to what it was asked before
+    assert len(said) == 3
+    health.checked("")
+    assert said[3:] == ["one answers again"]
 
 
 def test_the_last_server_is_asked_however_it_fails() -> None:

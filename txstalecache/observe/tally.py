@@ -137,6 +137,7 @@ class Tally:
     def tick(self, now: float) -> None:
         """Take note of how things stand; once a second, for ``recent``."""
         self._past.append((now, self.totals()))
+        self.top.tick(now)
 
     def recent(self, now: float) -> dict[str, Any]:
         """What ``totals`` has grown by in the last ``WINDOW`` seconds, in how many ``seconds``."""

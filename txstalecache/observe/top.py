@@ -2,13 +2,14 @@
 
 Metwally, Agrawal, El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data Streams" (ICDT 2005): of
 ``capacity`` counters the smallest is handed over, with its count, to a newcomer. What was counted more often than
-(all counts / capacity) is in there for certain; a count is too high by ``error`` at most, never too low.
+(all counts / capacity) is in there for certain; a count is too high by ``error`` at most, never too low. All are
+halved from time to time: what was asked for last month is not to hide what is asked for now.
 Must not know: what is counted.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 __all__ = ["RANKINGS", "SpaceSaving", "TopKeys"]
@@ -51,6 +52,13 @@ class SpaceSaving:
                 return count
             heappush(self._order, (now, name))
 
+    def fade(self) -> None:
+        """Let what was seen so far count half, as if each name had been seen half as often."""
+        self._counts = {name: (count + 1) // 2 for name, count in self._counts.items()}
+        self._errors = {name: (error + 1) // 2 for name, error in self._errors.items()}
+        self._order = [(count, name) for name, count in self._counts.items()]
+        heapify(self._order)
+
     def count(self, name: bytes) -> int:
         """How often ``name`` was seen, too high by its error at most; 0 when it is not among the top."""
         return self._counts.get(name, 0)
@@ -69,14 +77,26 @@ RANKINGS: Final = ("hits", "misses", "bytes", "waiters")
 
 
 class TopKeys:
-    """The URLs with the most hits, misses, bytes sent, and waiters."""
+    """The URLs with the most hits, misses, bytes sent, and waiters of late."""
 
+    #: Seconds after which what was seen counts half.
+    HALF_LIFE: Final = 3600.0
     #: Of each ranking. Four rankings of 256 URLs of 512 bytes at most: some 600 KiB.
     CAPACITY: Final = 256
     LONGEST: Final = 512
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._rankings = {by: SpaceSaving(capacity) for by in RANKINGS}
+        self._faded: float | None = None
+
+    def tick(self, now: float) -> None:
+        """It is ``now``, in seconds of whatever clock."""
+        if self._faded is None:
+            self._faded = now
+        elif now - self._faded >= self.HALF_LIFE:
+            self._faded = now
+            for ranking in self._rankings.values():
+                ranking.fade()
 
     def hit(self, url: bytes, sent: int, weight: int = 1) -> None:
         """``url`` was answered from the store, with ``sent`` bytes; ``weight`` times the like of it."""

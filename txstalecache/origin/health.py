@@ -31,6 +31,8 @@ class Health:
         self._fail_timeout = fail_timeout
         self._fails = 0
         self._until = 0.0
+        self._left_alone = False
+        """Whether that was the last that was said of it: not each time anew, as long as it gives no answer."""
         self._checked = True
 
     @property
@@ -41,19 +43,22 @@ class Health:
     def succeeded(self) -> None:
         """It gave an answer, and not one of those that count as failures."""
         self._fails = 0
+        if self._left_alone and self._clock.seconds() >= self._until:
+            self._left_alone = False
+            self._log.warn("{name} answers again", name=self._name)
 
     def recovered(self) -> None:
         """It gave one to a request that went to it although it was not well: there was nobody better to ask."""
-        if self._clock.seconds() < self._until:
-            self._log.warn("{name} answers again", name=self._name)
-        self._fails, self._until = 0, 0.0
+        self._until = 0.0
+        self.succeeded()
 
     def failed(self, why: str) -> None:
         """It gave none, or one that counts as a failure: ``why`` is for the log."""
         self._fails += 1
         if self._fails >= self._max_fails:
-            if self.well:
-                told = "asked all the same" if self._fail_timeout == inf else f"left alone for {self._fail_timeout:g} s"
+            if self.well and not self._left_alone:
+                seconds = self._fail_timeout
+                told = "asked all the same" if seconds == inf else f"left alone for {seconds:g} s at a time"
                 self._log.warn(
                     "{name} has failed {n} times and is {told} ({why})",
                     name=self._name,
@@ -61,6 +66,7 @@ class Health:
                     told=told,
                     why=why,
                 )
+                self._left_alone = True
             self._until = self._clock.seconds() + self._fail_timeout
 
     def checked(self, why: str) -> None:
@@ -68,9 +74,9 @@ class Health:
         good = not why
         if good is not self._checked:
             self._log.warn("{name} is {state}", name=self._name, state="well again" if good else f"not well ({why})")
-        self._checked = good
+            self._checked, self._left_alone = good, False
         if good:
-            self._fails, self._until = 0, 0.0
+            self.recovered()
 
 
 class HealthCheck:
