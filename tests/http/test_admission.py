@@ -88,6 +88,36 @@ def test_a_part_whose_numbers_agree_is_stored_as_a_whole_would_be(text: str, lif
 
 
 @pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('Cache-Control: public, max-age=0\nETag: W/"9f7f-19b76daa800"\nLast-Modified: @-1000', Share(True, "ttl-0")),
+        ("Cache-Control: max-age=0, stale-while-revalidate=60", Share(False, "ttl-0")),
+        ("Cache-Control: max-age=60, stale-if-error=60\nAge: 60", Share(True, "expired")),
+        ("Cache-Control: no-cache\nLast-Modified: @-1000", Share(False, "no-cache")),
+    ],
+)
+def test_a_part_that_is_not_fresh_and_never_joins_others_is_not_stored(text: str, found: Share) -> None:
+    assert admitted(f"{PART}{text}", status=206) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{PART}ETag: "strong"',
+        'Content-Range: bytes 0-9/10\nContent-Length: 10\nETag: W/"all there is"',
+    ],
+)
+def test_a_part_that_is_not_fresh_is_stored_where_it_may_become_a_whole(text: str) -> None:
+    assert isinstance(admitted(f"{text}\nCache-Control: max-age=0", status=206), Store)
+
+
+def test_a_part_that_never_joins_others_is_kept_for_as_long_as_it_is_fresh() -> None:
+    found = admitted(f"{PART}Cache-Control: max-age=60, stale-while-revalidate=60\nLast-Modified: @-1000", status=206)
+    assert isinstance(found, Store)
+    assert (found.freshness.lifetime, found.freshness.keep) == (60.0, 0.0)
+
+
+@pytest.mark.parametrize(
     "numbers",
     [
         "Content-Range: bytes 4-9/10\nContent-Length: 5",

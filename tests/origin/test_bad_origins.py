@@ -232,6 +232,35 @@ async def test_a_body_with_head_is_dropped_and_its_connection_with_it(
     assert (await fetch_from(ours, "GET", "/next")).body == b"mine"
 
 
+@pytest.mark.parametrize(
+    ("method", "wire"),
+    [
+        (  # PHP's own server, of a script that echoes after http_response_code(204)
+            "POST",
+            b"HTTP/1.1 204 No Content\r\nHost: x\r\nDate: Fri, 27 Nov 2026 12:47:46 GMT\r\nConnection: close\r\n"
+            b"X-Powered-By: PHP/8.2.36\r\nContent-type: text/html; charset=UTF-8\r\n\r\nbody",
+        ),
+        (  # Werkzeug, of a WSGI application that does the same
+            "GET",
+            b"HTTP/1.1 204 No Content\r\nServer: Werkzeug/3.1.9 Python/3.11.7\r\nConnection: close\r\n"
+            b"Content-Type: text/plain\r\n\r\noops",
+        ),
+        ("GET", b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        ("GET", b"HTTP/1.0 304 Not Modified\r\nContent-Type: text/html\r\n\r\n<h1>304</h1>"),
+    ],
+)
+@async_test
+async def test_a_body_where_there_is_none_is_dropped_where_no_other_answer_can_follow(
+    origin: ScriptedOrigin, http_origin: MakeHttpOrigin, method: str, wire: bytes
+) -> None:
+    origin.on("/bad", [Raw(wire), Hang()]).on("/next", Answer(200, (), b"mine"))
+    ours = http_origin(origin.url)
+    kept = await fetch_from(ours, method, "/bad")
+    assert (kept.status, kept.body, kept.framing, kept.error) == (int(wire[9:12]), b"", Framing.DELIMITED, None)
+    assert (await fetch_from(ours, "GET", "/next")).body == b"mine"
+    assert origin.requests[-1].connection is not origin.requests[0].connection
+
+
 @async_test
 async def test_trailers_and_extensions_are_dropped(origin: ScriptedOrigin, http_origin: MakeHttpOrigin) -> None:
     origin.handler = [Head(200, CHUNKED), Raw(b"3;a=b\r\nabc\r\n"), End([("X-Trailer", "t")])]

@@ -140,12 +140,17 @@ def admit(request: RequestHead, response: ResponseHead, rules: Rules, times: Tim
         lifetime = Lifetime(rules.default_ttl + age, Source.EXPLICIT)
     if rules.max_ttl is not None and lifetime.seconds - age > rules.max_ttl:
         lifetime = Lifetime(rules.max_ttl + age, lifetime.source)
-    validator = freshness.has_validator(fields)
+    # A part is sent while it is fresh, and neither stale nor validated: past that it is of use to a whole alone.
+    alone = response.status == 206 and parts.alone(fields)
+    validator = freshness.has_validator(fields) and not alone
     if control.no_cache and not validator:
         return Share(explicit, "no-cache")
     if lifetime.source is Source.NONE and not (validator and (response.status in HEURISTIC_STATUSES or control.public)):
         return Share(explicit, "no-freshness")
-    decided = _freshness(control, lifetime.seconds, rules, validator, age)
+    if alone:
+        decided = Freshness(initial_age=age, lifetime=lifetime.seconds)
+    else:
+        decided = _freshness(control, lifetime.seconds, rules, validator, age)
     if lifetime.seconds <= 0 and not (validator or decided.while_revalidate or decided.if_error):
         return Share(explicit, "ttl-0")
     if decided.lifetime + decided.keep <= age:

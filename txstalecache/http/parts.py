@@ -23,7 +23,7 @@ from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.values import dataclass
 
-__all__ = ["LITTLE", "MOST_PARTS", "Held", "announced", "beside", "cut", "held", "joined", "single"]
+__all__ = ["LITTLE", "MOST_PARTS", "Held", "alone", "announced", "beside", "cut", "held", "joined", "single"]
 
 #: More parts of one response are not kept apart: the oldest go.
 MOST_PARTS: Final = 16
@@ -111,6 +111,13 @@ def beside(key: Key) -> Key:
 def _strong(fields: Fields) -> bytes | None:
     lines = fields.get_all(b"etag")
     return lines[0] if len(lines) == 1 and lines[0][:1] == b'"' and len(lines[0]) > 1 else None
+
+
+def alone(fields: Fields) -> bool:
+    """Whether the one part that a 206 with these ``fields`` brings is never to be more: it is not all there is, and
+    without the tag by which it could be put together with others."""
+    found = announced(fields)
+    return found is not None and found.spans[0] != (0, found.complete) and _strong(fields) is None
 
 
 def _same(known: Entry, new: Entry, before: Held, now: Held) -> bool:

@@ -87,7 +87,7 @@ _ANSWERS: Mapping[str, Reason] = {
     "never-stored": Reason("428, 429, 431 and 511 are about whoever asked: no cache may store them", "RFC 6585"),
     "head": Reason("an answer to HEAD has no content to store", "RFC 9110 §9.3.2"),
     "no-freshness": Reason("the answer says nothing about its lifetime, and none may be guessed", "RFC 9111 §4.2.2"),
-    "ttl-0": Reason("no lifetime, no window, no validator: it serves those who wait, nobody later", "RFC 9111 §4"),
+    "ttl-0": Reason("no lifetime, window or validator of use: it serves those who wait, nobody later", "RFC 9111 §4"),
     "expired": Reason("the answer came with more age than lifetime and windows allow", "RFC 9111 §4.2.3"),
     "hook-failed": Reason("the route's own code failed: nobody else gets the answer", _ROUTE),
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from txstalecache.http.messages import BODILESS
 from txstalecache.origin.heads import BodyKind, Malformed, ReceivedHead
 
 __all__ = ["Body", "body_of"]
@@ -52,8 +53,9 @@ class Body:
         return self.over
 
 
-class _Headless(Body):
-    """No body, whatever comes: some origins send one with HEAD all the same. It is thrown away with its connection."""
+class _Bodiless(Body):
+    """No body, whatever comes: some origins send one with HEAD all the same, or with 204. It is thrown away with its
+    connection."""
 
     __slots__ = ()
 
@@ -149,4 +151,6 @@ def body_of(received: ReceivedHead, method: bytes) -> Body:
         case BodyKind.COUNTED:
             return Body(received.length or 0)
         case BodyKind.NONE:
-            return _Headless(0) if method == b"HEAD" else Body(0)
+            # Behind the last answer of a connection (RFC 9112 §9.6) there is none that could be taken for another's.
+            last = received.head.status in BODILESS and not received.persistent
+            return _Bodiless(0) if last or method == b"HEAD" else Body(0)

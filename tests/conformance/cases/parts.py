@@ -228,6 +228,20 @@ CASES = (
         told(504),
         under=BY_PART,
     ),
+    case(  # as Express sends its static files
+        "a part that nobody can be given later is not stored",
+        ask("Range: bytes=0-4"),
+        origin(
+            206,
+            "Cache-Control: public, max-age=0",
+            "Content-Range: bytes 0-4/10",
+            'ETag: W/"a-19b76daa800"',
+            "Last-Modified: {-9000}",
+            body=TEN[:5],
+        ),
+        got(0, 5, "Cache-Status: txstalecache; fwd=uri-miss; fwd-status=206; detail=ttl-0"),
+        under=BY_PART,
+    ),
     case(
         "a part is kept for as long as it is fresh",
         ask("Range: bytes=0-4"),
