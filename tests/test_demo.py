@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -10,11 +12,17 @@ from twisted.web.test.requesthelper import DummyRequest
 from txstalecache.demo import DemoOrigin
 
 
-def asked(origin: DemoOrigin, clock: Clock, path: bytes, method: bytes = b"GET") -> DummyRequest:
-    """The request once it is answered, which is a second later."""
-    request = DummyRequest([])
+def begun(origin: DemoOrigin, path: bytes, method: bytes = b"GET") -> Any:
+    """A request that waits for its answer."""
+    request: Any = DummyRequest([])
     request.path, request.method = path, method
     origin.render(request)
+    return request
+
+
+def asked(origin: DemoOrigin, clock: Clock, path: bytes, method: bytes = b"GET") -> Any:
+    """The request once it is answered, which is a second later."""
+    request = begun(origin, path, method)
     clock.advance(0.9)
     assert not request.finished
     clock.advance(0.1)
@@ -54,9 +62,8 @@ def test_a_head_has_no_body() -> None:
 
 def test_who_leaves_is_not_answered() -> None:
     clock = Clock()
-    origin, request = DemoOrigin(clock), DummyRequest([])
-    request.path = b"/a"
-    origin.render(request)
+    origin = DemoOrigin(clock)
+    request = begun(origin, b"/a")
     request.processingFailed(Failure(ConnectionDone()))
     clock.advance(2)
     assert (origin.answers, request.written, clock.getDelayedCalls()) == (0, [], [])

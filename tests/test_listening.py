@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -40,12 +41,9 @@ def test_as_many_may_wait_to_be_accepted_as_it_is_told_or_as_the_docs_say(
     reactor = MemoryReactor()
     pem, _ = Authority(tmp_path).issue("localhost") if "{pem}" in described else (tmp_path, None)
     Endpoint(reactor, described.format(pem=pem)).listen(Factory())
-    (backlog,) = [
-        *(server[2] for server in reactor.tcpServers),
-        *(server[2] for server in reactor.unixServers),
-        *(server[3] for server in reactor.sslServers),
-    ]
-    assert backlog == waiting
+    opened: list[Any] = [*reactor.tcpServers, *reactor.unixServers, *reactor.sslServers]
+    (server,) = opened
+    assert server[3 if reactor.sslServers else 2] == waiting
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from twisted.internet.address import IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress
 from twisted.web.server import Request
 from twisted.web.test.requesthelper import DummyChannel
 
@@ -58,6 +59,75 @@ def test_the_address_it_came_to_is_ours_where_one_socket_is_for_ipv6_and_ipv4(na
     asked.requestHeaders.setRawHeaders(b"host", [b"192.0.2.8"])
     with pytest.raises(Refused, match="--admin-hosts"):
         Gate(TOKEN.encode()).named(asked)
+
+
+def came(here: IAddress, **fields: list[str]) -> Request:
+    """A request that came to the address ``here``."""
+    asked = Request(DummyChannel())
+    asked.host = here
+    for name, lines in fields.items():
+        asked.requestHeaders.setRawHeaders(name, lines)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("LocalHost:8081", True),
+        ("localhost.", True),
+        ("a.b.localhost", True),
+        ("127.8.8.8", True),
+        ("[::1]:8081", True),
+        ("192.0.2.7:8081", True),
+        ("Cache.example.net.:8081", True),
+        ("notlocalhost", False),
+        ("localhost.example", False),
+        ("a.cache.example.net", False),
+        ("192.0.2.8", False),
+        ("", False),
+    ],
+)
+def test_a_name_is_ours_however_it_is_written(host: str, ours: bool) -> None:
+    gate = Gate(TOKEN.encode(), {"cache.example.net"})
+    asked = came(IPv4Address("TCP", "192.0.2.7", 8081), host=[host])
+    if ours:
+        gate.named(asked)
+    else:
+        with pytest.raises(Refused) as refused:
+            gate.named(asked)
+        assert refused.value.status == 421
+
+
+def test_over_a_unix_socket_any_name_will_do() -> None:
+    Gate(TOKEN.encode()).named(came(UNIXAddress(b"/run/s"), host=["evil.example"]))
+
+
+@pytest.mark.parametrize(
+    ("lines", "known"),
+    [
+        ([f"Bearer {TOKEN}"], True),
+        ([f"bearer   {TOKEN} "], True),
+        ([], False),
+        ([""], False),
+        ([f"Bearer {TOKEN}", f"Bearer {TOKEN}"], False),
+        ([f"Bearer {TOKEN} {TOKEN}"], False),
+        ([f"Token {TOKEN}"], False),
+        ([f"Bearer {TOKEN.upper()}"], False),
+    ],
+)
+def test_the_token_is_known_by_one_line_that_has_it(lines: list[str], known: bool) -> None:
+    gate, asked = Gate(TOKEN.encode()), came(UNIXAddress(b"/run/s"), authorization=lines)
+    if known:
+        gate.known(asked)
+    else:
+        with pytest.raises(Refused) as refused:
+            gate.known(asked)
+        assert (refused.value.status, refused.value.fields) == (401, {"WWW-Authenticate": "Bearer"})
+
+
+def test_there_is_no_gate_without_a_token() -> None:
+    with pytest.raises(ValueError, match="without a token"):
+        Gate(b"")
 
 
 def test_a_form_of_another_site_is_refused_even_with_the_token(admin: Admin) -> None:

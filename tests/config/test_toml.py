@@ -454,6 +454,17 @@ def test_nothing_of_a_password_is_printed(url: str) -> None:
     assert "…@" in said
 
 
+def test_what_is_no_table_where_one_belongs_is_said() -> None:
+    said = "defaults = 3\nroute = [3, {}]\nlimits = 3\n" + UPSTREAM
+    assert problems(said) == [
+        "limits: expected a table, got 3",
+        "defaults: expected a table",
+        "route[1]: expected a table",
+    ]
+    assert problems("route = 3\n" + UPSTREAM) == ["route: expected tables, each headed [[route]]"]
+    assert problems("upstream = 3\n") == ["upstream: expected at least one table [upstream.NAME] with servers"]
+
+
 def test_check_tells_every_problem_and_fails(tmp_path: object, capsys: object) -> None:
     path = f"{tmp_path}/x.toml"
     with open(path, "w") as file:

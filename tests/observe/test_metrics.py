@@ -158,6 +158,32 @@ def test_hits_of_the_lane_are_timed_now_and_then_and_counted_all() -> None:
     assert sum(int(str(row["hits"])) for row in ranked) == tally.durations["fresh"].count
 
 
+def test_what_was_timed_beside_the_lane_is_not_stood_for_by_a_hit_of_the_lane() -> None:
+    tally = Tally()
+    cell = tally.cell("fresh", "hit", "hit", 200)
+    for _ in range(10 * EACH):
+        tally(record())
+        cell.count += 1
+        if cell.count >= cell.due:
+            tally.sample(cell, b"http://a/", 5, 0.001)
+    ((*_, counted),) = tally.requests()
+    assert counted == 20 * EACH
+    assert counted - 2 * EACH <= tally.durations["fresh"].count <= counted
+    timed = tally.top.top("hits", 2)
+    assert sum(int(str(row["hits"])) for row in timed) == tally.durations["fresh"].count
+
+
+def test_urls_are_ranked_by_host_as_it_is_meant_and_what_is_refused_is_not() -> None:
+    tally = Tally()
+    for host in (b"Example.ORG", b"example.org"):
+        tally(record(fields=Fields([(b"Host", host)]), verdict="miss", role="waiter"))
+    tally(record(verdict="miss", role="leader"))
+    tally(record(verdict="refuse", why="loop", role="-"))
+    (row,) = tally.top.top("waiters", 9)
+    assert (row["url"], row["waiters"], row["misses"], row["bytes"]) == ("http://example.org/x", 2, 1, 30)
+    assert [one["url"] for one in tally.top.top("misses", 9)] == ["http://example.org/x"]
+
+
 def test_rates_look_back_on_the_last_seconds_only() -> None:
     tally = Tally()
     for second in range(60):
