@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from tests.support.transport import Transport
-from txstalecache.edge.channel import Phase
+from txstalecache.edge.channel import CacheChannel, Phase
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.site import CacheSite
 from txstalecache.edge.twistedweb import CacheRequest
@@ -653,3 +653,23 @@ def test_a_refused_connection_that_lingers_for_too_long_leaves_nothing_behind() 
     client.clock.advance(2.0)
     assert client.wire.disconnecting
     assert client.clock.getDelayedCalls() == []
+
+
+def test_what_one_client_sends_in_one_go_is_served_in_turns_and_not_read_further_meanwhile() -> None:
+    client, turn = Client(), CacheChannel.A_TURN
+    asks = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"
+    client.channel.dataReceived(asks * (2 * turn + 5))
+    assert client.wire.value().count(b"HTTP/1.1 200") == turn
+    assert client.wire.producerState == "paused"
+    client.channel.dataReceived(asks)  # was on its way
+    assert client.wire.value().count(b"HTTP/1.1 200") == turn
+    client.clock.advance(0)
+    assert client.wire.value().count(b"HTTP/1.1 200") == 2 * turn + 6
+    assert client.wire.producerState == "producing"
+
+
+def test_a_client_that_leaves_while_others_have_their_turn_leaves_nothing_behind() -> None:
+    client = Client()
+    client.channel.dataReceived(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n" * (CacheChannel.A_TURN + 1))
+    client.channel.connectionLost(Failure(ConnectionDone()))
+    assert not client.clock.getDelayedCalls()

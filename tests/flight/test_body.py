@@ -229,3 +229,30 @@ def test_one_readers_fault_is_not_the_others(logged_failures: Any) -> None:
     body.end()
     assert (faulty.ended, fine.data, fine.ended) == ("cut", b"one", "delivered")
     assert logged_failures.flush(ZeroDivisionError)
+
+
+def test_all_are_looked_at_once_for_each_chunk_that_goes_however_many_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = [0]
+    low: Any = vars(Reader)["low"]
+
+    def counted(reader: Reader) -> int:
+        looked[0] += 1
+        return int(low.fget(reader))
+
+    body, many = Body(retained=False, window=8), 200
+    takers = [Taker(body, stop_after=1) for _ in range(many)]
+    for taker in takers:
+        taker.reader.start()
+    monkeypatch.setattr(Reader, "low", property(counted))
+    for _ in range(8):
+        while not body.full:
+            body.append(b"x")
+        first = body.first
+        for taker in takers:
+            taker.reader.resumeProducing()
+        assert body.first > first
+    # As each moves on, when a chunk goes, and to see who wants the next.
+    assert looked[0] <= 8 * 5 * many
+    for taker in takers:
+        taker.reader.stopProducing()
+    assert not body.readers and not body._slowest

@@ -71,6 +71,9 @@ class CacheChannel(HTTPChannel):
     """A server connection under ``limits``. ``refused`` is told of each request that gets no further."""
 
     requestFactory = CacheRequest
+    #: Requests that are taken in one turn of the reactor: a client may send thousands in one go, and is not alone.
+    A_TURN = 32
+
     timeOut = None  # Twisted's own deadline: ours tell apart what is waited for
 
     def __init__(
@@ -93,6 +96,10 @@ class CacheChannel(HTTPChannel):
         self._received = bytearray()
         """What has come and was not yet taken apart."""
         self._scanned = 0
+        self._taken = 0
+        """Requests taken from what came last."""
+        self._turn: IDelayedCall | None = None
+        """When the next ones are."""
         self._began = 0.0
         self._body: Counted | Chunked | None = None
         self._body_length = 0
@@ -125,6 +132,9 @@ class CacheChannel(HTTPChannel):
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self.phase = Phase.CLOSED
         self._deadline.end()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         self._unstall()
         self._received.clear()
         self._outlet.close()
@@ -181,6 +191,13 @@ class CacheChannel(HTTPChannel):
             self._linger(len(data))
             return
         self._received += data
+        self._taken = 0
+        self._advance()
+
+    def _go_on(self) -> None:
+        """It is this client's turn again."""
+        self._turn = None
+        self._taken = 0
         self._advance()
 
     def _advance(self) -> None:
@@ -208,7 +225,10 @@ class CacheChannel(HTTPChannel):
 
     def _take_head(self) -> bool:
         received = self._received
-        if not received or self._stalled:
+        if not received or self._stalled or self._turn is not None:
+            return False
+        if self._taken >= self.A_TURN:
+            self._turn = self._clock.callLater(0, self._go_on)
             return False
         if self.phase is Phase.IDLE:
             # RFC 9112 §2.2: one empty line before a request is forgiven.
@@ -227,6 +247,7 @@ class CacheChannel(HTTPChannel):
             self._scanned = len(received)
             return False
         del received[: head.end]
+        self._taken += 1
         self._begin(head)
         return True
 
@@ -426,7 +447,7 @@ class CacheChannel(HTTPChannel):
         """Read from the client what there is a use for, and stop reading else."""
         match self.phase:
             case Phase.IDLE | Phase.HEAD:
-                wanted = not self._stalled
+                wanted = not self._stalled and self._turn is None
             case Phase.BODY:
                 wanted = self._body_wanted
             case Phase.ANSWER:

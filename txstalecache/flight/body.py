@@ -67,6 +67,8 @@ class Body:
         self.starts: list[int] = []
         """Offset of each chunk in ``chunks``."""
         self.readers: dict[Reader, None] = {}
+        self._slowest: list[Reader] = []
+        """Those who wanted the first chunk when all were last looked at; some may have moved on since."""
         for chunk in chunks:
             self.starts.append(self.length)
             self.length += len(chunk)
@@ -157,10 +159,16 @@ class Body:
 
     def leave(self, reader: Reader) -> None:
         """``reader`` wants no more."""
-        self.readers.pop(reader, None)
+        self.lose(reader)
         self.passed()
         if not self.readers and not self.ended and not self.broken and self.abandoned is not None:
             self.abandoned()
+
+    def lose(self, reader: Reader) -> None:
+        """``reader`` gets no more."""
+        self.readers.pop(reader, None)
+        if not self.readers:
+            self._slowest.clear()  # they know the body, too
 
     def _pump_all(self) -> None:
         for reader in list(self.readers):
@@ -172,13 +180,26 @@ class Body:
                 reader.fail()
 
     def _drop(self) -> None:
-        # Only when there is something to gain: with many readers, looking for the slowest is not cheap.
+        # Only when there is something to gain: with many readers, looking at all is not cheap. They are looked at once
+        # for each time that the last of the slowest has moved on.
         if not self.full or not self.readers:
             return
+        slowest = self._slowest
+        while slowest:
+            if slowest[-1] in self.readers and slowest[-1].low < self._second:
+                return
+            slowest.pop()
         low = min(reader.low for reader in self.readers)
         drop = len(self.chunks) if low >= self.length else bisect_right(self.starts, low) - 1
         if drop > 0:
             del self.chunks[:drop], self.starts[:drop]
+        second = self._second
+        self._slowest = [reader for reader in self.readers if reader.low < second]
+
+    @property
+    def _second(self) -> int:
+        """Offset of what comes behind the first chunk."""
+        return self.starts[1] if len(self.starts) > 1 else self.length
 
 
 @implementer(IPushProducer)
@@ -289,7 +310,7 @@ class Reader:
     def fail(self) -> None:
         """The body broke."""
         if self in self.body.readers:
-            del self.body.readers[self]
+            self.body.lose(self)
             try:
                 self.consumer.cut()
             except Exception:

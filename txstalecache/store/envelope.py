@@ -21,7 +21,7 @@ Must not know: Redis, its keys' names, time limits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from struct import Struct, pack, unpack_from
 from zlib import crc32
 
@@ -112,9 +112,11 @@ def stamped(digits: object) -> float:
 # -- the envelope -------------------------------------------------------------------------------------------------
 
 
-def _seal(kind: bytes, when: float, payload: bytes, body_id: bytes = _NO_BODY_ID, pieces: int = 0) -> bytes:
+def _seal(
+    kind: bytes, when: float, payload: bytes | memoryview, body_id: bytes = _NO_BODY_ID, pieces: int = 0
+) -> bytes:
     head = b"%b%b%b%b%04d" % (_MAGIC, kind, stamp(when), body_id, pieces)
-    return b"%b%b%b" % (head, _CHECKSUM.pack(crc32(payload, crc32(head))), payload)
+    return b"".join((head, _CHECKSUM.pack(crc32(payload, crc32(head))), payload))
 
 
 def _sound(kind: bytes, data: object) -> bool:
@@ -273,13 +275,13 @@ def open_entry(data: object, key: Key) -> Opened | None:
 # -- bodies in pieces -----------------------------------------------------------------------------------------------
 
 
-def cut(body: Iterable[bytes]) -> list[bytes]:
+def cut(body: Iterable[bytes]) -> list[memoryview]:
     """``body`` in pieces of ``PIECE`` bytes, the last one what is left."""
     whole = memoryview(b"".join(body))
-    return [bytes(whole[at : at + PIECE]) for at in range(0, len(whole), PIECE)]
+    return [whole[at : at + PIECE] for at in range(0, len(whole), PIECE)]
 
 
-def seal_pieces(body_id: str, body: list[bytes]) -> list[bytes]:
+def seal_pieces(body_id: str, body: Sequence[bytes | memoryview]) -> list[bytes]:
     """Each piece in an envelope that knows which body it is of, and which piece."""
     if len(body) > _MAX_PIECES:
         raise ValueError(f"a body of {len(body)} pieces")

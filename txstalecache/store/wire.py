@@ -112,7 +112,8 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         batch = _Batch(len(commands), now, now + limit)
         self._batches.append(batch)
         packed = [hiredis.pack_command(cast("_Words", command)) for command in commands]
-        self.transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
+        # Not joined: the transport does that anyway, and one of these may be long.
+        self.transport.writeSequence(packed)
         if batch.due < self._look_at:
             self._watch(batch.due, now)
         return batch.done
