@@ -34,7 +34,7 @@ NOTICE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Holder:
-    """One of a lease: its token, until when it has that at least, and when it was first asked for, in the store's time."""
+    """Of a lease: its token, until when at least, and when it was first asked for, in the store's time."""
 
     token: str
     until: float
