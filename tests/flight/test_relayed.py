@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from tests.flight.test_flight import CACHEABLE, PRIVATE, Seat
 from tests.store.conftest import MakeStore
 from tests.store.samples import entry
-from tests.store.waiting import pause, until
+from tests.store.waiting import heard, pause, until
 from tests.support.async_test import async_test
 from tests.support.held_origin import HeldOrigin, HeldResponse
 from tests.support.redis import RedisServer
@@ -438,6 +438,28 @@ async def test_what_has_gone_stale_on_its_way_is_not_waited_for(
     assert not first.ended
     response.end()
     await over(here, there)
+
+
+@async_test
+async def test_those_who_wait_elsewhere_while_a_key_is_purged_wait_for_one_fetch_again(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    first, second = await watched(here, there, shared_redis)
+    await heard(there.backend, shared_redis)
+    await until(lambda: not there.store.under_way)
+    assert await here.store.purge(Scope.everything())
+    await heard(there.backend, shared_redis)
+    third = here.join()  # under a lease of another name
+    await until(lambda: here.asked == 2 or there.asked)
+    response = here.origin.answer(1, 200, CACHEABLE, length=4)
+    await until(lambda: second.landing is not None)
+    response.send(b"body")
+    response.end()
+    here.origin.answer(0, 200, CACHEABLE).end()
+    await over(here, there)
+    assert (first.data, second.data, third.data) == (b"", b"body", b"body")
+    assert there.asked == 0
 
 
 @async_test

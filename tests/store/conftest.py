@@ -1,4 +1,4 @@
-"""Stores that are closed after the test."""
+"""Stores that are closed after the test, and what is said of their Redis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from txstalecache.store import StoreService, open_store
 
@@ -37,3 +39,28 @@ def make_store() -> Iterator[MakeStore]:
     for backend in made:
         if backend.running:
             pytest_twisted.blockon(backend.stopService())
+
+
+@implementer(ILogObserver)
+class Said:
+    """What was logged about Redis coming and going."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("txstalecache.store.redis.") and (
+            event["log_level"] >= LogLevel.info
+        ):
+            self.lines.append(formatEvent(event))
+
+    def count(self, words: str) -> int:
+        return sum(words in line for line in self.lines)
+
+
+@pytest.fixture
+def said() -> Iterator[Said]:
+    observer = Said()
+    globalLogPublisher.addObserver(observer)
+    yield observer
+    globalLogPublisher.removeObserver(observer)

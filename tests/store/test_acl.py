@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.store.conftest import MakeStore
+from tests.store.conftest import MakeStore, Said
 from tests.store.samples import entry, get, key
-from tests.store.waiting import until
+from tests.store.waiting import until, until_it_is
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
 from txstalecache.http.entry import Marker, MarkerKind
@@ -81,10 +81,44 @@ async def test_what_the_documentation_asks_for_is_enough(redis_server: RedisServ
     assert refused <= {"cmdstat_info"}  # by which it would be said that there is no maxmemory
 
 
+NEEDED = ["evalsha", "script", "time", "set", "unlink", "hgetall", "hset", "xadd", "xrange", "zrangebyscore", "pttl"]
+
+
 @async_test
-async def test_one_who_may_not_ask_for_the_time_is_told_so(redis_server: RedisServer, make_store: MakeStore) -> None:
-    rules = [rule for rule in documented("test:") if rule != "+time"]
-    assert redis_server.command("ACL", "SETUSER", "app", "on", ">s3cret", *rules) == b"OK"
-    backend = await make_store(redis_server.url.replace("unix://", "unix://app:s3cret@"), ready=False)
-    await until(lambda: "time" in backend._client._why)
+async def test_who_may_not_do_all_of_it_is_told_so_once_and_goes_on_alone(
+    redis_server: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    rules = documented("test:")
+    backends = []
+    for name in NEEDED:
+        assert redis_server.command("ACL", "SETUSER", name, "on", ">s3cret", *rules, f"-{name}") == b"OK"
+        url = redis_server.url.replace("unix://", f"unix://{name}:s3cret@")
+        backends.append(await make_store(url, ready=False))
+    await until(lambda: len(said.lines) >= len(NEEDED))
+    for name, backend in zip(NEEDED, backends, strict=True):
+        assert any("not available" in line and name in line.lower() for line in said.lines), name
+        assert backend.degraded and backend.store.lookup(key(), get()).called
+        assert await backend.leases.acquire(key().digest, Purpose.FETCH) is not None
+        redis_server.command("ACL", "SETUSER", name, f"+{name}")
+    await until(lambda: not any(backend.degraded for backend in backends))
+    assert said.count("is not available") == said.count("is back") == len(NEEDED)
+
+
+@async_test
+async def test_a_right_that_is_taken_away_later_is_missed_once(
+    one_redis_server: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    assert one_redis_server.command("ACL", "SETUSER", "app", "on", ">s3cret", *documented("test:")) == b"OK"
+    backend = await make_store(one_redis_server.url.replace("unix://", "unix://app:s3cret@"))
+    one_redis_server.command("ACL", "SETUSER", "app", "-hgetall")
+    asked = 0
+
+    async def tried_again() -> bool:
+        nonlocal asked
+        asked += 1
+        await backend.store.lookup(key(f"/{asked}"), get())
+        return bool(backend._client.errors > 6)  # five of them open the breaker
+
+    await until_it_is(tried_again)
     assert backend.degraded
+    assert (said.count("is not available"), said.count("is back")) == (1, 0)

@@ -5,55 +5,31 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tests.store.conftest import MakeStore
+from tests.store.conftest import MakeStore, Said
 from tests.store.samples import entry, get, key
-from tests.store.waiting import pause, until
+from tests.store.waiting import pause, until, until_it_is
 from tests.support.async_test import async_test
 from tests.support.faultproxy import FaultProxy
-from tests.support.redis import RedisServer
+from tests.support.redis import RedisServer, redis_binaries
 from txstalecache.http.entry import Marker, MarkerKind
 from txstalecache.store import StoreService
 from txstalecache.store.interfaces import NOTHING, Found, Purpose
 from txstalecache.store.limits import RedisLimits
+from txstalecache.store.redisserver import find_server
 
 #: What a machine that is busy with other things may add, in seconds.
 SLACK = 2.0
-
-
-@implementer(ILogObserver)
-class Said:
-    """What was logged about Redis coming and going."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def __call__(self, event: LogEvent) -> None:
-        if str(event.get("log_namespace", "")).startswith("txstalecache.store.redis.") and (
-            event["log_level"] >= LogLevel.info
-        ):
-            self.lines.append(formatEvent(event))
-
-    def count(self, words: str) -> int:
-        return sum(words in line for line in self.lines)
-
-
-@pytest.fixture
-def said() -> Iterator[Said]:
-    observer = Said()
-    globalLogPublisher.addObserver(observer)
-    yield observer
-    globalLogPublisher.removeObserver(observer)
 
 
 def seconds() -> float:
@@ -66,14 +42,6 @@ async def timed(asked: Deferred[Found]) -> tuple[Found, float]:
     began = seconds()
     found = await asked
     return found, seconds() - began
-
-
-async def until_it_is(true: Callable[[], Coroutine[Any, Any, bool]]) -> None:
-    """Returns once ``true()`` is, asked again and again."""
-    began = seconds()
-    while not await true():
-        assert seconds() - began < 20, "it does not come true"
-        await pause(0.02)
 
 
 async def hits_again(backend: StoreService, name: str = "/again") -> None:
@@ -377,6 +345,66 @@ async def test_a_password_it_does_not_have_is_said_once_and_it_goes_on_trying(
     assert not any("s3cret" in line or "wr0ng" in line for line in said.lines)
     redis_server.command("CONFIG", "SET", "requirepass", "", auth=("s3cret",))
     await hits_again(none)
+
+
+@async_test
+async def test_what_a_server_does_not_know_is_said_without_the_password(make_store: MakeStore, said: Said) -> None:
+    server = RedisServer(max(redis_binaries().values()), "--rename-command", "AUTH", "")
+    server.start()
+    try:
+        await make_store(server.url.replace("unix://", "unix://:s3cret@"), ready=False)
+        await until(lambda: said.lines)
+        assert "unknown command 'AUTH'" in said.lines[0].replace("`", "'") and "s3cret" not in said.lines[0]
+    finally:
+        server.close()
+
+
+@async_test
+async def test_one_of_several_in_a_cluster_is_not_there_and_that_is_said_once(
+    make_store: MakeStore, said: Said
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        bus = free.getsockname()[1]
+    server = RedisServer(find_server(), "--cluster-enabled", "yes", "--cluster-port", str(bus))
+    server.start()
+    try:
+        server.command("CONFIG", "SET", "cluster-require-full-coverage", "no")
+        ours = [server.command("CLUSTER", "KEYSLOT", f"test:v1:{name}") for name in ("probe", "trial", "purges")]
+        server.command("CLUSTER", "ADDSLOTS", *sorted({*range(8192), *ours}))
+        await until(lambda: server.command("GET", "test:v1:probe") is None)
+        backend = await make_store(server.url, ready=False)
+        await until(lambda: backend._client.errors > 2)  # by attempts
+        assert backend.degraded and backend.store.lookup(key(), get()).called
+        assert len(said.lines) == said.count("is not available") == 1
+    finally:
+        server.close()
+
+
+@async_test
+async def test_a_server_that_refuses_some_of_what_is_written_is_complained_of_once(
+    shared_redis: RedisServer, make_store: MakeStore, said: Said
+) -> None:
+    backend = await make_store(shared_redis.url)
+    shared_redis.command("SET", "text", "x")
+    for _ in range(5):
+        await backend._client.write([("HSET", "text", "a", "b")])
+        backend.store.put(key(), entry(backend.store.now()), 15)
+        await backend.store.flush()
+    assert said.count("refuses to write") == 1
+
+
+@async_test
+async def test_a_connection_that_has_nothing_to_say_is_used_all_the_same(
+    one_redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    await make_store(one_redis_server.url)
+
+    def used() -> bool:
+        clients = one_redis_server.command("CLIENT", "LIST").decode().splitlines()
+        ours = [line for line in clients if "cmd=client" not in line]
+        return len(ours) == 3 and all("cmd=ping" in line for line in ours)
+
+    await until(used)  # else ``timeout``, or what is in between, would close it
 
 
 @async_test

@@ -248,6 +248,19 @@ async def test_without_tracking_memory_holds_for_1_s_and_that_is_said_once(
 
 
 @async_test
+async def test_tracking_that_is_refused_at_the_start_is_said_and_begins_once_it_is_permitted(
+    redis_server: RedisServer, make_store: MakeStore, said: list[str]
+) -> None:
+    redis_server.command("ACL", "SETUSER", "app", "on", ">s3cret", "~*", "&*", "+@all", "-publish")
+    backend = await make_store(redis_server.url.replace("unix://", "unix://app:s3cret@"), ready=False)
+    await until(lambda: said)
+    assert not backend.degraded and not backend.store.session
+    redis_server.command("ACL", "SETUSER", "app", "+publish")
+    await until(lambda: backend.store.session)
+    assert len(said) == 1 and "publish" in said[0]
+
+
+@async_test
 async def test_memory_alone_without_its_redis_holds_for_1_s(
     one_redis_server: RedisServer, make_store: MakeStore
 ) -> None:

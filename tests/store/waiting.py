@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from tests.support.redis import RedisServer
 
-__all__ = ["heard", "pause", "until"]
+__all__ = ["heard", "pause", "until", "until_it_is"]
 
 
 def pause(seconds: float) -> Deferred[None]:
@@ -29,6 +29,16 @@ async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
     while not true():
         assert reactor.seconds() < deadline, "it does not come true"
         await pause(0.005)
+
+
+async def until_it_is(true: Callable[[], Coroutine[Any, Any, bool]], seconds: float = 20.0) -> None:
+    """Returns once ``true()`` is, asked again and again; fails after ``seconds``."""
+    from twisted.internet import reactor
+
+    deadline = reactor.seconds() + seconds
+    while not await true():
+        assert reactor.seconds() < deadline, "it does not come true"
+        await pause(0.02)
 
 
 async def heard(backend: Any, redis: RedisServer) -> None:

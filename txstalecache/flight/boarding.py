@@ -5,7 +5,7 @@ Must not know: the origin, responses, how waiters are told.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,6 +28,17 @@ __all__ = ["Boarding"]
 
 #: With no more left than this a lease was not given back, but ran out: it is renewed long before, in seconds.
 RUN_OUT = 1.0
+#: How long word of a purge or a discard may be on its way to other processes, in seconds.
+NOTICE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Of a lease: its token, until when at least, and when it was first asked for, in the store's time."""
+
+    token: str
+    until: float
+    since: float
 
 
 class Boarding:
@@ -36,8 +47,8 @@ class Boarding:
     def __init__(self, registry: Registry, flight: SharedFlight) -> None:
         self._registry = registry
         self._flight = flight
-        self._holder: tuple[str, float] | None = None
-        """Who was last seen to hold the lease that is waited for, and until when at least."""
+        self._last: _Holder | None = None
+        """Who was last seen to hold the lease that is waited for."""
         self._error = b""
         """What was said where an error came of it that is not ours."""
 
@@ -151,25 +162,41 @@ class Boarding:
         A holder that died is another matter: its lease runs out before the next one is granted.
         """
         registry, ran_out = self._registry, self._ran_out
+        asked = registry.store.now()
         found: tuple[str, float] | None = await registry.leases.holder(self._name)
         if found is None:
             return False
         token, left = found
-        before, self._holder = self._holder, (token, registry.clock.seconds() + left)
-        return before is not None and before[0] != token and not ran_out
+        before, until = self._holder, registry.clock.seconds() + left
+        if before is None or before.token != token:
+            self._last = _Holder(token, until, asked)
+            return before is not None and not ran_out
+        self._last = replace(before, until=until)
+        return False
 
     @property
     def _ran_out(self) -> bool:
         """Whether whoever had the lease that was waited for has died, stands still, or is cut off from Redis."""
-        return self._holder is not None and self._holder[1] - self._registry.clock.seconds() <= RUN_OUT
+        holder = self._holder
+        return holder is not None and holder.until - self._registry.clock.seconds() <= RUN_OUT
+
+    @property
+    def _holder(self) -> _Holder | None:
+        """Whose answer is waited for, as far as is known. One who held the lease before the key was purged or discarded
+        had to let go of it, whatever he would have brought."""
+        plan, holder = self._flight.plan, self._last
+        # Word of it comes a moment later, here and there.
+        if holder is None or self._registry.store.outdated(plan.key, holder.since - NOTICE, (), plan.fetch):
+            return None
+        return holder
 
     async def _passed_on(self) -> bool | None:
         """Whether to fetch, where the answer that the holder of the lease gets is on its way to us: not when it is for
         those who wait here, but when it would be if it were not too old for them by now. None: wait on."""
-        if self._holder is None:
+        flight, holder = self._flight, self._holder
+        if holder is None:
             return None
-        flight = self._flight
-        reception: Reception | None = await self._registry.leases.receive(flight.plan.key, self._holder[0])
+        reception: Reception | None = await self._registry.leases.receive(flight.plan.key, holder.token)
         if reception is None or flight.state is not State.PENDING:
             return None
         if flight.receive(reception):

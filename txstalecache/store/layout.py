@@ -16,7 +16,8 @@ All keys of one resource carry its digest in braces, so that a cluster keeps the
 ``{prefix}v1:{<digest>}:s:<token>``       its body as it comes (stream)
 ``{prefix}v1:{<digest>}:r:<token>``       how far those are who read it (hash: who -> number of the record)
 ``{prefix}v1:purges``                     purges (sorted set: name of the purge -> microseconds), see ``purgelog``
-``{prefix}v1:probe``                      never written; read to learn whether Redis answers reads
+``{prefix}v1:probe[:<n>]``                never written; read to learn whether Redis answers reads
+``{prefix}v1:trial``                      gone as soon as it is there: what is done to keys is tried on it
 ========================================  ========================================================================
 
 Must not know: connections, commands.
@@ -52,6 +53,7 @@ class Layout:
             raise ValueError(f"not a usable Redis prefix: {prefix!r} (up to 64 visible ASCII characters, no braces)")
         self.root = f"{prefix}v1:".encode()
         self.probe = self.root + b"probe"
+        self.trial = self.root + b"trial"
         self.purges = self.root + b"purges"
 
     def name(self, digest: str, suffix: str) -> bytes:

@@ -24,11 +24,16 @@ from txstalecache.store.commands import Command, Refused, Unavailable, ignored
 from txstalecache.store.connections import Connections, Watched
 from txstalecache.store.layout import Layout
 from txstalecache.store.limits import RedisLimits
-from txstalecache.store.scripts import ALL
+from txstalecache.store.scripts import ALL, TRIAL, TRIED
 from txstalecache.store.wheel import Wheel
 from txstalecache.store.wire import Wire
 
 __all__ = ["RedisClient"]
+
+#: For how long nothing is to be refused before it is said again that something is, in seconds.
+QUIET = 60.0
+#: Names that are asked for before Redis is used: one that has not all of them is one of several, in a cluster.
+PLACES = 16
 
 
 class RedisClient:
@@ -73,7 +78,8 @@ class RedisClient:
         self._up = self._hangs = self._gave_up = False
         self._said: bool | None = None
         self._why = "not connected yet"
-        self._complained = False
+        self._complained = float("-inf")
+        """When it last refused to write."""
         self._advised = False
         self._measured = self._looked = float("-inf")
         self._closed = False
@@ -112,8 +118,7 @@ class RedisClient:
         return first
 
     def greeting(self) -> list[Command]:
-        """The handshake: who we are, which database, our scripts. And what these need: who may not ask for the time is
-        to be told so at once, and not by leases and purges that never come about."""
+        """The handshake: who we are, which database, our scripts."""
         commands: list[Command] = []
         address = self.address
         if address.password is not None:
@@ -122,7 +127,6 @@ class RedisClient:
         if address.db:
             commands.append(("SELECT", address.db))
         commands += [("SCRIPT", "LOAD", script.text) for script in ALL]
-        commands.append(("TIME",))
         if address.sentinels:
             commands.append(("ROLE",))
         return commands
@@ -202,11 +206,11 @@ class RedisClient:
                 self._refused(str(reply), _WRITES_ON)
                 if "READONLY" in str(reply):
                     self._look_elsewhere()
-                if not self._complained:
-                    self._complained = True
+                now, before = self.clock.seconds(), self._complained
+                self._complained = now
+                if now - before > QUIET:
                     self.log.warn("Redis at {where} refuses to write: {why}", where=self.address.shown, why=str(reply))
                 return replies
-        self._complained = False
         return replies
 
     def _look_elsewhere(self) -> None:
@@ -297,6 +301,8 @@ class RedisClient:
             wire = self._reader.pick() or self._writer.pick()
             if wire is not None:
                 self._measure(wire)
+        for wire in (*self._reader.usable, *self._writer.usable):
+            wire.keep_alive()
         self.wheel.add(self.limits.probe, self._tick)
 
     def _probe(self) -> None:
@@ -315,13 +321,27 @@ class RedisClient:
             return
         self._in_time()
         wire = self._writer.pick()
-        if wire is None or self.preparation is None:
-            self._prepared()
+        if wire is None:
+            self._probing = False
             return
-        ask, learn = self.preparation
-        prepared = wire.send([ask()], self.limits.write)
-        learned = prepared.addCallback(lambda replies: Deferred.fromCoroutine(learn(replies[0])))
-        learned.addCallbacks(lambda _: self._learned(wire), self._silent)
+        # Whether we may do what we do; and where our names are, if it is one of a cluster.
+        probe = self._layout.probe
+        trial = [TRIAL([self._layout.trial], *TRIED), *(("GET", b"%b:%d" % (probe, at)) for at in range(PLACES))]
+        prepare = [] if self.preparation is None else [self.preparation[0]()]
+        sent = wire.send([*trial, *prepare], self.limits.write)
+        sent.addCallbacks(lambda replies: self._tried(replies, wire), self._silent)
+
+    def _tried(self, replies: list[object], wire: Wire) -> Deferred[None] | None:
+        for reply in replies[: 1 + PLACES]:
+            if isinstance(reply, Refused) and self._refused(str(reply), _READS_ON):
+                self._probing = False
+                self._settle(False)
+                return None
+        if self.preparation is None:
+            self._prepared()
+            return None
+        learned = Deferred.fromCoroutine(self.preparation[1](replies[-1]))
+        return learned.addCallback(lambda _: self._learned(wire))
 
     def _learned(self, wire: Wire) -> None:
         """All is known that was to be asked before, if it is still the same Redis: learning takes its time."""

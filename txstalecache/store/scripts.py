@@ -22,6 +22,8 @@ __all__ = [
     "RELEASE",
     "REMIND",
     "RESTING",
+    "TRIAL",
+    "TRIED",
     "Script",
 ]
 
@@ -268,4 +270,40 @@ return 1
 """
 )
 
-ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, RESTING, BACK_OFF, PURGE, REMIND, ONCE)
+#: Try what is said to Redis on a key that is nobody's and is gone afterwards: an error about the first that is not
+#: permitted, or not known. That nothing can be written just now is another matter.
+#: KEYS trial; ARGV commands, each without the key behind its first word
+TRIAL = Script(
+    """
+local function refused(name, why)
+  redis.pcall('DEL', KEYS[1])
+  return redis.error_reply(name .. ' is refused: ' .. string.gsub(why, ' script: %x+, on .*', ''))
+end
+local answer = redis.pcall('TIME')
+if answer['err'] then return refused('TIME', answer['err']) end
+for _, said in ipairs(ARGV) do
+  local words = {}
+  for word in string.gmatch(said, '%S+') do words[#words + 1] = word end
+  local name = table.remove(words, 1)
+  answer = redis.pcall(name, KEYS[1], unpack(words))
+  local why = type(answer) == 'table' and answer['err']
+  if why then
+    local later = false
+    for _, word in ipairs({'OOM', 'READONLY', 'MISCONF', 'NOREPLICAS'}) do later = later or string.find(why, word) end
+    if not later then return refused(name, why) end
+  end
+end
+return 1
+"""
+)
+
+#: Every command about keys that is said here or elsewhere, for ``TRIAL``.
+TRIED = (
+    *("DEL", "UNLINK", "SET 1", "GET", "MGET", "GETRANGE 0 0", "EXISTS", "TYPE", "PEXPIRE 1000", "PTTL", "DEL"),
+    *("HSET a 1", "HGETALL", "HKEYS", "HLEN", "HDEL a"),
+    *("XADD MINID 1 1-0 a 1", "XRANGE - +", "XREVRANGE + -", "DEL"),
+    *("ZADD GT 1 a", "ZSCORE a", "ZCARD", "ZRANGEBYSCORE -inf +inf", "ZREVRANGEBYSCORE +inf -inf"),
+    *("ZREMRANGEBYSCORE 2 2", "ZPOPMIN"),
+)
+
+ALL = (PUT, DISCARD, ACQUIRE, BEAT, RELEASE, RESTING, BACK_OFF, PURGE, REMIND, ONCE, TRIAL)

@@ -175,6 +175,7 @@ class Tracking:
                 self._granted = True
                 self._try_to_begin()
             else:
+                self._token = b""  # and to be tried again
                 self.impossible(str(refused))
 
         writer.send(commands, self._client.limits.write).addCallback(answered).addErrback(self._nothing)
@@ -206,9 +207,10 @@ class Tracking:
     def _ping(self) -> None:
         if self._closed:
             return
-        listener = self._listener
-        if listener is not None:
-            listener.send([("PING",)], self._client.limits.write).addErrback(self._nothing)
+        if self._listener is not None:
+            self._listener.keep_alive()
+            if not self._token:
+                self._begin()
         self._client.wheel.add(self.PING, self._ping)
 
     def _nothing(self, failure: Failure) -> Deferred[None]:

@@ -16,7 +16,7 @@ import txredisapi
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txstalecache.store.commands import Command, Refused, Unavailable
+from txstalecache.store.commands import Command, Refused, Unavailable, ignored
 from txstalecache.store.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Wire"]
 
 
+#: Seconds of silence after which a connection is used for nothing but being used.
+IDLE = 0.9
 #: As hiredis spells it.
 _Words = tuple[str | int | float | bytes | memoryview]
 
@@ -118,6 +120,11 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
             self._watch(batch.due, now)
         return batch.done
 
+    def keep_alive(self) -> None:
+        """Called now and then: a connection that is silent is closed by some servers, and by what is in between."""
+        if not self._batches and self._clock.seconds() - self._heard >= IDLE:
+            self.send([("PING",)], self._client.limits.write).addErrback(ignored)
+
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         reader = self._reader
         self._heard = self._clock.seconds()
@@ -137,7 +144,7 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
             raise txredisapi.InvalidResponse("a reply nobody asked for")
         batch = self._batches[0]
         replies = batch.replies
-        replies.append(Refused(str(reply)) if isinstance(reply, Exception) else reply)
+        replies.append(_refused(reply) if isinstance(reply, Exception) else reply)
         if len(replies) == batch.want:
             self._batches.popleft()
             self._client.latency.add(self._heard - batch.sent)
@@ -175,6 +182,11 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         due = min(due, end)
         if due < self._look_at:
             self._watch(due, now)
+
+
+def _refused(error: Exception) -> Refused:
+    """``error``, without what was said: a password, perhaps."""
+    return Refused(str(error).partition(", with args beginning with")[0])
 
 
 def _is_master(replies: list[object]) -> bool:
