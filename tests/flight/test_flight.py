@@ -1242,6 +1242,20 @@ def test_what_another_process_stored_explicitly_for_everybody_is_for_a_cookie_to
     assert tower.at_rest()
 
 
+def test_what_was_not_asked_yet_is_not_out_of_date_by_an_invalidation() -> None:
+    tower = Tower()
+    leases = tower.registry.leases = LateLeases(tower.clock)
+    waiting = tower.join()
+    tower.store.discard(KEY)
+    tower.registry.invalidate(KEY)
+    later = tower.join()
+    tower.clock.advance(0.01)
+    leases.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    assert waiting.data == later.data == b"body" and len(tower.origin.requests) == 1
+    assert tower.stored is not None and tower.at_rest()
+
+
 def test_who_would_not_have_what_another_process_stored_waits_on_for_a_fetch() -> None:
     tower = Tower()
     (plain, fussy), stored = stored_elsewhere(tower, (), ((b"Cache-Control", b"max-age=5"),))

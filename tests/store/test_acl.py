@@ -122,3 +122,20 @@ async def test_a_right_that_is_taken_away_later_is_missed_once(
     await until_it_is(tried_again)
     assert backend.degraded
     assert (said.count("is not available"), said.count("is back")) == (1, 0)
+
+
+@async_test
+async def test_what_may_not_be_read_is_not_taken_for_damaged(
+    one_redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    assert one_redis_server.command("ACL", "SETUSER", "app", "on", ">s3cret", *documented("test:")) == b"OK"
+    one = await make_store(one_redis_server.url)
+    two = await make_store(one_redis_server.url.replace("unix://", "unix://app:s3cret@"))
+    one.store.put(key(), entry(one.store.now(), selector=((b"accept-encoding", b"gzip"),)), 15)
+    await one.store.flush()
+    one_redis_server.command("ACL", "SETUSER", "app", "-hgetall")
+    assert (await two.store.lookup(key(), get(accept_encoding="gzip"))).entry is None
+    assert two.figures()["redis_corrupt_total"] == 0
+    one_redis_server.command("ACL", "SETUSER", "app", "+hgetall")
+    await until(lambda: not two.degraded)
+    assert (await two.store.lookup(key(), get(accept_encoding="gzip"))).entry is not None

@@ -105,6 +105,11 @@ class Flight(ABC):
         plan, store = self.plan, self._registry.store
         return self._passed or store.outdated(plan.key, self._asked, self._tags, plan.fetch)
 
+    @property
+    def asked(self) -> bool:
+        """Whether the origin has been: who still waits to ask will hear what holds by then."""
+        return self._asked < inf
+
     def passed(self) -> None:
         """An invalidation has passed it."""
         self._passed = True

@@ -117,9 +117,9 @@ class Registry:
         return landing
 
     def invalidate(self, key: Key) -> None:
-        """What is in the air for ``key`` is out of date: nobody joins it any more, and it is not stored."""
+        """What was asked for ``key`` is out of date: nobody joins it any more, and it is not stored."""
         for flight in self.flights:
-            if flight.plan.key == key:
+            if flight.plan.key == key and flight.asked:
                 flight.passed()
 
     def discarded(self, digest: str) -> None:

@@ -23,6 +23,11 @@ class Unavailable(Exception):
 class Refused(Exception):
     """Redis answered with an error."""
 
+    @property
+    def wrong_type(self) -> bool:
+        """Whether what is there is of another type than what is kept there."""
+        return str(self).startswith("WRONGTYPE")
+
 
 class ICommands(Protocol):
     """A way to Redis. Replies come in the order of the commands; one that is an error is a ``Refused`` among them."""

@@ -146,7 +146,7 @@ class PurgeLog:
     def _read(self, reply: object) -> dict[bytes, int]:
         """Names and times. An error about what is there is taken for an empty log; raises Refused for any other."""
         if not isinstance(reply, list):
-            if not isinstance(reply, Refused) or not str(reply).startswith("WRONGTYPE"):
+            if not isinstance(reply, Refused) or not reply.wrong_type:
                 raise reply if isinstance(reply, Refused) else Refused("unexpected reply about purges")
             self.corrupt += 1
             self._commands.write([("UNLINK", self._name)]).addErrback(ignored)

@@ -157,6 +157,8 @@ class Remote:
         return None
 
     def _index(self, rows: object, index: bytes, loaded: Loaded) -> list[bytes]:
+        if isinstance(rows, Refused) and not rows.wrong_type:
+            raise rows  # that it is not to be had is no fault of what it says
         if not isinstance(rows, list) or len(rows) % 2 or len(rows) > 4 * MAX_VARIANTS:
             return [index]
         for name, value in zip(rows[::2], rows[1::2], strict=True):
