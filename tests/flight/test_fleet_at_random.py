@@ -92,6 +92,12 @@ class Process:
         waits = backend.leases._held or backend.changes._waiting or backend._relays.under_way
         return not (busy or waits or backend.store.under_way)
 
+    @property
+    def told(self) -> bool:
+        """Whether all that it has purged is in Redis."""
+        log = self.store.remote.purge_log
+        return not (log.behind or log._telling)
+
 
 class Client(Seat):
     """Somebody who waits, and what they may not be given."""
@@ -306,6 +312,7 @@ class World:
     async def afterwards(self) -> None:
         """Whoever comes now gets nothing that anybody has purged."""
         await until(lambda: all(each.backend.store.session for each in self.processes))
+        await until(lambda: all(each.at_rest and each.told for each in self.processes))
         for each in self.processes:
             await heard(each.backend, self.redis)
         await until(lambda: all(each.at_rest for each in self.processes))
@@ -326,7 +333,7 @@ async def test_whatever_becomes_of_redis_every_wait_ends_purges_hold_and_nothing
         try:
             await world.run()
             await world.settle()
-            assert not world.wrong, "\n".join([*world.log, *world.wrong])
+            assert not world.wrong
             await world.afterwards()
             assert not world.wrong
             for client in world.clients:
@@ -336,5 +343,5 @@ async def test_whatever_becomes_of_redis_every_wait_ends_purges_hold_and_nothing
             for process in world.processes:
                 await process.backend.stopService()
         except BaseException as error:
-            error.add_note(f"seed {number}")
+            error.add_note("\n".join([f"seed {number}", *world.log]))
             raise

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, cast
 
+import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from tests.conftest import LoggedFailures
@@ -18,6 +19,7 @@ from tests.support.held_origin import HeldOrigin, HeldResponse
 from txstalecache.flight.clocks import Clocks, Late
 from txstalecache.flight.landing import ROUNDS, Alone, Attached, Landing, Regroup
 from txstalecache.flight.plan import Plan, Sharing
+from txstalecache.flight.waiters import Waiters
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, ResponseHead
 from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginRequest
@@ -157,6 +159,8 @@ class World:
         self.seats: list[Rogue] = []
         self.responses: list[HeldResponse] = []
         self.left = self.ACTS
+        self.at_once = self.chance.choice([1, 2, Waiters.AT_ONCE])
+        """How many of those who wait are told in one turn."""
         self.may_close = self.chance.random() < 0.2
         self.calm = False
         """Whether nobody does anything any more."""
@@ -315,12 +319,14 @@ class World:
 
 
 def test_whatever_those_do_who_are_told_something_every_wait_ends_and_nothing_is_left(
-    seeds: range, logged_failures: LoggedFailures
+    seeds: range, logged_failures: LoggedFailures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in seeds:
         world = World(number)
-        world.run()
-        world.settle()
+        with monkeypatch.context() as patched:
+            patched.setattr(Waiters, "AT_ONCE", world.at_once)
+            world.run()
+            world.settle()
         registry = world.tower.registry
         assert all(seat.served for seat in world.seats), number
         assert world.tower.at_rest() and not registry._late, number

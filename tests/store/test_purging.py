@@ -432,6 +432,24 @@ async def test_a_server_that_was_full_is_told_as_soon_as_it_takes_something(
 
 
 @async_test
+@pytest.mark.parametrize("trouble", ["full", "scripts lost"])
+async def test_what_redis_did_not_take_it_is_told_again_though_nothing_else_is_written(
+    redis_server: RedisServer, make_store: MakeStore, trouble: str
+) -> None:
+    one, two = await make_store(redis_server.url), await make_store(redis_server.url)
+    await stored(two)
+    if trouble == "full":
+        redis_server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        redis_server.command("CONFIG", "SET", "maxmemory", "1")
+    else:
+        redis_server.command("SCRIPT", "FLUSH")
+    assert await one.store.purge(Scope.of_url(b"/a")) is False
+    redis_server.command("CONFIG", "SET", "maxmemory", "0")
+    await until(lambda: two.store.epoch(key()) > 0)
+    assert (await two.store.lookup(key(), get())).entry is None
+
+
+@async_test
 async def test_said_by_a_clock_that_was_wrong_it_counts_from_when_redis_heard_of_it(
     one_redis_server: RedisServer, make_store: MakeStore
 ) -> None:

@@ -114,6 +114,7 @@ class StoreService(Service):
         )
         self._tracking = Tracking(client, self._layout, self._changed, self.store.tracked)
         client.when_up.append(self.store.reachable)
+        client.while_up.append(self.store.try_again)
 
     def _changed(self, name: bytes | None) -> None:
         if name is None:

@@ -66,6 +66,8 @@ class RedisClient:
         """What is asked before Redis counts as available, and who is told the answer."""
         self.when_up: list[Callable[[], None]] = []
         """Called each time that Redis has been found to answer in time, after it did not or on a new connection."""
+        self.while_up: list[Callable[[], None]] = []
+        """Called once a second while Redis is available."""
         self.when_down: list[Callable[[], None]] = []
         self.when_writer: list[Callable[[Wire | None], None]] = []
         """Called with the connection that writes each time it changes; with None when it is lost."""
@@ -295,12 +297,14 @@ class RedisClient:
     def _tick(self) -> None:
         if self._closed:
             return
-        if not self.available:
-            self._probe()
-        elif self.clock.seconds() - self._measured > self.limits.clock:
+        if self.available:
             wire = self._reader.pick() or self._writer.pick()
-            if wire is not None:
+            if wire is not None and self.clock.seconds() - self._measured > self.limits.clock:
                 self._measure(wire)
+            for tell in self.while_up:
+                tell()
+        else:
+            self._probe()
         for wire in (*self._reader.usable, *self._writer.usable):
             wire.keep_alive()
         self.wheel.add(self.limits.probe, self._tick)

@@ -137,6 +137,11 @@ class TieredStore:
         # Word of changes may have come before it could be asked.
         self.purged()
 
+    def try_again(self) -> None:
+        """Called now and then: a purge that Redis did not take is not to wait until something else is written."""
+        if self._purging.behind:
+            self._purging.catch_up()
+
     def purged(self) -> None:
         """Somebody has purged something: learn what."""
         self._purging.sync()
