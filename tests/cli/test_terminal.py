@@ -17,6 +17,7 @@ import pytest
 from tests.cli.command import Command
 from tests.cli.test_errors import Stranger, stranger
 from tests.fleet.processes import Origin, Proxy, ask
+from tests.support.process import eventually
 from txstalecache.cli.exits import Exit
 
 __all__ = ["stranger"]
@@ -155,11 +156,8 @@ def test_ctrl_c_cancels_what_is_being_warmed(
 ) -> None:
     (tmp_path / "urls").write_text("".join(f"http://localhost/cold-{number}-{one}\n" for one in range(500)))
     warming = command.begun("warm", "urls", "--rate", "5")
-    deadline = time.monotonic() + 20
     # The first one is fetched before the command has heard which job it is.
-    while sum(f"/cold-{number}-" in path for path in served.hits) < 4:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: sum(f"/cold-{number}-" in path for path in served.hits) >= 4)
     warming.send_signal(number)
     said, problem = warming.communicate(timeout=20)
     assert warming.returncode == Exit.INTERRUPTED
@@ -171,10 +169,7 @@ def test_ctrl_c_before_the_job_is_known_says_that_it_may_go_on(stranger: Strange
     stranger.reply = None
     (tmp_path / "urls").write_text("http://localhost/cold\n")
     warming = Command(tmp_path, stranger.url).begun("warm", "urls")
-    deadline = time.monotonic() + 20
-    while not stranger.asked:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: stranger.asked)
     warming.send_signal(signal.SIGINT)
     said, problem = warming.communicate(timeout=20)
     assert (warming.returncode, said) == (Exit.INTERRUPTED, b"")

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs, formatEvent
 
+from tests.support.process import eventually
 from txstalecache.http.messages import Fields
 from txstalecache.observe.accesslog import AccessLog, Record, combined, json_line
 
@@ -136,6 +136,11 @@ def test_a_log_that_was_moved_away_is_opened_anew(tmp_path: Path) -> None:
     assert old.read_text() == ""
 
 
+def lines(path: Path) -> int:
+    """How many there are."""
+    return path.read_text().count("\n") if path.exists() else 0
+
+
 def test_a_log_that_was_moved_away_and_cannot_be_opened_anew_goes_on_there_until_it_can(tmp_path: Path) -> None:
     place, elsewhere = tmp_path / "log", tmp_path / "old"
     place.mkdir()
@@ -143,25 +148,18 @@ def test_a_log_that_was_moved_away_and_cannot_be_opened_anew_goes_on_there_until
     log = AccessLog(str(path))
     place.rename(elsewhere)
     with capturedLogs() as events:
-        for number in range(2):
-            log(record())
-            _written(old, number + 1)
+        log(record())
+        eventually(lambda: lines(old) == 1)
+        log(record())
+        eventually(lambda: lines(old) == 2)
         place.mkdir()
         log(record())
-        _written(path, 1)
+        eventually(lambda: lines(path) == 1)
     log.close()
     assert (len(old.read_text().splitlines()), log.dropped) == (2, 0)
     assert [formatEvent(event) for event in events] == [
         f"access log {path}: moved away, and goes on there: no new one can be opened: No such file or directory"
     ]
-
-
-def _written(path: Path, lines: int) -> None:
-    """Returns once there are so many."""
-    ends = time.monotonic() + 10
-    while not path.exists() or path.read_text().count("\n") < lines:
-        assert time.monotonic() < ends
-        time.sleep(0.001)
 
 
 def test_a_file_that_cannot_be_opened_is_said_at_once(tmp_path: Path) -> None:
@@ -211,12 +209,12 @@ def test_lines_that_a_full_disk_costs_are_told_of_once_and_their_number_when_it_
     path.symlink_to("/dev/full")
     with capturedLogs() as events:
         log = AccessLog(str(path))
-        for lost in range(1, 4):
-            log(record())
-            deadline = time.monotonic() + 20
-            while log.dropped < lost:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+        log(record())
+        eventually(lambda: log.dropped == 1)
+        log(record())
+        eventually(lambda: log.dropped == 2)
+        log(record())
+        eventually(lambda: log.dropped == 3)
         path.unlink()
         log(record())
         log.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -43,24 +44,33 @@ def make_store() -> Iterator[MakeStore]:
 
 @implementer(ILogObserver)
 class Said:
-    """What was logged about Redis coming and going."""
+    """What one module of the store has logged."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
+        self._namespace = f"txstalecache.store.{module}."
         self.lines: list[str] = []
 
     def __call__(self, event: LogEvent) -> None:
-        if str(event.get("log_namespace", "")).startswith("txstalecache.store.redis.") and (
-            event["log_level"] >= LogLevel.info
-        ):
+        if str(event.get("log_namespace", "")).startswith(self._namespace) and event["log_level"] >= LogLevel.info:
             self.lines.append(formatEvent(event))
 
     def count(self, words: str) -> int:
         return sum(words in line for line in self.lines)
 
 
+@contextmanager
+def heard_of(module: str) -> Iterator[Said]:
+    """What ``module`` logs meanwhile."""
+    observer = Said(module)
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield observer
+    finally:
+        globalLogPublisher.removeObserver(observer)
+
+
 @pytest.fixture
 def said() -> Iterator[Said]:
-    observer = Said()
-    globalLogPublisher.addObserver(observer)
-    yield observer
-    globalLogPublisher.removeObserver(observer)
+    """What is logged about Redis coming and going."""
+    with heard_of("redis") as observer:
+        yield observer

@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.store.conftest import MakeStore
 from tests.store.samples import entry, get, key
 from tests.store.waiting import until
 from tests.support.async_test import async_test
+from tests.support.process import eventually
 from txstalecache.store import open_store
 from txstalecache.store.redisserver import NoServer, find_server
 
@@ -122,10 +122,7 @@ reactor.run()
         parent.kill()
         parent.wait(10)
         parent.stdout.close()
-    deadline = time.monotonic() + 10
-    while alive(int(pid)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: not alive(int(pid)))
     directory = Path(url.removeprefix("unix://")).parent
     for left in directory.iterdir():
         left.unlink()

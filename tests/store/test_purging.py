@@ -7,10 +7,8 @@ from math import inf
 
 import pytest
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from zope.interface import implementer
 
-from tests.store.conftest import MakeStore
+from tests.store.conftest import MakeStore, heard_of
 from tests.store.samples import entry, get, key
 from tests.store.waiting import heard, pause, until
 from tests.support.async_test import async_test
@@ -29,16 +27,8 @@ BLUE = frozenset({b"blue"})
 @pytest.fixture
 def said() -> Iterator[list[str]]:
     """What was logged about purges."""
-    lines: list[str] = []
-
-    @implementer(ILogObserver)
-    def observer(event: LogEvent) -> None:
-        if str(event.get("log_namespace", "")).startswith("txstalecache.store.purgelog."):
-            lines.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observer)
-    yield lines
-    globalLogPublisher.removeObserver(observer)
+    with heard_of("purgelog") as observer:
+        yield observer.lines
 
 
 async def stored(backend: StoreService, name: str = "/a", tags: frozenset[bytes] = BLUE) -> None:

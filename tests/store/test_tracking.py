@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from zope.interface import implementer
 
-from tests.store.conftest import MakeStore
+from tests.store.conftest import MakeStore, heard_of
 from tests.store.samples import entry, get, key
 from tests.store.waiting import heard, pause, until
 from tests.support.async_test import async_test
@@ -38,16 +36,8 @@ async def in_memory(backend: StoreService, redis: RedisServer, name: str = "/a")
 @pytest.fixture
 def said() -> Iterator[list[str]]:
     """What was logged about tracking."""
-    lines: list[str] = []
-
-    @implementer(ILogObserver)
-    def observer(event: LogEvent) -> None:
-        if str(event.get("log_namespace", "")).startswith("txstalecache.store.tracking."):
-            lines.append(formatEvent(event))
-
-    globalLogPublisher.addObserver(observer)
-    yield lines
-    globalLogPublisher.removeObserver(observer)
+    with heard_of("tracking") as observer:
+        yield observer.lines
 
 
 @pytest.mark.parametrize("change", ["DEL", "SET", "FLUSHALL", "expiry", "another process", "another's discard"])
