@@ -1872,6 +1872,16 @@ def test_an_answer_that_breaks_before_all_are_told_is_cut_for_each() -> None:
     assert tower.at_rest()
 
 
+def test_a_fault_once_all_are_told_is_the_flights_own(monkeypatch: pytest.MonkeyPatch, logged_failures: Any) -> None:
+    tower = Tower()
+    seats = crowd(tower)
+    monkeypatch.setattr(SharedFlight, "_under_way", lambda flight: 1 / 0)
+    tower.origin.answer(0, 200, CACHEABLE)
+    turns(tower, seats)
+    assert {seat.ended for seat in seats} == {"cut"}
+    assert tower.at_rest() and logged_failures.flush(ZeroDivisionError)
+
+
 def test_who_leaves_before_he_is_told_is_not_waited_for() -> None:
     tower = Tower()
     seats = crowd(tower, stored=False)

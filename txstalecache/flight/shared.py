@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.boarding import Boarding
@@ -302,12 +303,15 @@ class SharedFlight(Flight):
             response.deliver(self)
 
         def seated() -> None:
-            self._unstored(arrival)
-            if wanted:
-                self._under_way()
-            else:
-                response.abort()
-                self.end(State.DONE)
+            try:
+                self._unstored(arrival)
+                if wanted:
+                    self._under_way()
+                else:
+                    response.abort()
+                    self.end(State.DONE)
+            except Exception:
+                self.crashed(Failure())  # in a later turn nobody else would see to it
 
         self.waiters.land_each(zip(waiters, seats, strict=True), seated)
 
