@@ -102,7 +102,7 @@ def test_what_makes_no_sense_is_never_a_traceback(text: str) -> None:
         ),
         (f"[[route]]\nttl = 0x{'f' * 5000}\n", "route[1].ttl: expected seconds"),
         (f"[[route]]\nmatch = 0x{'f' * 5000}\n", "route[1].match: expected a table"),
-        (f"[[route]]\nttl{'.a' * 5000} = 1\n", "route[1].ttl: expected seconds"),
+        (f"[[route]]\n[route.ttl{'.a' * 900}]\na{'.a' * 900} = 1\n", "route[1].ttl: expected seconds"),
     ],
     ids=range(7),
 )
