@@ -310,7 +310,9 @@ async def test_nothing_that_must_hold_gives_way(
     assert chaos.crowded() == [], (seed, chaos.faults)
     # With Redis away or its leases forgotten each process fetches for itself; one that stands still is given a second.
     assert most <= 2 * len(fleet), (seed, behaviour.crowds)
-    assert chaos.outcomes["200"] > 30 * seconds, chaos.outcomes
+    # How many there are is the machine's, how they end is ours.
+    assert chaos.outcomes.total() > CLIENTS * seconds, chaos.outcomes
+    assert 2 * chaos.outcomes["200"] > chaos.outcomes.total(), chaos.outcomes
     for process, had in zip(fleet, before, strict=True):
         # The connections it keeps to its origin are all that may be left.
         await until(lambda: not any(behaviour.in_progress.values()), 30)
