@@ -239,6 +239,8 @@ def cases() -> list[Case]:
     found.append(Case("from Redis, memory tier off", "redis", "seed", 0.6))
     found.append(Case("miss, not storable", "ours", "reverse", 2.0, "/none/1024"))
     found.append(Case("miss, each key cold, stored", "ours", "reverse", 2.0, cold=True))
+    found.append(Case("the same, in Redis too", "tiers", "reverse", 0.0, cold=True))
+    found.append(Case("the same, in Redis too", "tiers", "seed", 0.0, cold=True))
     found.append(Case("2 workers, fresh", "two", "one", 1.5))
     found.append(Case("2 workers, from Redis", "two-redis", "one-redis", 1.5))
     found.append(Case("lane", "ours", "ordinary", 1.0))
@@ -294,8 +296,8 @@ def start(directory: str, core: int, client: int) -> tuple[dict[str, Server], li
     if redis:
         where = f"redis://127.0.0.1:{redis_port}"
         for name, workers, memory, pinned in (
-            ("redis", 1, "0", True), ("one", 1, "64M", False), ("two", 2, "64M", False),
-            ("one-redis", 1, "0", False), ("two-redis", 2, "0", False),
+            ("redis", 1, "0", True), ("tiers", 1, "64M", True), ("one", 1, "64M", False),
+            ("two", 2, "64M", False), ("one-redis", 1, "0", False), ("two-redis", 2, "0", False),
         ):  # fmt: skip
             more = ["--redis", where, "--workers", str(workers), "--memory", memory, "--prefix", f"{name}:"]
             add(name, lambda port, more=more: service(port, *more), pinned)  # type: ignore[misc]
