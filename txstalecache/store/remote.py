@@ -56,7 +56,7 @@ class Remote:
         self._commands = commands
         self.purge_log = purge_log
         self._layout = layout
-        self._turn = turn
+        self.turn = turn
         self.corrupt = 0
         """Values that were not what they should be, so far."""
 
@@ -190,7 +190,7 @@ class Remote:
             if piece is None:
                 return None
             body.append(piece)
-            await self._turn()
+            await self.turn()
         return _with_body(opened, tuple(body))
 
     def _delete(self, names: list[bytes]) -> None:
