@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredLock, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
@@ -110,6 +110,7 @@ class ProxyService(Service):
         self._ticking = LoopingCall(lambda: self._facts.tick())
         self._ticking.clock = reactor
         self._settled = self._leaving = False
+        self._reloading = DeferredLock()
         """Whether the store has answered, or has had time enough; whether the service is being stopped."""
         self._port: IListeningPort | None = None
         self._demo_port: IListeningPort | None = None
@@ -321,7 +322,8 @@ class ProxyService(Service):
         if self._admin_endpoint is not None:
             self._renew(self._admin_endpoint)
         if self._settings.config is not None:
-            self.reload()
+            reloading = self.reload()
+            reloading.addErrback(lambda failure: self._log.failure("configuration not reloaded", failure))
 
     def renew(self) -> bool:
         """Read the certificate of the public endpoint again, if it has one; whether it can be used. Connections that
@@ -340,17 +342,24 @@ class ProxyService(Service):
             self._log.info("the certificate of {where} was read again", where=endpoint.description)
         return True
 
-    def reload(self, text: str | None = None) -> bool:
-        """Read the configuration file again, or take ``text`` for what it says; whether its routes and upstreams are in
-        force now. What is under way goes on as it began. A file that makes no sense changes nothing, and the log says
-        what is wrong with it."""
+    def reload(self, text: str | None = None) -> Deferred[bool]:
+        """Read the configuration file again, or take ``text`` for what it says; fires with whether its routes and
+        upstreams are in force by then. What is under way goes on as it began. A file that makes no sense changes
+        nothing, and the log says what is wrong with it.
+
+        Thousands of routes take seconds to be read: a thread does that, and one after the other whoever asks for it."""
+        return self._reloading.run(lambda: Deferred.fromCoroutine(self._reload(text)))
+
+    async def _reload(self, text: str | None) -> bool:
         before = self._settings
         if before.config is None or self._pending is None:
             self._log.info("there is no configuration file to read again")
             return False
         upstreams: dict[str, Upstream] = {}
         try:
-            after = before.reread(text)
+            after = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), before.reread, text)
+            if not self.running:
+                return False
             for plan in after.upstreams:
                 known = self._upstreams.get(plan.name)
                 kept = known if known is not None and known.is_as(plan) else None

@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> None:
     answers: Answers = {
         **service.answers(),
         "renew": lambda: {"done": service.renew()},
-        "reload": lambda text: {"done": service.reload(text)},
+        "reload": lambda text: service.reload(text).addCallback(lambda done: {"done": done}),
     }
     answerer = Answerer(answers, lambda: leave(reactor))
     service.flown.tell = partial(answerer.say, "flight")

@@ -258,9 +258,9 @@ class WorkersService(ProxyService):
             self._shares.close()
         await super()._drain()
 
-    def reload(self, text: str | None = None) -> bool:
+    async def _reload(self, text: str | None) -> bool:
         """As the service of one process; then the workers do as the file says, and those started after them."""
-        done = super().reload(text)
+        done = await super()._reload(text)
         if done:
             for worker in self._workers:
                 worker.reload(self._settings.text)

@@ -143,16 +143,16 @@ async def test_a_certificate_that_was_renewed_on_disk_is_shown_after_a_reload_of
     proxy = await configured(upstream(origin, f'ca_file = "{authority.path}"\nclient_certificate = "{mine}"'))
     assert (await fetch(proxy.port, "GET", "/x")).status == 502
     mine.write_bytes(authority.issue("proxy.example")[0].read_bytes())
-    assert proxy.service.reload()
+    assert await proxy.service.reload()
     assert (await fetch(proxy.port, "GET", "/x")).body == b"secret"
     connections = len(origin.connections)
     # What is half written changes nothing, nor does what cannot be read any more.
     mine.write_bytes(mine.read_bytes()[:100])
-    assert not proxy.service.reload()
+    assert not await proxy.service.reload()
     assert (await fetch(proxy.port, "GET", "/y")).body == b"secret"
     mine.unlink()
     with capturedLogs() as events:
-        assert proxy.service.reload()
+        assert await proxy.service.reload()
     assert f"upstream www: {mine} is not read again: No such file or directory" in map(formatEvent, events)
     assert (await fetch(proxy.port, "GET", "/z")).body == b"secret"
     assert len(origin.connections) == connections
@@ -169,7 +169,7 @@ async def test_another_authority_is_trusted_after_a_reload_of_the_same_file(
     proxy = await configured(upstream(origin, f'ca_file = "{trusted}"'))
     assert (await fetch(proxy.port, "GET", "/x")).status == 502
     trusted.write_bytes(authority.path.read_bytes())
-    assert proxy.service.reload()
+    assert await proxy.service.reload()
     assert (await fetch(proxy.port, "GET", "/x")).body == b"secret"
 
 
@@ -443,7 +443,7 @@ async def test_a_hash_keeps_each_key_at_its_server_and_moves_the_share_of_a_lost
     assert before == await places()
     assert set(before.values()) == {b"a", b"b", b"c"}
     proxy.write(text("ac"))
-    assert proxy.service.reload()
+    assert await proxy.service.reload()
     after = await places()
     assert {n for n in before if before[n] != after[n]} == {n for n in before if before[n] == b"b"}
 

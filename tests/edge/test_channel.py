@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from tests.support.transport import Transport
 from txstalecache.edge.channel import CacheChannel, Phase
+from txstalecache.edge.framing import Chunked
 from txstalecache.edge.limits import EdgeLimits
 from txstalecache.edge.site import CacheSite
 from txstalecache.edge.twistedweb import CacheRequest
@@ -668,8 +669,50 @@ def test_what_one_client_sends_in_one_go_is_served_in_turns_and_not_read_further
     assert client.wire.producerState == "producing"
 
 
-def test_a_client_that_leaves_while_others_have_their_turn_leaves_nothing_behind() -> None:
+CHUNKS = Chunked.AT_ONCE // 3
+TINY = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * (2 * CHUNKS + 5)
+
+
+class Nibbler(Eater):
+    """Knows in which pieces it came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[int] = []
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.pieces.append(len(data))
+
+
+@pytest.mark.parametrize("ended", [b"", b"0\r\n\r\n" + GET])
+def test_a_body_in_tiny_chunks_is_taken_in_turns_and_not_read_further_meanwhile(ended: bytes) -> None:
+    client, eater = Client(), Nibbler()
+    client.send(TINY + ended)
+    eater.eat(client.resource.requests[0])
+    assert eater.pieces == [CHUNKS]
+    assert client.wire.producerState == "paused"
+    client.send(b"" if ended else b"1\r\nx\r\n0\r\n\r\n" + GET)  # was on its way
+    assert eater.pieces == [CHUNKS]
+    client.clock.advance(0)
+    assert eater.pieces == [CHUNKS, CHUNKS, 5 + (not ended)]
+    assert client.wire.producerState == "producing"
+    client.resource.answer(0)
+    assert [request.method for request in client.resource.requests] == [b"POST", b"GET"]
+
+
+def test_what_is_left_of_a_body_in_tiny_chunks_is_dropped_in_turns() -> None:
     client = Client()
-    client.channel.dataReceived(b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n" * (CacheChannel.A_TURN + 1))
+    client.send(TINY + b"0\r\n\r\n" + GET)
+    client.resource.answer(0)
+    assert len(client.resource.requests) == 1 and client.wire.producerState == "paused"
+    client.clock.advance(0)
+    assert len(client.resource.requests) == 2 and client.wire.producerState == "producing"
+
+
+@pytest.mark.parametrize("sent", [b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n" * (CacheChannel.A_TURN + 1), TINY])
+def test_a_client_that_leaves_while_others_have_their_turn_leaves_nothing_behind(sent: bytes) -> None:
+    client = Client()
+    client.channel.dataReceived(sent)
     client.channel.connectionLost(Failure(ConnectionDone()))
     assert not client.clock.getDelayedCalls()

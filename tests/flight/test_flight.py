@@ -24,7 +24,7 @@ from txstalecache.flight.plan import Plan, Sharing
 from txstalecache.flight.registry import Registry
 from txstalecache.flight.shared import SharedFlight
 from txstalecache.flight.waiters import Waiters
-from txstalecache.http import conditional
+from txstalecache.http import conditional, policy
 from txstalecache.http.entry import Entry, Freshness, Marker, MarkerKind
 from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
@@ -1763,6 +1763,18 @@ def told(seats: list[Seat]) -> int:
     return sum(seat.landing is not None for seat in seats)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch, of: Any, name: str) -> list[None]:
+    """One for each call of what is called ``name`` there, from now on."""
+    function, calls = getattr(of, name), list[None]()
+
+    def called(*arguments: Any, **more: Any) -> Any:
+        calls.append(None)
+        return function(*arguments, **more)
+
+    monkeypatch.setattr(of, name, called)
+    return calls
+
+
 def turn(tower: Tower) -> None:
     """One of the reactor's, with what is due now and nothing that this brings about."""
     for call in tower.clock.getDelayedCalls():
@@ -1808,6 +1820,12 @@ def never_comes(tower: Tower) -> None:
     turn(tower)
 
 
+def is_stored_elsewhere(tower: Tower) -> None:
+    (flight,) = tower.registry.flights
+    assert isinstance(flight, SharedFlight)
+    assert flight.settle(Settled(tower.entry(initial_age=0.0, lifetime=60.0), collapsed=True))
+
+
 def is_shut_down(tower: Tower) -> None:
     tower.registry.close()
 
@@ -1833,6 +1851,69 @@ def test_of_many_who_wait_only_some_are_told_in_one_turn(happens: Callable[[Towe
     # The leader may have more patience than the others.
     others = seats[1:]
     assert turns(tower, others)[-3:] == pytest.approx([AT_ONCE, 2 * AT_ONCE, len(others)], abs=1)
+
+
+def waits_long_enough(tower: Tower) -> None:
+    tower.clock.rightNow += 1
+    turn(tower)
+
+
+@pytest.mark.parametrize(
+    ("happens", "stale", "where"),
+    [
+        (arrives, False, (SharedFlight, "_seat")),
+        (may_not_be_shared, False, (SharedFlight, "_seat")),
+        (is_validated, True, (policy, "judge")),
+        (waits_long_enough, True, (policy, "tides_over")),
+        (never_comes, False, (SharedFlight, "_late")),
+    ],
+)
+def test_what_each_of_many_is_told_is_decided_in_his_turn(
+    happens: Callable[[Tower], None], stale: bool, where: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower = Tower()
+    entry = tower.entry(if_error=600.0) if stale else None
+    others = crowd(tower, entry=entry, clocks=Clocks(wait_stale=1, leader_age=60))[1:]
+    decided = counted(monkeypatch, *where)
+    happens(tower)
+    while told(others) < len(others):
+        assert len(decided) <= told(others) + AT_ONCE
+        turn(tower)
+    assert len(decided) >= len(others)
+
+
+@pytest.mark.parametrize(("happens", "where"), [(is_stored_elsewhere, "judge"), (fails_with_stale, "stands_in")])
+def test_where_it_hangs_on_all_of_many_what_becomes_of_a_flight_those_who_say_the_same_are_judged_once(
+    happens: Callable[[Tower], None], where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower = Tower()
+    entry = tower.entry() if happens is fails_with_stale else None
+    plans = [tower.plan(fields, entry=entry) for fields in ([], [(b"Cache-Control", b"max-age=7")])]
+    seats = [Seat(tower.registry.join(plan)[0]) for plan in plans * AT_ONCE]
+    judged = counted(monkeypatch, policy, where)
+    happens(tower)
+    assert len(judged) <= 2 + AT_ONCE and told(seats) == AT_ONCE
+    turns(tower, seats)
+    assert tower.at_rest()
+
+
+def test_a_fault_at_one_of_many_is_not_the_others(monkeypatch: pytest.MonkeyPatch, logged_failures: Any) -> None:
+    tower = Tower()
+    seats = crowd(tower)
+    decide, decided = SharedFlight._seat, list[None]()
+
+    def seat(flight: SharedFlight, *about: Any) -> Landing:
+        decided.append(None)
+        return 1 / 0 if len(decided) in (3, AT_ONCE + 3) else decide(flight, *about)  # type: ignore[return-value]
+
+    monkeypatch.setattr(SharedFlight, "_seat", seat)
+    finish(tower.origin.answer(0, 200, CACHEABLE))
+    turns(tower, seats)
+    faulty = [seats.pop(number) for number in (AT_ONCE + 2, 2)]
+    assert [seat.landing for seat in faulty] == [Failed(502, "internal")] * 2
+    assert {(seat.data, seat.ended) for seat in seats} == {(b"body", "delivered")}
+    assert len(logged_failures.flush(ZeroDivisionError)) == 2
+    assert tower.at_rest()
 
 
 def test_who_is_told_in_a_later_turn_has_all_of_the_body_and_the_origin_waits_for_that() -> None:
@@ -1892,6 +1973,20 @@ def test_who_leaves_before_he_is_told_is_not_waited_for() -> None:
     assert response.aborted
     tower.clock.advance(0)
     assert told(seats) == AT_ONCE and tower.at_rest()
+
+
+def test_what_replaces_an_entry_is_kept_for_those_who_are_still_to_be_told() -> None:
+    tower = Tower()
+    seats = crowd(tower, entry=tower.entry(), stored=False)
+    response = tower.origin.answer(0, 200, CACHEABLE)
+    response.send(b"bo")
+    for seat in seats[:AT_ONCE]:
+        seat.leave()
+    response.send(b"dy")
+    turns(tower, seats)
+    response.end()
+    assert {(seat.data, seat.ended) for seat in seats[AT_ONCE:]} == {(b"body", "delivered")}
+    assert tower.at_rest() and tower.stored is None
 
 
 def test_who_comes_while_a_crowd_is_told_is_answered_at_once() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.http.exchanges import NOW, RULES, fields, request, response
 from txstalecache.http.admission import admit, make_entry, provoked
 from txstalecache.http.entry import Freshness
+from txstalecache.http.fields import LONGEST
 from txstalecache.http.messages import Fields, ResponseHead
 from txstalecache.http.rules import Cookies, Rules
 from txstalecache.http.verdict import Admission, Share, Store, Withhold
@@ -51,6 +52,31 @@ def stored(text: str, asked: str = "", status: int = 200, rules: Rules = RULES) 
 )
 def test_what_is_for_one_client_only_is_withheld(text: str, why: str) -> None:
     assert admitted(text) == Withhold(why)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("Cache-Control: public, max-age=60, x=", "private"),
+        ('Cache-Control: public, max-age=60, x="', "private"),
+        ("CDN-Cache-Control: public, max-age=60, x=", "private"),
+        ("Cache-Control: max-age=60\nVary: x, ", "vary"),
+    ],
+)
+@pytest.mark.parametrize("rules", [RULES, Rules(ttl=5.0), Rules(honour_cache_control=False, ttl=5.0)])
+def test_what_is_too_long_to_be_read_is_for_one_client_only_and_is_not_taken_apart(
+    text: str, why: str, rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = LONGEST - len(text.splitlines()[-1].partition(": ")[2])
+    assert isinstance(admitted(text + "a" * room, rules=rules), Store)
+    for place in ("cachecontrol.directives", "targeted.parse_dictionary", "vary.members"):
+        monkeypatch.setattr(f"txstalecache.http.{place}", only_short)
+    assert admitted(text + "a" * (room + 1), rules=rules) == Withhold(why)
+
+
+def only_short(value: bytes) -> list[object]:
+    assert len(value) < 100
+    return []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
 
@@ -147,21 +148,48 @@ def test_markers_and_rows_come_back() -> None:
 
 def test_a_large_body_comes_back_from_its_pieces_in_order_only() -> None:
     body = random.Random(1).randbytes(2 * PIECE + 17)
-    pieces = envelope.cut([body[:100], body[100:]])
+    pieces = list(envelope.cut([body[:100], body[100:]]))
     assert [len(piece) for piece in pieces] == [PIECE, PIECE, 17]
-    assert all(piece.obj is pieces[0].obj for piece in pieces)  # no bytes are copied for that
-    sealed = envelope.seal_pieces("0123456789abcdef", pieces)
+    assert envelope.pieces(len(body)) == 3
+    sealed = [envelope.seal_piece("0123456789abcdef", number, piece) for number, piece in enumerate(pieces)]
     big = replace(FULL, body=(body,))
     opened = envelope.open_entry(envelope.seal_entry(key(), big, 1, "0123456789abcdef", 3), key())
     assert opened is not None and opened.manifest == Manifest("0123456789abcdef", 3, len(body))
     assert opened.entry.body == ()
-    assert [envelope.open_piece(data, opened.manifest, number) for number, data in enumerate(sealed)] == [
-        *map(bytes, pieces)
-    ]
+    assert [envelope.open_piece(data, opened.manifest, number) for number, data in enumerate(sealed)] == pieces
     assert envelope.open_piece(sealed[0], opened.manifest, 1) is None
-    other = envelope.seal_pieces("fedcba9876543210", pieces)
-    assert envelope.open_piece(other[0], opened.manifest, 0) is None
+    other = envelope.seal_piece("fedcba9876543210", 0, pieces[0])
+    assert envelope.open_piece(other, opened.manifest, 0) is None
     assert envelope.open_piece(sealed[0][:-1], opened.manifest, 0) is None
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [],
+        [1],
+        [PIECE],
+        [PIECE, 1],
+        [PIECE - 1, 1],
+        [PIECE - 1, 2],
+        [1, PIECE, PIECE - 1],
+        [3 * PIECE + 1],
+        [1000] * 1100,
+        [PIECE // 2] * 4,
+    ],
+)
+def test_however_a_body_came_it_is_cut_into_pieces_of_one_size(chunks: list[int]) -> None:
+    body = random.Random(2).randbytes(sum(chunks))
+    source = BytesIO(body)
+    pieces = list(envelope.cut([source.read(length) for length in chunks]))
+    assert pieces == [body[at : at + PIECE] for at in range(0, len(body), PIECE)]
+    assert envelope.pieces(len(body)) == len(pieces)
+
+
+def test_a_body_of_too_many_pieces_is_not_cut() -> None:
+    assert envelope.pieces(9999 * PIECE) == 9999
+    with pytest.raises(ValueError, match="10000 pieces"):
+        envelope.pieces(9999 * PIECE + 1)
 
 
 def test_stamps_sort_like_the_times() -> None:

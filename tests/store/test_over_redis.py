@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from zope.interface.verify import verifyObject
@@ -13,6 +15,7 @@ from tests.store.waiting import heard, pause, until
 from tests.support.async_test import async_test
 from tests.support.redis import RedisServer
 from txstalecache.http.entry import Marker, MarkerKind
+from txstalecache.store import envelope
 from txstalecache.store.envelope import PIECE
 from txstalecache.store.interfaces import ILeases, IStore
 from txstalecache.store.layout import Layout, variant_id
@@ -23,6 +26,20 @@ GZIP = ((b"accept-encoding", b"gzip"),)
 
 def name(letter: str, of: str = "/a") -> bytes:
     return LAYOUT.name(key(of).digest, letter)
+
+
+def note(monkeypatch: pytest.MonkeyPatch, function: str, then: Callable[[], object] = lambda: None) -> list[object]:
+    """What is done to the pieces of bodies from now on, and ``then`` each time."""
+    done: list[object] = []
+    does = getattr(envelope, function)
+
+    def noted(*arguments: Any) -> object:
+        done.append(None)
+        then()
+        return does(*arguments)
+
+    monkeypatch.setattr(envelope, function, noted)
+    return done
 
 
 @async_test
@@ -119,6 +136,70 @@ async def test_large_bodies_go_in_pieces_and_come_back_whole(shared_redis: Redis
     one.store.put(key(), entry(one.store.now(), b"small"), 15)
     await one.store.flush()
     assert all(shared_redis.command("PTTL", piece) <= 10_000 for piece in pieces)
+
+
+@async_test
+async def test_of_a_large_body_one_piece_is_made_at_a_time_and_none_before_redis_takes_it(
+    redis_server: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await make_store(redis_server.url), await make_store(redis_server.url)
+    made = note(monkeypatch, "seal_piece")
+    redis_server.pause()
+    bodies = [bytes([number]) * (8 * PIECE) for number in range(3)]
+    for number, body in enumerate(bodies):
+        one.store.put(key(f"/{number}"), entry(one.store.now(), body), 15)
+    one.store.put(key("/short"), entry(one.store.now(), b"short"), 15)
+    assert len(made) == 1
+    for _ in range(10):
+        await pause(0)
+    assert len(made) <= 2  # what the kernel has taken makes room
+    redis_server.resume()
+    await one.store.flush()
+    assert len(made) == 24 and one.store.unwritten == 0
+    for number, body in enumerate(bodies):
+        found = (await two.store.lookup(key(f"/{number}"), get())).entry
+        assert found is not None and b"".join(found.body) == body
+    assert (await two.store.lookup(key("/short"), get())).entry is not None
+
+
+@async_test
+async def test_a_large_body_is_read_in_turns(
+    shared_redis: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await make_store(shared_redis.url), await make_store(shared_redis.url)
+    one.store.put(key(), entry(one.store.now(), b"x" * (6 * PIECE + 1)), 15)
+    await one.store.flush()
+    opened = note(monkeypatch, "open_piece")
+    seen = []
+    looking = two.store.lookup(key(), get())
+    while not looking.called:
+        await pause(0)
+        seen.append(len(opened))
+    assert (await looking).entry is not None
+    assert set(seen) >= set(range(7))
+
+
+@async_test
+async def test_a_large_body_that_is_half_written_when_the_server_dies_is_a_lost_hit(
+    redis_server: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await make_store(redis_server.url)
+
+    def dies() -> None:
+        if len(made) == 4:
+            redis_server.kill()
+
+    made = note(monkeypatch, "seal_piece", dies)
+    one.store.put(key(), entry(one.store.now(), b"x" * (30 * PIECE)), 15)
+    one.store.put(key("/b"), entry(one.store.now(), b"behind it"), 15)
+    await one.store.flush()
+    assert len(made) < 10 and one.store.unwritten == 2
+    assert not one.store.under_way and one._client.waiting == 0
+    redis_server.start()
+    await until(lambda: one._client.available)
+    one.store.put(key(), entry(one.store.now(), b"x" * (30 * PIECE)), 15)
+    await one.store.flush()
+    assert one.store.unwritten == 2 and redis_server.command("EXISTS", name("e"))
 
 
 @async_test

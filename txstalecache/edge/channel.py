@@ -99,7 +99,7 @@ class CacheChannel(HTTPChannel):
         self._taken = 0
         """Requests taken from what came last."""
         self._turn: IDelayedCall | None = None
-        """When the next ones are."""
+        """When the next ones are, or more of a body."""
         self._began = 0.0
         self._body: Counted | Chunked | None = None
         self._body_length = 0
@@ -288,9 +288,11 @@ class CacheChannel(HTTPChannel):
     def _take_body(self) -> bool:
         body, received = self._body, self._received
         assert body is not None
-        if self.phase is Phase.BODY and not self._body_wanted:
+        if self._turn is not None or (self.phase is Phase.BODY and not self._body_wanted):
             return False
         data = body.take(received)
+        if body.behind:
+            self._turn = self._clock.callLater(0, self._go_on)
         self._body_length += len(data)
         if self.phase is Phase.BODY:
             upload = self.requests[0].upload
@@ -449,11 +451,13 @@ class CacheChannel(HTTPChannel):
             case Phase.IDLE | Phase.HEAD:
                 wanted = not self._stalled and self._turn is None
             case Phase.BODY:
-                wanted = self._body_wanted
+                wanted = self._body_wanted and self._turn is None
             case Phase.ANSWER:
                 # Reading on shows when the client leaves.
                 wanted = len(self._received) < self._limits.pipeline
-            case Phase.DRAIN | Phase.LINGER:
+            case Phase.DRAIN:
+                wanted = self._turn is None
+            case Phase.LINGER:
                 wanted = True
             case Phase.CLOSED:
                 return

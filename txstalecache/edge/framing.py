@@ -17,6 +17,9 @@ __all__ = ["Chunked", "Counted", "framing"]
 class Counted:
     """A body of ``length`` bytes."""
 
+    behind = False
+    """See ``Chunked``."""
+
     def __init__(self, length: int) -> None:
         self._left = length
         self.ended = not length
@@ -33,6 +36,8 @@ class Counted:
 class Chunked:
     """A chunked body of at most ``limit`` bytes (None: any). Extensions and trailers are checked and dropped."""
 
+    #: Steps at a time, three for each chunk: of one byte each there may be thousands in what comes in one go.
+    AT_ONCE = 3000
     #: Bytes of one chunk-size line.
     LINE = 1024
     #: Bytes of all extensions, and of all trailers: more of them than body is an attack.
@@ -51,17 +56,21 @@ class Chunked:
         """Bytes of the current chunk still to come."""
         self._step: Callable[[bytearray, int, list[bytes]], int] = self._size
         self.ended = False
+        self.behind = False
+        """Whether there is more to take of what has come."""
 
     def take(self, buffer: bytearray) -> bytes:
-        """The bytes of body at the start of ``buffer``, which are removed from it with their framing. Raises
-        Rejected."""
+        """The bytes of body at the start of ``buffer``, which are removed from it with their framing; no more than is
+        taken at a time. Raises Rejected."""
         pieces: list[bytes] = []
-        at = 0
-        while not self.ended:
+        at, left = 0, self.AT_ONCE
+        while left and not self.ended:
             now = self._step(buffer, at, pieces)
             if now < 0:
                 break
             at = now
+            left -= 1
+        self.behind = not (left or self.ended)
         del buffer[:at]
         return b"".join(pieces)
 

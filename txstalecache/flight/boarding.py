@@ -221,7 +221,7 @@ class Boarding:
             return found.entry is not None and self._serves(found.entry)
         # Who asks again as he is told is not to find it in the air.
         flight.end(State.DONE)
-        flight.waiters.land_all(landing)
+        flight.waiters.land_all(lambda _: landing)
         return True
 
     def _told_by(self, found: Found) -> Landing | None:

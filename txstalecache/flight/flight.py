@@ -498,9 +498,10 @@ class Flight(ABC):
 
     # -- the clocks ----------------------------------------------------------------------------------------------
 
-    def _schedule(self) -> None:
+    def _schedule(self, soonest: float = TICK) -> None:
+        """Have the clocks looked at when that is due, ``soonest`` in so many seconds."""
         now = self._registry.clock.seconds()
-        self.due = max(now + TICK, self._next(now))
+        self.due = max(now + soonest, self._next(now))
         self._registry.watch(self.due)
 
     def _next(self, now: float) -> float:

@@ -19,7 +19,7 @@ from txstalecache.flight.arrival import Arrival
 from txstalecache.flight.boarding import Boarding
 from txstalecache.flight.clocks import Late
 from txstalecache.flight.discard import Discard
-from txstalecache.flight.flight import Flight
+from txstalecache.flight.flight import TICK, Flight
 from txstalecache.flight.landing import Alone, Attached, Failed, Landing, Regroup, Settled
 from txstalecache.flight.passage import Passage
 from txstalecache.flight.plan import Plan, Sharing
@@ -93,17 +93,28 @@ class SharedFlight(Flight):
         return len(self.waiters) + self.waiters.called
 
     def _land(self, landing: Landing) -> None:
-        self.waiters.land_all(landing)
+        self.waiters.land_all(lambda _: landing)
 
     def settle(self, settled: Settled) -> bool:
         """There is an entry: whoever waits gets it where it is for him, or asks elsewhere for what is, or waits on.
         Whether nobody does, and this is over."""
         rules, now = self.plan.rules, self._registry.store.now()
-        judged = [(waiter, settled_for(waiter.request, settled, rules, now)) for waiter in self.waiters]
-        if all(landing is not None for _, landing in judged):
+
+        def judged(waiter: Waiter) -> Settled | Alone | Regroup | None:
+            return settled_for(waiter.request, settled, rules, now)
+
+        def told(waiter: Waiter) -> Landing:
+            landing = judged(waiter)
+            assert landing is not None
+            return landing
+
+        stay: set[Waiter] = set()
+        if not settled.validated:  # else nobody does
+            stay.update(waiter for waiter, landing in self.waiters.each(judged) if landing is None)
+        if not stay:
             # Those who go elsewhere are not to find it in the air, nor its lease.
             self.end(State.DONE)
-        self.waiters.land_each([(waiter, landing) for waiter, landing in judged if landing is not None])
+        self.waiters.land_each([waiter for waiter in self.waiters if waiter not in stay], told)
         return self.state is not State.PENDING
 
     def joinable(self, request: RequestHead, began_after: float | None) -> bool:
@@ -226,7 +237,7 @@ class SharedFlight(Flight):
         """Whether an answer that began to come elsewhere before this took off is still for some who wait here."""
         times, now = (told.request_time, told.response_time), self._registry.store.now()
         arrival = Arrival(self.plan, told.head, None, self._admission(told.head, times), times, told.selector)
-        return any(arrival.suits(waiter.request, now) for waiter in self.waiters)
+        return any(suits for _, suits in self.waiters.each(lambda waiter: arrival.suits(waiter.request, now)))
 
     # -- the decision at the head --------------------------------------------------------------------------------
 
@@ -287,20 +298,20 @@ class SharedFlight(Flight):
             self._supersede()  # it is not read for that alone
         self._pour(arrival, response)
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
-        waiters = list(self.waiters)
-        awaited = arrival.own or self.began < arrival.response_time
-        if awaited:
-            seats = [self._seat(arrival, waiter, arrival.head) for waiter in waiters]
-        else:
-            seats = [self._late_seat(arrival, waiter) for waiter in waiters]
         if arrival.provoked:
             self._let_go()  # whoever asks for himself is not to wait until this one has been read
         elif self._send is not None:
             self._pass_on()
-        wanted = self._goes_on or bool(self.body.readers) or any(isinstance(seat, Attached) for seat in seats)
-        if wanted:
-            # What is here of the body already is taken in first: a short answer is then written in one piece.
-            response.deliver(self)
+        wanted = self._goes_on or bool(self.body.readers)
+        # What is here of the body already is taken in first: a short answer is then written in one piece.
+        response.deliver(self)
+        awaited = arrival.own or self.began < arrival.response_time
+
+        def seat(waiter: Waiter) -> Landing:
+            nonlocal wanted
+            landing = self._seat(arrival, waiter, arrival.head) if awaited else self._late_seat(arrival, waiter)
+            wanted = wanted or isinstance(landing, Attached)
+            return landing
 
         def seated() -> None:
             try:
@@ -308,12 +319,11 @@ class SharedFlight(Flight):
                 if wanted:
                     self._under_way()
                 else:
-                    response.abort()
                     self.end(State.DONE)
             except Exception:
                 self.crashed(Failure())  # in a later turn nobody else would see to it
 
-        self.waiters.land_each(zip(waiters, seats, strict=True), seated)
+        self.waiters.land_all(seat, seated)
 
     def _seat(self, arrival: Arrival, waiter: Waiter, head: ResponseHead) -> Landing:
         """What ``waiter`` gets of the answer that has begun: the answer under ``head``, or why it may not have it."""
@@ -405,7 +415,7 @@ class SharedFlight(Flight):
             self._mark_error(error.fault.value, error.status, provoked=error.fault in _PROVOKED)
         # Who asks again as he is told of it is not to find it in the air.
         self.end(State.FAILED)
-        self.waiters.land_all(self._told(error))
+        self._land(self._told(error))
 
     def _fell_back(self, status: int | None) -> bool:
         """Stale for whoever may have it; else one more attempt while others wait. Whether nothing is left to do now.
@@ -464,21 +474,20 @@ class SharedFlight(Flight):
         self._spare(spared, why)
         return self.state is not State.PENDING
 
-    def _spared(self, status: int | None) -> list[tuple[Waiter, Entry]]:
+    def _spared(self, status: int | None) -> dict[Waiter, Entry]:
         """Whom an entry may be given in place of the origin's ``status``, with that."""
-        found = [(waiter, self.instead(waiter.entry, waiter.request, status)) for waiter in self.waiters]
-        return [(waiter, entry) for waiter, entry in found if entry is not None]
+        found = self.waiters.each(lambda waiter: self.instead(waiter.entry, waiter.request, status))
+        return {waiter: entry for waiter, entry in found if entry is not None}
 
-    def _spare(self, spared: list[tuple[Waiter, Entry]], why: str) -> None:
+    def _spare(self, spared: dict[Waiter, Entry], why: str) -> None:
         collapsed = len(self.waiters) > 1
         told = None if self._response is None else self._response.head.status
         asked = self._asked_until is not None
-        self.waiters.land_each(
-            [
-                (waiter, Settled(entry, collapsed=collapsed, stale=why, status=told, asked=asked))
-                for waiter, entry in spared
-            ]
-        )
+
+        def landing(waiter: Waiter) -> Landing:
+            return Settled(spared[waiter], collapsed=collapsed, stale=why, status=told, asked=asked)
+
+        self.waiters.land_each(spared, landing)
 
     # -- the body ------------------------------------------------------------------------------------------------
 
@@ -507,7 +516,7 @@ class SharedFlight(Flight):
         return self.state is State.PENDING or self._supersedes or super()._goes_on
 
     def _if_abandoned(self) -> None:
-        unread = not (self._storing or self.waiters or self.body.readers or self._taking_off)
+        unread = not (self._storing or self.waiting or self.body.readers or self._taking_off)
         if unread and self._supersedes and self._streaming and self._response is not None:
             # It goes on for what its end shows: a window that is full would never be read.
             self.body.skip()
@@ -547,24 +556,19 @@ class SharedFlight(Flight):
             return
         self._look_at_clocks()
         if self.due == inf and self in self._registry.flights:
-            self._schedule()
+            more = self.waiters.due() <= self._registry.clock.seconds()
+            self._schedule(0.0 if more else TICK)
 
     def _look_at_clocks(self) -> None:
         clocks, now = self.plan.clocks, self._registry.clock.seconds()
-        landings: list[tuple[Waiter, Landing]] = []
         for waiter in self.waiters.impatient(now):
             entry = self._left_of(waiter.entry)
             if entry is not None and policy.tides_over(entry, waiter.request, self._registry.store.now()):
-                landings.append((waiter, Settled(entry, collapsed=True, stale="wait")))
-        self.waiters.land_each(landings)
-        landings = []
+                self.waiters.land(waiter, Settled(entry, collapsed=True, stale="wait"))
         for waiter in self.waiters.overdue(now):
             landing = self._late(waiter, now)
-            if isinstance(landing, Alone):
-                self.waiters.land(waiter, landing)  # few may: whether the next one may, too, hangs on it
-            elif landing is not None:
-                landings.append((waiter, landing))
-        self.waiters.land_each(landings)
+            if landing is not None:
+                self.waiters.land(waiter, landing)
         if self.state is not State.PENDING:
             return
         if self._may_try_again and self._stalled() >= clocks.leader_age:

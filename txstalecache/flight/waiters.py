@@ -4,7 +4,8 @@ All have the patience of the flight's route, so that the order of arrival is the
 the clocks costs what has run out, not what waits. Only the leader's may be longer.
 
 Whoever is told is answered then and there. So of many only some are told in one turn of the reactor, and whoever has
-nothing to do with them is not held up: the others are **called**, and told in the turns that follow.
+nothing to do with them is not held up: the others are **called**, and told in the turns that follow. What each is told
+is decided as he is.
 
 Must not know: fetches, responses, why somebody is told what.
 """
@@ -14,15 +15,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from txstalecache.flight.clocks import Clocks
-from txstalecache.flight.landing import Landing
+from txstalecache.flight.landing import Failed, Landing
 from txstalecache.http.entry import Entry
 from txstalecache.http.messages import RequestHead
 
 __all__ = ["Waiter", "Waiters"]
+
+#: What those are told for whom a fault of our own kept it from being decided.
+_UNDECIDED = Failed(502, "internal")
+
+_Result = TypeVar("_Result")
 
 
 class Waiter(Deferred[Landing]):
@@ -51,8 +59,10 @@ def _nothing() -> None: ...
 
 
 class Waiters:
-    """The crowd. ``counted`` is told of each arrival (1) and departure (-1), ``left`` of each client that left.
-    ``later`` is the reactor's ``callLater``."""
+    """The crowd. ``counted`` is told how many more wait, or fewer, ``left`` of each client that left. ``later`` is the
+    reactor's ``callLater``."""
+
+    _log = Logger()
 
     #: Told in one turn, at most.
     AT_ONCE = 64
@@ -71,7 +81,7 @@ class Waiters:
         self._waiting: dict[Waiter, None] = {}
         self._hopeful: deque[Waiter] = deque()
         """Those with an entry who have not waited for ``wait_stale``; some may have gone."""
-        self._called: dict[Waiter, Landing] = {}
+        self._called: dict[Waiter, None] = {}
 
     @property
     def called(self) -> int:
@@ -105,7 +115,7 @@ class Waiters:
 
     def detach(self, waiter: Waiter) -> None:
         """The client of ``waiter`` has left."""
-        gone = self._gone(waiter) or self._called.pop(waiter, None) is not None
+        gone = self._gone(waiter) or self._told(waiter)
         if gone and self._left is not None:
             self._left()
 
@@ -118,30 +128,53 @@ class Waiters:
         if self._gone(waiter):
             waiter.callback(landing)
 
-    def land_each(self, landings: Iterable[tuple[Waiter, Landing]], then: Callable[[], None] = _nothing) -> None:
-        """Tell each what it came to, in this order and as many turns as it takes; ``then`` is called once that is done.
-        None of them waits any longer."""
-        called: deque[Waiter] = deque()
-        for waiter, landing in landings:
-            if self._gone(waiter):
-                self._called[waiter] = landing
-                called.append(waiter)
-        self._tell(called, then)
+    def land_each(
+        self, waiters: Iterable[Waiter], decide: Callable[[Waiter], Landing], then: Callable[[], None] = _nothing
+    ) -> None:
+        """Tell each of ``waiters`` what ``decide`` says, in this order and as many turns as it takes; ``then`` is
+        called once that is done. None of them waits any longer."""
+        called = dict.fromkeys([waiter for waiter in waiters if waiter in self._waiting])
+        for waiter in called:
+            del self._waiting[waiter]
+        self._call(called, decide, then)
 
-    def land_all(self, landing: Landing) -> None:
-        """Tell everybody."""
-        self.land_each([(waiter, landing) for waiter in self])
+    def land_all(self, decide: Callable[[Waiter], Landing], then: Callable[[], None] = _nothing) -> None:
+        """As ``land_each``, everybody."""
+        called, self._waiting = self._waiting, {}
+        self._call(called, decide, then)
 
-    def _tell(self, called: deque[Waiter], then: Callable[[], None]) -> None:
+    def _call(self, called: dict[Waiter, None], decide: Callable[[Waiter], Landing], then: Callable[[], None]) -> None:
+        self._counted(-len(called))
+        self._called.update(called)
+        self._tell(deque(called), decide, then)
+
+    def _tell(self, called: deque[Waiter], decide: Callable[[Waiter], Landing], then: Callable[[], None]) -> None:
         for _ in range(min(self.AT_ONCE, len(called))):
             waiter = called.popleft()
-            landing = self._called.pop(waiter, None)
-            if landing is not None:
-                waiter.callback(landing)
+            if not self._told(waiter):
+                continue
+            try:
+                landing = decide(waiter)
+            except Exception:
+                # The others are still to be told.
+                self._log.failure("it could not be decided what one who waits is told")
+                landing = _UNDECIDED
+            waiter.callback(landing)
         if called:
-            self._later(0, self._tell, called, then)
+            self._later(0, self._tell, called, decide, then)
         else:
             then()
+
+    def each(self, worked_out: Callable[[Waiter], _Result]) -> Iterator[tuple[Waiter, _Result]]:
+        """Everybody now here, with what is ``worked_out`` from his method, fields and entry: once for those who have
+        the same."""
+        known: dict[tuple[bytes, int, int], _Result] = {}
+        for waiter in self._waiting:
+            request = waiter.request
+            same = request.method, id(request.fields), id(waiter.entry)
+            if same not in known:
+                known[same] = worked_out(waiter)
+            yield waiter, known[same]
 
     def due(self) -> float:
         """When somebody's patience runs out next, on the clock of ``add``; inf: nobody is here."""
@@ -156,19 +189,19 @@ class Waiters:
         return due
 
     def impatient(self, now: float) -> list[Waiter]:
-        """Those with an entry who have waited for ``wait_stale``; each is named once."""
+        """Those with an entry who have waited for ``wait_stale``, as many as are told in one turn; each once."""
         found: list[Waiter] = []
-        while self._hopeful and self._hopeful[0].since + self.clocks.wait_stale <= now:
+        while self._hopeful and self._hopeful[0].since + self.clocks.wait_stale <= now and len(found) < self.AT_ONCE:
             waiter = self._hopeful.popleft()
             if waiter in self._waiting:
                 found.append(waiter)
         return found
 
     def overdue(self, now: float) -> list[Waiter]:
-        """Those whose patience has run out."""
-        found = []
+        """Those whose patience has run out, as many as are told in one turn."""
+        found: list[Waiter] = []
         for waiter in self._waiting:
-            if waiter.until <= now:
+            if waiter.until <= now and len(found) < self.AT_ONCE:
                 found.append(waiter)
             elif not waiter.leads:
                 break
@@ -179,6 +212,13 @@ class Waiters:
             return False
         del self._waiting[waiter]
         self._counted(-1)
+        return True
+
+    def _told(self, waiter: Waiter) -> bool:
+        """Whether ``waiter``, who was called, was still to be told; he is so no longer."""
+        if waiter not in self._called:
+            return False
+        del self._called[waiter]
         return True
 
     def _forget_gone(self) -> None:

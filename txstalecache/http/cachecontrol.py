@@ -9,11 +9,11 @@ import re
 from math import inf
 from typing import Final
 
-from txstalecache.http.fields import delta_seconds, directives, members
+from txstalecache.http.fields import LONGEST, delta_seconds, directives, members
 from txstalecache.http.remembered import remembered
 from txstalecache.http.values import dataclass
 
-__all__ = ["NOTHING_SAID", "NO_WISHES", "RELOAD", "Control", "Wishes", "control", "for_all", "wishes"]
+__all__ = ["NOTHING_SAID", "NO_WISHES", "RELOAD", "UNREAD", "Control", "Wishes", "control", "for_all", "wishes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,8 @@ class Control:
 
 
 NOTHING_SAID: Final = Control()
+#: Of what is too long to be read: it may have said so.
+UNREAD: Final = Control(no_store=True, private=True, no_cache=True, must_revalidate=True)
 
 # A response without one of these would be another response: ``no-cache`` naming it is taken for plain ``no-cache``.
 _ESSENTIAL = frozenset(
@@ -65,6 +67,8 @@ _ESSENTIAL = frozenset(
 @remembered(512, longest=256)
 def control(value: bytes) -> Control:
     """The directives of a response's Cache-Control value (all its lines joined)."""
+    if len(value) > LONGEST:
+        return UNREAD
     # RFC 9111 §4.2.1: of a directive given twice, the first counts; of two that conflict, the stricter.
     found: dict[bytes, bytes | None] = {}
     no_cache = False

@@ -21,6 +21,7 @@ __all__ = [
     "HOP_BY_HOP",
     "LENGTH",
     "LINES",
+    "LONGEST",
     "TOKEN",
     "VALUE",
     "date_in",
@@ -105,6 +106,10 @@ LINES = re.compile(rb"(?:%b:%b\r\n)*+" % (TOKEN.pattern, VALUE.pattern))
 HOPELESS = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\x00")
 #: A length in bytes, as long as any is (RFC 9110 §8.6).
 LENGTH = re.compile(rb"[0-9]{1,18}")
+
+#: Bytes of a value that says how a response may be kept: a longer one is not taken apart, which would hold up everybody
+#: else, and such a response is kept by nobody.
+LONGEST = 4096
 
 _LINE = re.compile(rb"([^:\r\n]++):[\t ]*+([^\r\n]*+)\r\n")
 

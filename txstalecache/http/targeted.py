@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from txstalecache.http.cachecontrol import NOTHING_SAID, Control, control
-from txstalecache.http.fields import FOREVER
+from txstalecache.http.cachecontrol import NOTHING_SAID, UNREAD, Control, control
+from txstalecache.http.fields import FOREVER, LONGEST
 from txstalecache.http.messages import Fields
 from txstalecache.http.remembered import remembered
 from txstalecache.http.structured import Item, String, parse_dictionary
@@ -48,6 +48,8 @@ class Governing:
 @remembered(256, longest=256)
 def targeted_control(value: bytes) -> Control | None:
     """The directives of a targeted field; None when it is empty, malformed, or a value is of the wrong type."""
+    if len(value) > LONGEST:
+        return UNREAD
     found = parse_dictionary(value)
     if not found:
         return None  # RFC 9213 §2.2: empty or malformed is as if it were not there

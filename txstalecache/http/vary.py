@@ -11,7 +11,7 @@ from collections.abc import Collection
 from hashlib import blake2b
 
 from txstalecache.http.entry import Selector
-from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, identifying, is_token, members
+from txstalecache.http.fields import CREDENTIALS, HOP_BY_HOP, LONGEST, identifying, is_token, members
 from txstalecache.http.forward import PRECONDITIONS
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.remembered import remembered
@@ -46,6 +46,8 @@ _TEXTS = frozenset({b"from", b"host", b"origin", b"referer", b"user-agent"})
 
 @remembered(512, longest=_LONGEST)
 def _names(value: bytes) -> tuple[bytes, ...] | None:
+    if len(value) > LONGEST:
+        return None
     found = {name.lower() for name in members(value)}
     if len(found) > MOST_NAMES or not all(name != b"*" and is_token(name) for name in found):
         return None

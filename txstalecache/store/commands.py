@@ -5,15 +5,32 @@ Must not know: connections, what is said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["Command", "ICommands", "Refused", "Unavailable", "ignored"]
+__all__ = ["Command", "Commands", "ICommands", "Refused", "Series", "Unavailable", "ignored"]
 
 Command = Sequence[bytes | str | int]
+
+
+class Series:
+    """``count`` commands that are too much to be made in one go: each is when there is room for it on the way."""
+
+    def __init__(self, count: int, commands: Iterator[Command]) -> None:
+        self._count = count
+        self._commands = commands
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Command]:
+        return self._commands
+
+
+Commands = Sequence[Command] | Series
 
 
 class Unavailable(Exception):
@@ -43,7 +60,7 @@ class ICommands(Protocol):
     def read(self, commands: Sequence[Command]) -> Deferred[list[object]]:
         """The replies, within the read time limit; else fails with ``Unavailable``."""
 
-    def write(self, commands: Sequence[Command], size: int = 0) -> Deferred[list[object]]:
+    def write(self, commands: Commands, size: int = 0) -> Deferred[list[object]]:
         """As ``read``, in the order written and within the write time limit. ``size`` counts against what may wait."""
 
 

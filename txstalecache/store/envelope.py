@@ -21,7 +21,7 @@ Must not know: Redis, its keys' names, time limits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from struct import Struct, pack, unpack_from
 from zlib import crc32
 
@@ -41,9 +41,10 @@ __all__ = [
     "open_marker",
     "open_piece",
     "open_row",
+    "pieces",
     "seal_entry",
     "seal_marker",
-    "seal_pieces",
+    "seal_piece",
     "seal_row",
     "stamp",
     "stamped",
@@ -112,9 +113,7 @@ def stamped(digits: object) -> float:
 # -- the envelope -------------------------------------------------------------------------------------------------
 
 
-def _seal(
-    kind: bytes, when: float, payload: bytes | memoryview, body_id: bytes = _NO_BODY_ID, pieces: int = 0
-) -> bytes:
+def _seal(kind: bytes, when: float, payload: bytes, body_id: bytes = _NO_BODY_ID, pieces: int = 0) -> bytes:
     head = b"%b%b%b%b%04d" % (_MAGIC, kind, stamp(when), body_id, pieces)
     return b"".join((head, _CHECKSUM.pack(crc32(payload, crc32(head))), payload))
 
@@ -275,17 +274,35 @@ def open_entry(data: object, key: Key) -> Opened | None:
 # -- bodies in pieces -----------------------------------------------------------------------------------------------
 
 
-def cut(body: Iterable[bytes]) -> list[memoryview]:
-    """``body`` in pieces of ``PIECE`` bytes, the last one what is left."""
-    whole = memoryview(b"".join(body))
-    return [whole[at : at + PIECE] for at in range(0, len(whole), PIECE)]
+def pieces(length: int) -> int:
+    """How many pieces a body of ``length`` bytes is cut into. ValueError when those are too many."""
+    count = -(-length // PIECE)
+    if count > _MAX_PIECES:
+        raise ValueError(f"a body of {count} pieces")
+    return count
 
 
-def seal_pieces(body_id: str, body: Sequence[bytes | memoryview]) -> list[bytes]:
-    """Each piece in an envelope that knows which body it is of, and which piece."""
-    if len(body) > _MAX_PIECES:
-        raise ValueError(f"a body of {len(body)} pieces")
-    return [_seal(b"B", 0, piece, body_id.encode(), number) for number, piece in enumerate(body)]
+def cut(body: Iterable[bytes]) -> Iterator[bytes]:
+    """``body`` in pieces of ``PIECE`` bytes, the last one what is left, each made when it is asked for."""
+    parts: list[bytes | memoryview] = []
+    room = PIECE
+    for chunk in body:
+        at = 0
+        while len(chunk) - at >= room:
+            parts.append(memoryview(chunk)[at : at + room])
+            yield b"".join(parts)
+            at += room
+            parts, room = [], PIECE
+        if at < len(chunk):
+            parts.append(memoryview(chunk)[at:] if at else chunk)
+            room -= len(chunk) - at
+    if parts:
+        yield b"".join(parts)
+
+
+def seal_piece(body_id: str, number: int, piece: bytes) -> bytes:
+    """``piece`` in an envelope that knows which body it is of, and which piece."""
+    return _seal(b"B", 0, piece, body_id.encode(), number)
 
 
 def open_piece(data: object, manifest: Manifest, number: int) -> bytes | None:

@@ -102,10 +102,12 @@ class StoreService(Service):
 
         client = self._client = RedisClient(self._reactor, self._layout, self.clock)
         purges = Purges()
-        purge_log = PurgeLog(
-            client, self._layout, purges, Remote.USEFUL, self.clock, lambda: deferLater(self._reactor, 0)
-        )
-        remote = Remote(client, self._layout, purge_log)
+
+        def turn() -> Deferred[None]:
+            return deferLater(self._reactor, 0)
+
+        purge_log = PurgeLog(client, self._layout, purges, Remote.USEFUL, self.clock, turn)
+        remote = Remote(client, self._layout, purge_log, turn)
         client.preparation = purge_log.everything, purge_log.learn_everything
         self.store = TieredStore(self.memory, self.clock, remote, purges)
         self._relays = relays = Relays(self._reactor, client, self._layout, client.wheel, self.changes)

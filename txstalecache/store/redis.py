@@ -20,7 +20,7 @@ from txstalecache.observe.histogram import Histogram
 from txstalecache.store.address import Address
 from txstalecache.store.breaker import Breaker
 from txstalecache.store.clock import FleetClock
-from txstalecache.store.commands import Command, Refused, Unavailable, ignored
+from txstalecache.store.commands import Command, Commands, Refused, Unavailable, ignored
 from txstalecache.store.connections import Connections, Watched
 from txstalecache.store.layout import Layout
 from txstalecache.store.limits import RedisLimits
@@ -174,7 +174,7 @@ class RedisClient:
             return fail(Unavailable(self._why))
         return wire.send(commands, self.limits.read).addCallbacks(self._heard, self._unheard)
 
-    def write(self, commands: Sequence[Command], size: int = 0) -> Deferred[list[object]]:
+    def write(self, commands: Commands, size: int = 0) -> Deferred[list[object]]:
         """The replies to ``commands``, in the order written, within the write time limit."""
         wire = self._writer.pick() if self._up else None
         if wire is None or self.waiting + size > self.limits.waiting:

@@ -6,16 +6,17 @@ Must not know: connections, the memory tier, who asks.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from twisted.internet.defer import Deferred
 
 from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector
 from txstalecache.http.keys import Key
 from txstalecache.store import envelope
-from txstalecache.store.commands import Command, ICommands, Refused, ignored
-from txstalecache.store.envelope import PIECE, Manifest, Opened, Row
+from txstalecache.store.commands import Command, Commands, ICommands, Refused, Series, ignored
+from txstalecache.store.envelope import PIECE, Opened, Row
 from txstalecache.store.epochs import Epochs
 from txstalecache.store.layout import Layout, variant_id
 from txstalecache.store.purgelog import PurgeLog
@@ -41,17 +42,21 @@ class Loaded:
 
 
 class Remote:
-    """Entries in Redis. Its Deferreds fail with ``Unavailable`` or ``Refused`` and with nothing else."""
+    """Entries in Redis. Its Deferreds fail with ``Unavailable`` or ``Refused`` and with nothing else. A body may be
+    long: after each piece that was read others have their ``turn`` of the reactor, which fires then."""
 
     #: The longest that anything is kept, in seconds.
     LONGEST = 366 * 86400.0
     #: How long a purge is of use, in seconds.
     USEFUL = LONGEST + Epochs.REMEMBER
 
-    def __init__(self, commands: ICommands, layout: Layout, purge_log: PurgeLog) -> None:
+    def __init__(
+        self, commands: ICommands, layout: Layout, purge_log: PurgeLog, turn: Callable[[], Deferred[None]]
+    ) -> None:
         self._commands = commands
         self.purge_log = purge_log
         self._layout = layout
+        self.turn = turn
         self.corrupt = 0
         """Values that were not what they should be, so far."""
 
@@ -179,15 +184,13 @@ class Remote:
         names = [self._piece(key, manifest.body_id, number) for number in range(manifest.pieces)]
         # One command per piece: a single reply of many megabytes is read slowly.
         replies = await self._commands.read([("GET", name) for name in names])
-        return self._joined(opened, manifest, replies)
-
-    def _joined(self, opened: Opened, manifest: Manifest, replies: list[object]) -> Opened | None:
         body = []
         for number, reply in enumerate(replies):
             piece = envelope.open_piece(reply, manifest, number)
             if piece is None:
                 return None
             body.append(piece)
+            await self.turn()
         return _with_body(opened, tuple(body))
 
     def _delete(self, names: list[bytes]) -> None:
@@ -203,16 +206,7 @@ class Remote:
         layout, digest = self._layout, key.digest
         base = layout.name(digest, "")
         milliseconds = max(1, round(keep * 1000))
-        commands: list[Command] = []
-        pieces = 0
-        if body_id:
-            body = envelope.seal_pieces(body_id, envelope.cut(entry.body))
-            pieces = len(body)
-            # The pieces outlive the envelope that leads to them, never the other way round.
-            commands += [
-                ("SET", self._piece(key, body_id, number), piece, "PX", milliseconds + 10_000)
-                for number, piece in enumerate(body)
-            ]
+        pieces = envelope.pieces(entry.length) if body_id else 0
         sealed = envelope.seal_entry(key, entry, until, body_id, pieces)
         more: tuple[bytes | str | int, ...] = ()
         if entry.selector:
@@ -220,9 +214,21 @@ class Remote:
             more = (variant_id(entry.selector), envelope.seal_row(row), MAX_VARIANTS)
         keys = [layout.variant(digest, entry.selector) if entry.selector else base + b"e"]
         keys += [base + b"d", base + b"m", base + b"x"]
-        commands.append(PUT(keys, base, envelope.stamp(entry.request_time), milliseconds, sealed, *more))
-        size = len(sealed) + (entry.length if pieces else 0)
+        last = PUT(keys, base, envelope.stamp(entry.request_time), milliseconds, sealed, *more)
+        commands: Commands = [last]
+        size = len(sealed)
+        if pieces:
+            # The pieces outlive the envelope that leads to them, never the other way round.
+            body = self._pieces(key, entry, body_id, milliseconds + 10_000)
+            commands = Series(pieces + 1, chain(body, commands))
+            size += entry.length
         return self._commands.write(commands, size).addCallback(lambda replies: _accepted(replies) == 1)
+
+    def _pieces(self, key: Key, entry: Entry, body_id: str, milliseconds: int) -> Iterator[Command]:
+        """What stores the body of ``entry``, piece after piece."""
+        for number, piece in enumerate(envelope.cut(entry.body)):
+            sealed = envelope.seal_piece(body_id, number, piece)
+            yield "SET", self._piece(key, body_id, number), sealed, "PX", milliseconds
 
     def mark(self, key: Key, marker: Marker, seconds: float) -> Deferred[object]:
         """Make ``marker`` known for ``seconds``."""

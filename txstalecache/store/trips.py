@@ -5,12 +5,14 @@ that fits the request which began it, as far as this process knows what answers 
 on a second trip. What is brought is kept in memory, unless the key has changed meanwhile (**tainted**): then it is good
 for those who asked before, and nobody joins them.
 
+Whoever is answered goes on then and there. So of many only some are answered in one turn of the reactor.
+
 Must not know: how Redis is talked to, who asks, and why.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
@@ -23,12 +25,18 @@ from txstalecache.http.vary import selector
 from txstalecache.store.athand import AtHand
 from txstalecache.store.commands import Refused, Unavailable
 from txstalecache.store.envelope import Opened
-from txstalecache.store.interfaces import Found
+from txstalecache.store.interfaces import NOTHING, Found
 from txstalecache.store.memory import Shelf, Variant
 from txstalecache.store.remote import Loaded
 from txstalecache.store.tiers import Tiers
 
 __all__ = ["Trips"]
+
+#: Those who wait for an answer, with what they ask.
+_Waiters = deque[tuple[Deferred[Found], RequestHead]]
+
+
+def _nothing() -> None: ...
 
 
 class _Trip:
@@ -39,7 +47,7 @@ class _Trip:
     def __init__(self, key: Key, session: int) -> None:
         self.key = key
         self.session = session
-        self.waiters: dict[Deferred[Found], RequestHead] = {}
+        self.waiters: _Waiters = deque()
         self.tainted = False
         """The key changed meanwhile: good for those who asked before, not to be kept."""
         self.wanted: list[Selector] = []
@@ -51,6 +59,8 @@ class Trips:
 
     #: Keys whose Vary is remembered.
     MOST = 10_000
+    #: Answered in one turn, at most.
+    AT_ONCE = 64
 
     def __init__(self, tiers: Tiers, at_hand: AtHand) -> None:
         self._tiers = tiers
@@ -66,10 +76,10 @@ class Trips:
         done: Deferred[Found] = Deferred()
         trip = self._trips.get(key.digest)
         if trip is not None:
-            trip.waiters[done] = request
+            trip.waiters.append((done, request))
             return done
         trip = self._trips[key.digest] = _Trip(key, self._tiers.memory.session)
-        trip.waiters[done] = request
+        trip.waiters.append((done, request))
         self._set_out(trip, request)
         return done
 
@@ -108,38 +118,61 @@ class Trips:
         if not trip.tainted:
             self._at_hand.unlearned = False  # it came along
         shelf = self._shelve(trip, loaded)
-        now = self._tiers.clock.now()
-        found: list[tuple[Deferred[Found], Found]] = []
-        absent: dict[Selector, dict[Deferred[Found], RequestHead]] = {}
-        for done, asked in trip.waiters.items():
-            answer = shelf.find(asked, now, "redis", self._purges)
-            if answer is not None:
-                found.append((done, answer))
-                continue
-            variant = shelf.matching(asked, now, self._purges)
-            assert variant is not None
-            absent.setdefault(variant.selector, {})[done] = asked
-        trip.waiters = {}
-        for chosen, waiters in absent.items():
-            self._tiers.under_way.start(self._fetch(trip, shelf, chosen, waiters))
-        for done, answer in found:
-            if not done.called:  # cancelled
-                done.callback(answer)
+        absent: dict[Selector, _Waiters] = {}
+
+        def answer(done: Deferred[Found], asked: RequestHead) -> Found | None:
+            now = self._tiers.clock.now()
+            found = shelf.find(asked, now, "redis", self._purges)
+            if found is None:
+                variant = shelf.matching(asked, now, self._purges)
+                assert variant is not None
+                absent.setdefault(variant.selector, deque()).append((done, asked))
+            return found
+
+        def answered() -> None:
+            for chosen, waiters in absent.items():
+                self._tiers.under_way.start(self._fetch(trip, shelf, chosen, waiters))
+
+        self._answer(trip.waiters, answer, answered)
 
     def _unanswered(self, failure: Failure, trip: _Trip) -> None:
         if not failure.check(Unavailable, Refused):
             self._tiers.under_way.broken(failure)
         self._over(trip)
-        _settle(trip.waiters, lambda asked: self._at_hand.guess(trip.key, asked))
+        self._answer(trip.waiters, lambda _, asked: self._at_hand.guess(trip.key, asked))
+
+    def _answer(
+        self,
+        waiters: _Waiters,
+        answer: Callable[[Deferred[Found], RequestHead], Found | None],
+        then: Callable[[], None] = _nothing,
+    ) -> None:
+        """Give each of ``waiters`` what ``answer`` says, in this order and in as many turns as it takes; None: he waits
+        on. ``then`` is called once that is done."""
+        for _ in range(min(self.AT_ONCE, len(waiters))):
+            done, asked = waiters.popleft()
+            if done.called:
+                continue  # cancelled
+            try:
+                found = answer(done, asked)
+            except Exception:
+                # The others are still to be answered.
+                self._tiers.under_way.broken(Failure())
+                found = NOTHING
+            if found is not None:
+                done.callback(found)
+        if waiters:
+            assert self._tiers.remote is not None
+            self._tiers.remote.turn().addCallback(lambda _: self._answer(waiters, answer, then))
+        else:
+            then()
 
     def _over(self, trip: _Trip) -> None:
         # From here on nobody joins: what is asked later is asked anew.
         if self._trips.get(trip.key.digest) is trip:
             del self._trips[trip.key.digest]
 
-    async def _fetch(
-        self, trip: _Trip, shelf: Shelf, chosen: Selector, waiters: dict[Deferred[Found], RequestHead]
-    ) -> None:
+    async def _fetch(self, trip: _Trip, shelf: Shelf, chosen: Selector, waiters: _Waiters) -> None:
         """A variant that the index told of: the second round trip of a process that does not know the key's Vary."""
         assert self._tiers.remote is not None
         told_of = shelf.variants.get(chosen)
@@ -156,9 +189,9 @@ class Trips:
             if shelf.alive:
                 self._tiers.memory.put(shelf)
         finally:
-            _settle(waiters, lambda asked: self._answer(shelf, asked))
+            self._answer(waiters, lambda _, asked: self._left_on(shelf, asked))
 
-    def _answer(self, shelf: Shelf, asked: RequestHead) -> Found:
+    def _left_on(self, shelf: Shelf, asked: RequestHead) -> Found:
         return shelf.without_bodies(asked, self._tiers.clock.now(), "redis", self._purges)
 
     # -- what was brought -------------------------------------------------------------------------------------------
@@ -198,13 +231,6 @@ class Trips:
             for one in shelf.variants.values()
             if one.body_id and one.entry is not None
         }
-
-
-def _settle(waiters: dict[Deferred[Found], RequestHead], answer: Callable[[RequestHead], Found]) -> None:
-    while waiters:
-        done, asked = waiters.popitem()
-        if not done.called:  # cancelled
-            done.callback(answer(asked))
 
 
 def _variant(opened: Opened) -> Variant:

@@ -7,16 +7,15 @@ Must not know: what is stored, what becomes of an answer that is late.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import hiredis
 import txredisapi
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from txstalecache.store.commands import Command, Refused, Unavailable, ignored
+from txstalecache.store.commands import Commands, Refused, Unavailable, ignored
+from txstalecache.store.outbox import Outbox
 from txstalecache.store.wheel import Wheel
 
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ __all__ = ["Wire"]
 
 #: Seconds of silence after which a connection is used for nothing but being used.
 IDLE = 0.9
-#: As hiredis spells it.
-_Words = tuple[str | int | float | bytes | memoryview]
 
 
 class _Batch:
@@ -65,6 +62,7 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
         self._look_at = inf
 
     def connectionMade(self) -> None:
+        self._outbox = Outbox(self.transport)
         self.owner.live.add(self)
         self.send(self.owner.handshake(), self._client.limits.write).addCallbacks(self._greeted, self._dismissed)
 
@@ -106,16 +104,15 @@ class Wire(txredisapi.RedisProtocol):  # type: ignore[misc]
 
     # -- there and back ---------------------------------------------------------------------------------------------
 
-    def send(self, commands: Sequence[Command], limit: float) -> Deferred[list[object]]:
-        """Write ``commands`` at once; fires with as many replies, or fails with Unavailable after ``limit`` seconds.
-        With the limit of writes or a longer one it fails only with the connection: when nothing comes for so long."""
+    def send(self, commands: Commands, limit: float) -> Deferred[list[object]]:
+        """Write ``commands`` behind what was sent before; fires with as many replies, or fails with Unavailable after
+        ``limit`` seconds. With the limit of writes or a longer one it fails only with the connection: when nothing
+        comes for so long."""
         # Cancelled or late, a batch keeps its place in the queue: its replies still come.
         now = self._clock.seconds()
         batch = _Batch(len(commands), now, now + limit)
         self._batches.append(batch)
-        packed = [hiredis.pack_command(cast("_Words", command)) for command in commands]
-        # Not joined: the transport does that anyway, and one of these may be long.
-        self.transport.writeSequence(packed)
+        self._outbox.put(commands)
         if batch.due < self._look_at:
             self._watch(batch.due, now)
         return batch.done
