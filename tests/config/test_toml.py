@@ -18,7 +18,6 @@ from txstalecache.config.schema import HOOKS, MATCH, ROUTE, TABLES, Item, read_t
 from txstalecache.config.settings import Settings, SettingsError
 from txstalecache.config.toml import ConfigError, Configuration, make_route
 from txstalecache.flight.clocks import Late
-from txstalecache.flight.hooks import Hooks
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Cookies, Ranges
 
@@ -313,9 +312,10 @@ def test_the_first_match_wins_and_defaults_are_inherited() -> None:
     assert {route.rules.stale for route in (first, second, last)} == {7}
     # So is each hook by itself.
     (route, _) = Configuration.parse(
-        UPSTREAM + "[defaults.hooks]\nkey = 'os.getcwd'\nttl = 'os.getcwd'\n[[route]]\nhooks.ttl = 'os.getpid'\n"
+        UPSTREAM + "[defaults.hooks]\nkey = 'os.fsencode'\ntags = 'os.getcwd'\n[[route]]\nhooks.tags = 'os.getpid'\n"
     ).routes
-    assert route.hooks == Hooks(key=os.getcwd, ttl=os.getpid)
+    assert route.hooks is not None
+    assert [getattr(route.hooks, name) for name in ("key", "tags")] == [os.fsencode, os.getpid]
     assert picked(text.removeprefix(UPSTREAM), b"/a") == "route[1]"
 
 
