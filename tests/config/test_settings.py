@@ -148,9 +148,38 @@ def test_an_origin_is_required_but_for_the_demo_which_brings_its_own() -> None:
         Settings.parse({})
     with pytest.raises(SettingsError, match="--demo"):
         Settings.parse(ORIGIN, demo=True)
+    with pytest.raises(SettingsError, match="--demo: brings its own origin; leave out --config"):
+        Settings.parse({}, demo=True, config="x.toml", text="[upstream.w]\nservers = 'http://h'\n")
     assert Settings.parse({"workers": "1"}, demo=True).fleet.workers == 1
     with pytest.raises(SettingsError, match="--demo runs in one process"):
         Settings.parse({"workers": "2"}, demo=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ttl", "5"),
+        ("stale", "5"),
+        ("stale-if-error", "5"),
+        ("key", "$uri"),
+        ("methods", "GET"),
+        ("max-object", "1M"),
+        ("wait-deadline", "3"),
+    ],
+)
+def test_what_an_option_says_of_routes_holds_for_the_one_there_is(name: str, text: str) -> None:
+    file = f"[upstream.w]\nservers = 'http://h'\n[defaults]\n{name.replace('-', '_')} = '{text}'\n"
+    (route,) = Settings.parse({**ORIGIN, name: text}).routes().routes
+    (same,) = Settings.parse({}, config="x.toml", text=file).routes().routes
+    assert route == same != Settings.parse(ORIGIN).route()
+
+
+def test_who_may_use_the_admin_interface_has_to_be_said() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse({**ORIGIN, "admin": "tcp:8081"})
+    assert caught.value.problems == [
+        "--admin: needs --admin-token-file (or $TXSTALECACHE_ADMIN_TOKEN), whoever reaches it must know the token"
+    ]
 
 
 def test_memory_alone_needs_some() -> None:

@@ -230,6 +230,29 @@ def test_what_is_no_toml_or_not_even_text_is_told_with_its_place(tmp_path: Path)
         Configuration.load(str(tmp_path / "missing.toml"))
 
 
+def test_what_is_within_bounds_is_good_and_what_is_beyond_them_is_not() -> None:
+    good = Configuration.parse(
+        "[proxy]\nworkers = 256\n[limits]\nhead = 256\npipeline = 0\nwindow = '64M'\n[admin]\nlisten = 'tcp:65535'\n"
+        "[upstream.a]\nservers = { url = 'http://h', weight = 1000 }\nhost = 'a:65535'\nhealth_interval = '10ms'\n"
+        "fail_statuses = [500, 599]\n[defaults]\nconnect = '1ms'\nmethods = 'GET, HEAD, post'\n"
+        "respond_with = { X-A = ' b ' }\nstatuses = { 200 = 0, 599 = 1 }\n"
+    )
+    (route,) = good.routes
+    assert (route.rules.methods, route.respond_with) == ({b"GET", b"HEAD", b"POST"}, ((b"X-A", b"b"),))
+    found = problems(
+        "[proxy]\nworkers = 257\nhosts = []\n[limits]\nhead = 255\nconnections = true\n[admin]\nlisten = 'tcp:65536'\n"
+        "[upstream.a]\nservers = { url = 'http://h', weight = 1001 }\nhost = 'a:65536'\nhealth_interval = '9ms'\n"
+        'fail_statuses = [499, 600]\nretry = 3\nserver_name = "a\\nb"\n[defaults]\nconnect = 0\n'
+        "methods = 'GET, PUT'\nstrip = 3\nask_with = { 'é' = 'x' }\nbypass = ''\n"
+    )
+    assert {problem.partition(": ")[0] for problem in found} == {
+        *("proxy.workers", "proxy.hosts", "limits.head", "limits.connections", "admin.listen"),
+        *(f"upstream.a.{name}" for name in ("servers", "host", "health_interval", "fail_statuses", "retry")),
+        *("upstream.a.server_name", "defaults.connect", "defaults.methods", "defaults.strip", "defaults.ask_with"),
+        "defaults.bypass",
+    }
+
+
 #: One value, or more, of every kind that TOML knows.
 VALUES: tuple[object, ...] = (True, False, -1, 0, 3, 10**30, 2.5, float("nan"), date(2026, 1, 1), "", " ", "é", "x")
 VALUES += ("3s", "/x", "$uri", "GET", "127.0.0.1", [], [3], ["x"], [[]])
@@ -627,6 +650,8 @@ def test_the_token_is_read_when_the_proxy_starts_and_never_again(tmp_path: Path)
     assert [route.name for route in again.of_file] == ["another", "default"]
     assert again.fleet == settings.fleet and again.fleet.token == TOKEN.encode()
     assert settings.reread(path.read_text()).of_file == again.of_file
+    # Nor by a worker, which has no use for it.
+    assert Settings.parse({}, config=str(path), text=path.read_text()).fleet.token == b""
 
 
 @pytest.mark.parametrize(
@@ -673,6 +698,8 @@ def test_an_option_that_contradicts_the_file_is_told_by_the_options_name(tmp_pat
         Settings.parse({"redis": "memory"}, config=str(path))
     (problem,) = caught.value.problems
     assert problem.startswith(f"{path}: proxy.workers: several processes need a Redis")
+    with pytest.raises(SettingsError, match=r"^--workers: several processes need a Redis"):
+        Settings.parse({"redis": "memory", "workers": "3"}, config=str(path))
 
 
 def test_check_shows_limits_and_admin_in_what_is_in_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -701,5 +728,6 @@ def test_a_process_in_the_place_of_another_has_todays_routes_and_all_else_as_it_
     assert settings.of_clients["stall"] == 30.0
     assert [route.name for route in settings.of_file] == ["second", "default"]
     assert (settings.origin, settings.text) == ("http://127.0.0.1:9998", today)
-    again = settings.reread(today)
+    again = settings.reread(today.replace("9998", "9997"))
+    assert (again.origin, again.text) == ("http://127.0.0.1:9997", today.replace("9998", "9997"))
     assert set(again.waiting) == {"proxy.name", "proxy.memory", "redis.prefix", "limits.stall"}
