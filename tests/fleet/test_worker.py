@@ -36,6 +36,7 @@ class Process:
         self.signals.append(name)
 
     def writeToChild(self, descriptor: int, data: bytes) -> None:
+        assert descriptor == 0
         self.heard += data
 
     @property
@@ -71,6 +72,8 @@ class Place(Clock):
         if self.refuses:
             raise OSError(11, "Resource temporarily unavailable")
         assert args[-2:] == ["txstalecache.worker", "--x"]
+        # Its access log goes where ours goes; what it logs comes to us.
+        assert (childFDs[0], childFDs[1], childFDs[2], childFDs[ANSWERS]) == ("w", 1, "r", "r")
         self.started.append(Process(100 + len(self.started), protocol, env, childFDs))
         return self.started[-1]
 
@@ -126,6 +129,11 @@ def test_one_that_ends_is_started_again_after_a_pause(place: Place) -> None:
     place.process.end()
     place.advance(0.1)
     assert place.worker.pid == 103
+    place.process.end()
+    place.advance(0.19)
+    assert place.worker.pid is None
+    place.advance(0.02)
+    assert place.worker.pid == 104
 
 
 def test_one_that_is_told_to_leave_has_its_time_and_no_other_is_started(place: Place) -> None:
