@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
 
+from tests.flight.test_flight import Tower
 from txstalecache.admin.facts import A_TURN, Facts
 from txstalecache.config.routes import Routes
 from txstalecache.edge.limits import EdgeLimits
@@ -52,8 +54,23 @@ def test_a_full_memory_is_gone_through_in_turns(monkeypatch: pytest.MonkeyPatch)
     registry: Any = None
     facts = Facts(registry, Tally(), store, Routes(), EdgeLimits(), dict, clock, "1")
     found: list[dict[str, Any]] = []
-    facts.known(Purge(Scope.of_tag(b"t"), Hardness.HARD, 0.0).name().decode()).addCallback(found.append)
+    facts.known(Purge(Scope.of_tag(b"t"), Hardness.HARD, 0.0).name().decode(), False).addCallback(found.append)
     assert not found
     clock.advance(0)
     assert found[0]["count"] == 2 * A_TURN + 5
     assert looked == [A_TURN, A_TURN, 5]
+
+
+def test_how_long_it_runs_and_what_is_in_the_air_is_told_the_oldest_first() -> None:
+    tower = Tower()
+    tower.clock.advance(100.0)
+    store = open_store(tower.clock, redis="memory")
+    facts = Facts(tower.registry, Tally(), store, Routes(), EdgeLimits(), dict, tower.clock, "1")
+    targets = [b"/%d" % number for number in range(5)]
+    for target in targets:
+        tower.registry.join(replace(tower.plan(), key=Key((target,), b"h", target)))
+        tower.clock.advance(2.0)
+    status, metrics, flights = facts.status(), facts.metrics(), facts.flights()
+    assert (status["uptime"], metrics["uptime"]) == (10.0, 10.0)
+    assert (status["flights"], metrics["flights"], metrics["redis_latency"]) == (5, {"pending": 5}, None)
+    assert [flight["url"] for flight in flights["flights"]] == [f"http://h{target.decode()}" for target in targets]

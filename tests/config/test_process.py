@@ -89,7 +89,8 @@ async def test_what_is_read_again_holds_from_then_on_and_what_is_under_way_ends_
     slow = fetch(proxy.port, target="/slow")
     await until(lambda: old.hits("/slow") == 1)
     proxy.write(
-        checked("new", new) + "[proxy]\nname = 'other'\n[[route]]\nupstream = 'new'\nrespond_with = { X-Of = 'a' }\n"
+        f'[upstream.first]\nservers = "{old.url}"\n{checked("new", new)}[proxy]\nname = "other"\n'
+        '[[route]]\nupstream = "new"\nrespond_with = { X-Of = "a" }\n'
     )
     with capturedLogs() as events:
         assert proxy.service.reload()
@@ -98,7 +99,7 @@ async def test_what_is_read_again_holds_from_then_on_and_what_is_under_way_ends_
     assert [formatEvent(event) for event in events if event["log_namespace"].endswith("ProxyService")] == told * 2
     answer = await fetch(proxy.port, target="/x")
     assert (answer.body, answer.field("x-of")) == (b"new", b"a")
-    assert [one["name"] for one in proxy.service.answers()["status"]()["upstreams"]] == ["new"]
+    assert [one["name"] for one in proxy.service.answers()["status"]()["upstreams"]] == ["first", "new"]
     old.release("go")
     assert (await slow).body == b"old"
     await until(lambda: not old.open_connections)

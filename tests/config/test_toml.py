@@ -238,7 +238,8 @@ def test_what_is_within_bounds_is_good_and_what_is_beyond_them_is_not() -> None:
         "respond_with = { X-A = ' b ' }\nstatuses = { 200 = 0, 599 = 1 }\n"
     )
     (route,) = good.routes
-    assert (route.rules.methods, route.respond_with) == ({b"GET", b"HEAD", b"POST"}, ((b"X-A", b"b"),))
+    assert route.rules.methods == frozenset({b"GET", b"HEAD", b"POST"})
+    assert route.respond_with == ((b"X-A", b"b"),)
     found = problems(
         "[proxy]\nworkers = 257\nhosts = []\n[limits]\nhead = 255\nconnections = true\n[admin]\nlisten = 'tcp:65536'\n"
         "[upstream.a]\nservers = { url = 'http://h', weight = 1001 }\nhost = 'a:65536'\nhealth_interval = '9ms'\n"

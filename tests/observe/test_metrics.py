@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from txstalecache.http.messages import Fields
@@ -99,9 +100,17 @@ def test_each_request_is_counted_once_under_what_became_of_it() -> None:
     assert found["txstalecache_answers_cut_total", ()] == 1
     assert found["txstalecache_sent_bytes_total", ()] == 50
     assert found["txstalecache_wait_seconds_count", ()] == 1
+    assert found["txstalecache_wait_seconds_sum", ()] == 0.5
     assert found["txstalecache_refreshes_total", (("state", "done"),)] == 3
     assert found["txstalecache_upstream_healthy", (("server", "10.0.0.1:80"), ("upstream", "app"))] == 0
-    assert found["txstalecache_request_duration_seconds_count", (("verdict", "fresh"),)] == 5
+    fresh = ("verdict", "fresh")
+    assert found["txstalecache_request_duration_seconds_count", (fresh,)] == 5
+    assert found["txstalecache_request_duration_seconds_sum", (fresh,)] == pytest.approx(0.01)
+    within = [
+        found["txstalecache_request_duration_seconds_bucket", (("le", le), fresh)]
+        for le in ("0.001953125", "0.00390625", "+Inf")
+    ]
+    assert within == [0, 5, 5]
 
 
 def test_nothing_of_a_request_becomes_a_label() -> None:
