@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,3 +213,31 @@ def test_a_short_wait_shortens_the_clocks_before_it() -> None:
 def test_the_defaults_that_are_printed_are_the_defaults_in_force() -> None:
     printed = {parameter[0]: parameter[2] for parameter in Options.optParameters}
     assert dict(DEFAULTS) == {name: printed[name] for name in DEFAULTS}
+
+
+def read(*arguments: str, **texts: str) -> Options:
+    options = Options(**texts)
+    options.parseOptions(list(arguments))
+    return options
+
+
+def test_what_no_option_says_is_for_the_file_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "[proxy]\nname = 'a'\nmemory = '1M'\n[redis]\nurl = 'memory'\n[upstream.w]\nservers = 'http://h'\n"
+    Path("x.toml").write_text(text)
+    options = read("--config", "x.toml", "--name", "b")
+    settings = options.settings
+    assert (settings.name, settings.memory, settings.redis) == ("b", 1 << 20, "memory")
+    # For the processes that are started with them, and for the directory that twistd goes to.
+    assert options.given == ["--config", "x.toml", "--name", "b"]
+    assert settings.config == str(tmp_path / "x.toml")
+    # A worker reads nothing any more.
+    Path("x.toml").unlink()
+    worker = read("--config", "x.toml", text=text.replace("'a'", "'c'"), started=text).settings
+    assert (worker.name, worker.waiting) == ("a", ())
+
+
+def test_several_origins_are_servers_of_one() -> None:
+    (plan,) = read("--origin", "http://a", "-o", "http://b").settings.upstreams
+    assert plan.servers == (("http://a", 1), ("http://b", 1))
+    assert read("--demo").settings.demo and not read("--origin", "http://a").settings.demo
