@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -12,7 +14,9 @@ from txstalecache.cli.exits import BadUsage
 from txstalecache.cli.numbers import whole
 
 
-def connection(admin: str | None = None, file: Path | None = None, **environment: str) -> Connection:
+def connection(
+    admin: str | None = None, file: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})
+) -> Connection:
     said = Namespace(admin=admin, token_file=None if file is None else str(file), timeout=3.0)
     return Connection.of(said, environment)
 
@@ -32,7 +36,7 @@ def connection(admin: str | None = None, file: Path | None = None, **environment
 def test_it_is_where_the_option_or_else_the_environment_says(
     option: str | None, environment: str | None, url: str, path: str | None
 ) -> None:
-    found = connection(option, **({} if environment is None else {ADMIN: environment}))
+    found = connection(option, environment={} if environment is None else {ADMIN: environment})
     assert (found.url, found.path, found.token, found.timeout) == (url, path, "", 3.0)
     assert str(found) == (url if path is None else f"unix:{path}")
 
@@ -52,16 +56,16 @@ def test_where_nobody_could_be_asked_is_said_at_once(admin: str) -> None:
 def test_the_token_is_one_word_from_the_file_or_else_from_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(" of~the!file\r\n")
-    found = connection(file=file, **{TOKEN: "of-the-environment"})
+    found = connection(file=file, environment={TOKEN: "of-the-environment"})
     assert found.token == "of~the!file"
     assert "file" not in repr(found)
-    assert connection(**{TOKEN: " of-the-environment\n"}).token == "of-the-environment"
+    assert connection(environment={TOKEN: " of-the-environment\n"}).token == "of-the-environment"
     for bad in (b"two words", b"\x7f", "grün".encode(), b" \n"):
         file.write_bytes(bad)
         with pytest.raises(BadUsage, match="token"):
             connection(file=file)
     with pytest.raises(BadUsage, match=r"the token of [$]TXSTALECACHE_ADMIN_TOKEN"):
-        connection(**{TOKEN: "two words"})
+        connection(environment={TOKEN: "two words"})
 
 
 def test_numbers_are_read_as_they_are_meant() -> None:

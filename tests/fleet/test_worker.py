@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.python.failure import Failure
 
+from txstalecache.config.options import Options
 from txstalecache.service import DRAIN
 from txstalecache.store.opening import StoreService
 from txstalecache.turns import Shares
 from txstalecache.worker import ANSWERS, CONFIGURATION, TOLD
-from txstalecache.workers import Worker
+from txstalecache.workers import Worker, WorkersService
 
 
 class Process:
@@ -244,3 +246,32 @@ def test_what_it_logs_is_logged_line_by_line(place: Place) -> None:
     place.worker.stop()
     said = [formatEvent(event) for event in events if "line" in event]
     assert said == [f"worker 2: {line}" for line in ("one", "two", "thr\ufffdee", "x" * 65537, "last")]
+
+
+@pytest.fixture
+def service(place: Place) -> Any:
+    """One that listens, with the one worker there is."""
+    options = Options()
+    options.parseOptions(["--origin", "http://127.0.0.1:9", "--redis", "redis://127.0.0.1:1", "--workers", "2"])
+    made: Any = WorkersService(place, options.settings, options.given)
+    assert made.unready() == "not listening yet"
+    made._port, made._settled, made._workers = SimpleNamespace(), True, [place.worker]
+    return made
+
+
+def test_while_no_worker_runs_requests_had_better_go_elsewhere(place: Place, service: Any) -> None:
+    assert service.unready() == "no worker runs"
+    place.worker.start()
+    assert service.unready() == ""
+    place.process.end()
+    assert service.unready() == "no worker runs"
+    place.worker.stop()
+
+
+def test_what_a_worker_tells_of_is_told_with_its_number(place: Place, service: Any) -> None:
+    told: list[dict[str, Any]] = []
+    service._unasked(2, "flight", {"what": "began", "leader": {"pid": 1}})  # nobody listens
+    service._administration = SimpleNamespace(flew=told.append)
+    service._unasked(2, "flight", {"what": "ended", "leader": {"pid": 1}})
+    service._unasked(2, "else", {})
+    assert told == [{"what": "ended", "leader": {"pid": 1, "worker": 2}}]
