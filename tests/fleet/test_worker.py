@@ -157,7 +157,7 @@ def test_one_that_leaves_in_time_is_not_killed(place: Place) -> None:
     gone: list[None] = []
     place.worker.stop().addCallback(gone.append)
     place.process.end()
-    place.advance(60.0)
+    assert not place.getDelayedCalls()
     assert (place.process.signals, gone, len(place.started)) == (["TERM"], [None], 1)
 
 
@@ -243,9 +243,12 @@ def test_what_it_logs_is_logged_line_by_line(place: Place) -> None:
         for data in (b"one\ntw", b"o\n \n\nthr\xffee", b"\n", b"x" * 65536, b"x", b"last"):
             place.worker.childDataReceived(2, data)
         place.process.end()
+        place.advance(0.1)
+        place.worker.childDataReceived(2, b"anew\n")
+        place.process.end()
     place.worker.stop()
     said = [formatEvent(event) for event in events if "line" in event]
-    assert said == [f"worker 2: {line}" for line in ("one", "two", "thr\ufffdee", "x" * 65537, "last")]
+    assert said == [f"worker 2: {line}" for line in ("one", "two", "thr\ufffdee", "x" * 65537, "last", "anew")]
 
 
 @pytest.fixture
