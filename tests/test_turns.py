@@ -56,15 +56,18 @@ def test_who_has_more_gives_way_once_and_then_takes_what_is_still_there(shares: 
     port, clock = with_turns(shares, 11 + Turns.SLACK)
     port.doRead()
     assert (port.accepted, port.reading) == ([], False)
+    shares.gone(2)
+    assert shares.least() == 11 + Turns.SLACK
     clock.advance(Turns.PAUSE)
     assert (port.accepted, port.reading) == ([Turns.SLACK], True)
 
 
 def test_each_is_told_how_many_the_others_have(shares: Shares) -> None:
-    port, _ = with_turns(shares, 7)
+    port = Port()
+    Turns(Clock(), port, shares, 1, lambda: 7 + len(port.accepted))
     port.doRead()
     other = Shares(shares.descriptor, 3)
-    assert other.least() == 7
+    assert other.least() == 8
     other.has(3, 2)
     assert shares.least() == 2
 

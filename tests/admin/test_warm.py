@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from tests.conftest import LoggedFailures
@@ -43,6 +43,7 @@ def urls(count: int) -> list[str]:
 
 def test_no_more_are_begun_in_a_second_than_the_rate_says() -> None:
     clock = Clock()
+    clock.advance(5.0)
     fetches = Fetches(clock)
     job = WarmJob("1", clock, fetches, 4.0, 100)
     job.start(urls(100), None)
@@ -104,6 +105,7 @@ def test_what_cannot_be_asked_for_costs_itself_alone(logged_failures: LoggedFail
         b"http://h/1": fail(ValueError("no URL")),
         b"http://h/2": fail(OSError("out of everything")),
         b"http://h/4": succeed(STORED),
+        b"http://h/5": fail(CancelledError("by somebody else")),
     }
 
     def warm(url: bytes, _: int) -> Deferred[Warmed]:
@@ -112,16 +114,14 @@ def test_what_cannot_be_asked_for_costs_itself_alone(logged_failures: LoggedFail
         return answers[url]
 
     job = WarmJob("1", clock, warm, 1000.0, 1)
-    job.start(urls(5), None)
+    job.start(urls(6), None)
     clock.pump([0.1] * 10)
     told = job.told()
-    assert (told["state"], told["done"], told["failed"]) == ("done", 2, 3)
-    problems = ["no URL", "out of everything", "no URL that can be asked for"]
-    assert told["errors"] == [
-        {"url": f"http://h/{number}", "problem": problem} for number, problem in enumerate(problems, 1)
-    ]
+    assert (told["state"], told["done"], told["failed"]) == ("done", 2, 4)
+    problems = {1: "no URL", 2: "out of everything", 3: "no URL that can be asked for", 5: "by somebody else"}
+    assert told["errors"] == [{"url": f"http://h/{number}", "problem": problem} for number, problem in problems.items()]
     # What is nobody's mistake but ours is in the log.
-    assert [failure.type for failure in logged_failures.flush()] == [OSError]
+    assert [failure.type for failure in logged_failures.flush()] == [OSError, CancelledError]
 
 
 def test_a_job_that_is_cancelled_lets_go_of_what_is_under_way() -> None:

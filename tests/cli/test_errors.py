@@ -13,8 +13,9 @@ import pytest
 
 from tests.cli.command import TOKEN, Command
 from tests.fleet.processes import Proxy
-from txstalecache.cli.exits import Exit
+from txstalecache.cli.exits import BadUsage, Exit
 from txstalecache.cli.main import main
+from txstalecache.cli.warm import MOST, _source
 
 
 def refused(command: Command, *arguments: str, stdin: str = "") -> tuple[int, str]:
@@ -215,18 +216,29 @@ def test_what_makes_no_sense(
     ("text", "said"),
     [
         (None, "No such file or directory: urls"),
-        ("\n# none\n", "no URLs: urls"),
-        ("two words\n", "expected http:// or https:// URLs, got 'two words'"),
-        ("http://h/\xe4", "expected URLs in ASCII"),
-        ("<urlset/>", "got XML"),
+        (b"\n# none\n", "no URLs: urls"),
+        (b"http://h/\ntwo words\n", "expected http:// or https:// URLs, got 'two words': urls"),
+        ("http://h/ä".encode(), "expected URLs in ASCII, percent-encoded as in requests: urls"),
+        (b"\n <urlset/>", "expected one URL per line, got XML; give a sitemap by its URL: urls"),
+        (b"http://h/" + b"a" * MOST, f"more than {MOST} bytes: urls"),
     ],
 )
-def test_a_list_to_warm_that_is_none(tmp_path: Path, text: str | None, said: str) -> None:
+def test_a_list_to_warm_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes | None, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     if text is not None:
-        (tmp_path / "urls").write_text(text)
-    status, line = refused(Command(tmp_path), "warm", "urls")
-    assert status == Exit.USAGE
-    assert said in line
+        Path("urls").write_bytes(text)
+    with pytest.raises(BadUsage) as caught:
+        _source("urls")
+    assert str(caught.value) == said
+
+
+def test_a_list_to_warm_is_one_url_per_line_or_a_sitemap(tmp_path: Path) -> None:
+    urls = tmp_path / "urls"
+    urls.write_text("# a comment\n\n  http://h/a \r\nhttps://h/b#c")
+    assert _source(str(urls)) == {"urls": ["http://h/a", "https://h/b#c"]}
+    assert _source("https://h/sitemap.xml") == {"sitemap": "https://h/sitemap.xml"}
 
 
 def test_what_the_proxy_refuses(command: Command) -> None:
@@ -238,9 +250,7 @@ def test_what_the_proxy_refuses(command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["top", "--once", "--limit", "257"], "limit: expected a number from 1 to 256"),
         (["top", "--once", "--limit", "1000000"], "limit: expected a number from 1 to 256"),
-        (["warm", "-", "--concurrency", "65"], "concurrency: expected a whole number from 1 to 64"),
         (["warm", "-", "--concurrency", "100000"], "concurrency: expected a whole number from 1 to 64"),
         (["warm", "-", "--rate", "10000000"], "rate: expected a number from 0.01 to 1000"),
         (["purge", "host", "http://h"], "value: 'http://h' is no host"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -13,6 +14,10 @@ from tests.support.client import connect, fetch
 from tests.support.configured import Configured
 from tests.support.origin import Answer, Chunk, Gate, Head, ScriptedOrigin
 from tests.support.proxy import settled, until
+from txstalecache.config.routes import Match, Route, Routes, within
+from txstalecache.flight.hooks import Hooks
+from txstalecache.http.keys import KeyTemplate
+from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.store import Hardness, Scope
 
 Run = Callable[[str], Awaitable[Configured]]
@@ -37,6 +42,60 @@ def hooked(origin: ScriptedOrigin, *names: str) -> str:
 
 async def bodies(proxy: Configured, target: str, *values: str, name: str = "X-Shop") -> list[bytes]:
     return [(await fetch(proxy.port, "GET", target, [(name, value)])).body for value in values]
+
+
+# -- whose, and for which --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("peer", "networks", "trusted"),
+    [
+        ("10.1.2.3", ["192.0.2.0/24", "10.0.0.0/8"], True),
+        ("11.1.2.3", ["192.0.2.0/24", "10.0.0.0/8"], False),
+        ("10.1.2.3", [], False),
+        ("10.1.2.3", ["::/0"], False),
+        ("2001:db8::1", ["2001:db8::/32"], True),
+        ("2001:db8::1", ["0.0.0.0/0"], False),
+        # As a socket for both families calls who comes by IPv4.
+        ("::ffff:10.1.2.3", ["10.0.0.0/8"], True),
+        ("::ffff:10.1.2.3", ["11.0.0.0/8"], False),
+        # Over a unix socket there is no address.
+        ("/run/x.sock", ["0.0.0.0/0", "::/0"], False),
+        ("", ["0.0.0.0/0", "::/0"], False),
+        (None, ["0.0.0.0/0", "::/0"], False),
+    ],
+)
+def test_who_is_trusted_has_an_address_in_a_network_that_is(
+    peer: str | None, networks: list[str], trusted: bool
+) -> None:
+    assert within(peer, tuple(map(ip_network, networks))) is trusted
+
+
+@pytest.mark.parametrize(
+    ("said", "plain"),
+    [
+        ({}, True),
+        ({"bypass": ((b"x-a", None),)}, False),
+        ({"refresh": ((b"x-a", None),)}, False),
+        ({"refresh_ahead": 1.0}, False),
+        ({"min_uses": 2}, False),
+        ({"template": KeyTemplate.parse("${uri}${body}")}, False),
+        ({"hooks": Hooks(key=lambda request: b"a")}, False),
+        ({"hooks": Hooks(ttl=lambda request, response: 1.0)}, True),
+    ],
+)
+def test_a_hit_depends_on_the_head_and_the_entry_alone_where_nothing_else_is_asked(
+    said: dict[str, Any], plain: bool
+) -> None:
+    assert Route(**said).plain is plain
+
+
+def test_what_no_route_is_for_is_served_under_the_defaults() -> None:
+    routes = Routes([Route(name="a", match=Match(hosts=("A.example",)))])
+    hosts = (b"a.example", b"b.example")
+    picked = [routes.pick(RequestHead(b"GET", b"/", Fields(), b"http", host)) for host in hosts]
+    assert picked == [routes.routes[0], Route()]
+    assert Routes().routes == (Route(),)
 
 
 # -- hooks -----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,9 +149,38 @@ def test_an_origin_is_required_but_for_the_demo_which_brings_its_own() -> None:
         Settings.parse({})
     with pytest.raises(SettingsError, match="--demo"):
         Settings.parse(ORIGIN, demo=True)
+    with pytest.raises(SettingsError, match="--demo: brings its own origin; leave out --config"):
+        Settings.parse({}, demo=True, config="x.toml", text="[upstream.w]\nservers = 'http://h'\n")
     assert Settings.parse({"workers": "1"}, demo=True).fleet.workers == 1
     with pytest.raises(SettingsError, match="--demo runs in one process"):
         Settings.parse({"workers": "2"}, demo=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ttl", "5"),
+        ("stale", "5"),
+        ("stale-if-error", "5"),
+        ("key", "$uri"),
+        ("methods", "GET"),
+        ("max-object", "1M"),
+        ("wait-deadline", "3"),
+    ],
+)
+def test_what_an_option_says_of_routes_holds_for_the_one_there_is(name: str, text: str) -> None:
+    file = f"[upstream.w]\nservers = 'http://h'\n[defaults]\n{name.replace('-', '_')} = '{text}'\n"
+    (route,) = Settings.parse({**ORIGIN, name: text}).routes().routes
+    (same,) = Settings.parse({}, config="x.toml", text=file).routes().routes
+    assert route == same != Settings.parse(ORIGIN).route()
+
+
+def test_who_may_use_the_admin_interface_has_to_be_said() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.parse({**ORIGIN, "admin": "tcp:8081"})
+    assert caught.value.problems == [
+        "--admin: needs --admin-token-file (or $TXSTALECACHE_ADMIN_TOKEN), whoever reaches it must know the token"
+    ]
 
 
 def test_memory_alone_needs_some() -> None:
@@ -183,3 +213,31 @@ def test_a_short_wait_shortens_the_clocks_before_it() -> None:
 def test_the_defaults_that_are_printed_are_the_defaults_in_force() -> None:
     printed = {parameter[0]: parameter[2] for parameter in Options.optParameters}
     assert dict(DEFAULTS) == {name: printed[name] for name in DEFAULTS}
+
+
+def read(*arguments: str, **texts: str) -> Options:
+    options = Options(**texts)
+    options.parseOptions(list(arguments))
+    return options
+
+
+def test_what_no_option_says_is_for_the_file_to_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "[proxy]\nname = 'a'\nmemory = '1M'\n[redis]\nurl = 'memory'\n[upstream.w]\nservers = 'http://h'\n"
+    Path("x.toml").write_text(text)
+    options = read("--config", "x.toml", "--name", "b")
+    settings = options.settings
+    assert (settings.name, settings.memory, settings.redis) == ("b", 1 << 20, "memory")
+    # For the processes that are started with them, and for the directory that twistd goes to.
+    assert options.given == ["--config", "x.toml", "--name", "b"]
+    assert settings.config == str(tmp_path / "x.toml")
+    # A worker reads nothing any more.
+    Path("x.toml").unlink()
+    worker = read("--config", "x.toml", text=text.replace("'a'", "'c'"), started=text).settings
+    assert (worker.name, worker.waiting) == ("a", ())
+
+
+def test_several_origins_are_servers_of_one() -> None:
+    (plan,) = read("--origin", "http://a", "-o", "http://b").settings.upstreams
+    assert plan.servers == (("http://a", 1), ("http://b", 1))
+    assert read("--demo").settings.demo and not read("--origin", "http://a").settings.demo

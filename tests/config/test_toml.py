@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,11 +13,13 @@ import pytest
 
 from tests.support.tls import Authority
 from txstalecache.cli.main import main
-from txstalecache.config.routes import Routes
+from txstalecache.config.routes import Route, Routes
+from txstalecache.config.schema import HOOKS, MATCH, ROUTE, TABLES, Item, read_table
 from txstalecache.config.settings import Settings, SettingsError
-from txstalecache.config.toml import ConfigError, Configuration
+from txstalecache.config.toml import ConfigError, Configuration, make_route
+from txstalecache.flight.clocks import Late
 from txstalecache.http.messages import Fields, RequestHead
-from txstalecache.http.rules import Cookies
+from txstalecache.http.rules import Cookies, Ranges
 
 UPSTREAM = '[upstream.www]\nservers = ["http://127.0.0.1:9999"]\n'
 
@@ -123,6 +127,7 @@ def test_a_problem_of_any_kind_hides_no_other(text: str, says: str) -> None:
         ("[defaults]\nmin_size = '9M'\n[[route]]\n", "defaults.min_size: more than max_object"),
         ("[[route]]\nmethods = 'GET,HEAD'\nmatch.methods = ['POST']\n", "route[1].methods: none of match.methods"),
         ("[defaults]\nmatch.prefix = '/a'\n", "defaults.match: belongs into each [[route]]"),
+        ("[[route]]\nbypass = 'X-A'\n", "route[1].trusted: required with bypass and refresh"),
     ],
 )
 def test_a_route_that_could_do_nothing_is_refused(text: str, says: str) -> None:
@@ -136,6 +141,8 @@ def test_a_route_that_could_do_nothing_is_refused(text: str, says: str) -> None:
         "[[route]]\nmatch = { path = '/a/b', prefix = '/a', glob = '*b', regex = '/b$' }\n",
         "[[route]]\nmatch.path = '/a'\n[[route]]\n",
         "[defaults]\nmin_size = '1K'\n[[route]]\nmax_object = 0\n",
+        "[[route]]\nmin_size = '1K'\nmax_object = '1K'\n",
+        "[[route]]\nmethods = 'GET,HEAD'\nmatch.methods = ['HEAD', 'POST']\n",
         "[defaults]\nmethods = 'GET,HEAD'\n[[route]]\nmatch.methods = ['POST']\nupstream = 'www'\n",
     ],
 )
@@ -212,6 +219,69 @@ def test_an_integer_of_more_digits_than_can_be_read_is_told_with_its_line() -> N
     assert found == ["not TOML: an integer of more than 4300 digits (at line 4)"]
 
 
+def test_what_is_no_toml_or_not_even_text_is_told_with_its_place(tmp_path: Path) -> None:
+    (problem,) = problems(UPSTREAM + "ttl =\n")
+    assert problem.startswith("not TOML: ") and "at line 3" in problem
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="expected UTF-8"):
+        Configuration.load(str(path))
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        Configuration.load(str(tmp_path / "missing.toml"))
+
+
+def test_what_is_within_bounds_is_good_and_what_is_beyond_them_is_not() -> None:
+    good = Configuration.parse(
+        "[proxy]\nworkers = 256\n[limits]\nhead = 256\npipeline = 0\nwindow = '64M'\n[admin]\nlisten = 'tcp:65535'\n"
+        "[upstream.a]\nservers = { url = 'http://h', weight = 1000 }\nhost = 'a:65535'\nhealth_interval = '10ms'\n"
+        "fail_statuses = [500, 599]\n[defaults]\nconnect = '1ms'\nmethods = 'GET, HEAD, post'\n"
+        "respond_with = { X-A = ' b ' }\nstatuses = { 200 = 0, 599 = 1 }\n"
+    )
+    (route,) = good.routes
+    assert route.rules.methods == frozenset({b"GET", b"HEAD", b"POST"})
+    assert route.respond_with == ((b"X-A", b"b"),)
+    found = problems(
+        "[proxy]\nworkers = 257\nhosts = []\n[limits]\nhead = 255\nconnections = true\n[admin]\nlisten = 'tcp:65536'\n"
+        "[upstream.a]\nservers = { url = 'http://h', weight = 1001 }\nhost = 'a:65536'\nhealth_interval = '9ms'\n"
+        'fail_statuses = [499, 600]\nretry = 3\nserver_name = "a\\nb"\n[defaults]\nconnect = 0\n'
+        "methods = 'GET, PUT'\nstrip = 3\nask_with = { 'é' = 'x' }\nbypass = ''\n"
+    )
+    assert {problem.partition(": ")[0] for problem in found} == {
+        *("proxy.workers", "proxy.hosts", "limits.head", "limits.connections", "admin.listen"),
+        *(f"upstream.a.{name}" for name in ("servers", "host", "health_interval", "fail_statuses", "retry")),
+        *("upstream.a.server_name", "defaults.connect", "defaults.methods", "defaults.strip", "defaults.ask_with"),
+        "defaults.bypass",
+    }
+
+
+#: One value, or more, of every kind that TOML knows.
+VALUES: tuple[object, ...] = (True, False, -1, 0, 3, 10**30, 2.5, float("nan"), date(2026, 1, 1), "", " ", "é", "x")
+VALUES += ("3s", "/x", "$uri", "GET", "127.0.0.1", [], [3], ["x"], [[]])
+VALUES += ({}, {"a b": "x"}, {"X-A": "x"}, {"X-A": 3}, {"404": 3}, {"404": {}})
+VALUES += tuple(one.value for kind in (Cookies, Ranges, Late) for one in kind)
+
+
+def test_whatever_a_setting_is_given_it_is_taken_or_refused_in_one_line() -> None:
+    for item in (item for table in (*TABLES, MATCH, HOOKS) for item in table.items):
+        for value in VALUES:
+            try:
+                item.read(value)
+            except ValueError as error:
+                assert str(error).isprintable() and len(str(error)) < 300
+
+
+def test_every_setting_of_a_route_makes_a_difference_to_it() -> None:
+    def routes(item: Item) -> Iterator[Route]:
+        for value in VALUES:
+            problems: list[str] = []
+            said = read_table(ROUTE, {item.name: value}, "route", problems)
+            if not problems:
+                yield make_route(said)
+
+    usual = make_route(read_table(ROUTE, {}, "route", []))
+    assert [item.name for item in ROUTE.items if all(route == usual for route in routes(item))] == []
+
+
 def test_a_name_with_a_line_break_in_it_is_told_on_one_line() -> None:
     found = problems(
         '"a\\nb" = 5\n[upstream."o\\u2028\\u007fd"]\nservers = "x"\n[[route]]\n"tt\\nl" = 5\nupstream = "x"\n'
@@ -235,6 +305,9 @@ def test_what_defaults_say_wrong_is_said_once() -> None:
         ('path = "/a"', [b"/a", b"/a?q"], [b"/a/", b"/ab", b"/"]),
         ('prefix = "/a"', [b"/a", b"/a/b", b"/ab"], [b"/b/a"]),
         ('glob = "/img/*.jpg"', [b"/img/x.jpg", b"/img/x/y.jpg?z"], [b"/img/x.png", b"/x.jpg"]),
+        ('glob = "*.jpg"', [b"/x.jpg"], [b"/x.png"]),
+        ('glob = "[/][ab]"', [b"/a", b"/b"], [b"/c"]),
+        ('glob = "?a"', [b"/a"], [b"/b"]),
         ("regex = '^/v[0-9]+/'", [b"/v1/x"], [b"/vx/", b"/a/v1/"]),
         ('prefix = "/a", glob = "*.js"', [b"/a/x.js"], [b"/b/x.js", b"/a/x.css"]),
     ],
@@ -261,6 +334,12 @@ def test_the_first_match_wins_and_defaults_are_inherited() -> None:
     first, second, last = Configuration.parse(text).routes
     assert [route.rules.ttl for route in (first, second, last)] == [2, 3, 1]
     assert {route.rules.stale for route in (first, second, last)} == {7}
+    # So is each hook by itself.
+    (route, _) = Configuration.parse(
+        UPSTREAM + "[defaults.hooks]\nkey = 'os.fsencode'\ntags = 'os.getcwd'\n[[route]]\nhooks.tags = 'os.getpid'\n"
+    ).routes
+    assert route.hooks is not None
+    assert [getattr(route.hooks, name) for name in ("key", "tags")] == [os.fsencode, os.getpid]
     assert picked(text.removeprefix(UPSTREAM), b"/a") == "route[1]"
 
 
@@ -295,6 +374,8 @@ def test_the_first_match_wins_and_defaults_are_inherited() -> None:
         ("[limits]\npipeline = '2M'", "limits.pipeline"),
         ("[[route]]\nmatch.path = '/a b'", "route[1].match.path"),
         ("[[route]]\nmatch.prefix = '/日本'", "route[1].match.prefix"),
+        ("[[route]]\nmatch.glob = 'img/*.jpg'", "route[1].match.glob"),
+        ("[[route]]\nmatch.glob = '/bücher/*'", "route[1].match.glob"),
         ("[[route]]\nmatch.host = 'p.example:8080'", "route[1].match.host"),
         ("[[route]]\nmatch.host = 'http://p.example'", "route[1].match.host"),
         ("[[route]]\nrespond_with = { Content-Length = '2' }", "route[1].respond_with"),
@@ -416,7 +497,7 @@ def test_check_prints_what_is_in_force_and_that_means_the_same_again(tmp_path: o
     [
         ("", ["# whatever no other route is for"]),
         (
-            "[defaults]\nstale = '1m'\n[[route]]\nmatch = { prefix = '/a' }\nttl = 0.5\n",
+            "[defaults]\nstale = '1m'\nttl = 3\n[[route]]\nmatch = { prefix = '/a' }\nttl = 0.5\n",
             ["# route[1]", "# whatever no other route is for"],
         ),
         # Nothing is left for the defaults alone.
@@ -570,6 +651,8 @@ def test_the_token_is_read_when_the_proxy_starts_and_never_again(tmp_path: Path)
     assert [route.name for route in again.of_file] == ["another", "default"]
     assert again.fleet == settings.fleet and again.fleet.token == TOKEN.encode()
     assert settings.reread(path.read_text()).of_file == again.of_file
+    # Nor by a worker, which has no use for it.
+    assert Settings.parse({}, config=str(path), text=path.read_text()).fleet.token == b""
 
 
 @pytest.mark.parametrize(
@@ -616,6 +699,8 @@ def test_an_option_that_contradicts_the_file_is_told_by_the_options_name(tmp_pat
         Settings.parse({"redis": "memory"}, config=str(path))
     (problem,) = caught.value.problems
     assert problem.startswith(f"{path}: proxy.workers: several processes need a Redis")
+    with pytest.raises(SettingsError, match=r"^--workers: several processes need a Redis"):
+        Settings.parse({"redis": "memory", "workers": "3"}, config=str(path))
 
 
 def test_check_shows_limits_and_admin_in_what_is_in_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -644,5 +729,6 @@ def test_a_process_in_the_place_of_another_has_todays_routes_and_all_else_as_it_
     assert settings.of_clients["stall"] == 30.0
     assert [route.name for route in settings.of_file] == ["second", "default"]
     assert (settings.origin, settings.text) == ("http://127.0.0.1:9998", today)
-    again = settings.reread(today)
+    again = settings.reread(today.replace("9998", "9997"))
+    assert (again.origin, again.text) == ("http://127.0.0.1:9997", today.replace("9998", "9997"))
     assert set(again.waiting) == {"proxy.name", "proxy.memory", "redis.prefix", "limits.stall"}

@@ -11,7 +11,7 @@ import pytest
 from OpenSSL import SSL
 from twisted.internet.endpoints import SSL4ServerEndpoint, UNIXServerEndpoint
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import capturedLogs, formatEvent
 
 from tests.support.async_test import async_test
@@ -20,7 +20,9 @@ from tests.support.configured import Configured
 from tests.support.origin import Answer, Gate, Head, Request, Reset, ScriptedOrigin
 from tests.support.proxy import settled, until
 from tests.support.tls import Authority
+from txstalecache.config.toml import Configuration
 from txstalecache.observe.metrics import exposition
+from txstalecache.upstreams import Upstream
 
 Run = Callable[[str], Awaitable[Configured]]
 
@@ -220,6 +222,15 @@ async def test_host_path_and_fields_are_as_upstream_and_route_say(origin: Script
 
 
 # -- how much, and what then -------------------------------------------------------------------------------------------
+
+
+def test_what_is_said_of_connections_is_so_for_each_server() -> None:
+    more = 'max_connections = 3\nqueue = 5\nqueue_wait = "7s"\nmin_rate = "9K"\n'
+    (plan,) = Configuration.parse(f'[upstream.www]\nservers = ["http://a", "http://b"]\n{more}').upstreams
+    group: Any = Upstream.open(Clock(), plan).origin
+    for pool in (member.origin._pool for member in group.members):
+        limits = (pool._max, pool._queue_limit, pool._queue_wait, pool._holdups._min_rate)
+        assert limits == (3, 5, 7.0, 9 * 1024)
 
 
 @async_test

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from tests.conftest import LoggedFailures
+from txstalecache import intercom
 from txstalecache.http.rules import Rules
 from txstalecache.intercom import LONGEST, Answerer, Answers, Asker
 
@@ -124,6 +126,21 @@ def test_rubbish_on_the_pipe_is_nobodys_answer() -> None:
     ends.answerer.lineReceived(b"rubbish")
     ends.carry()
     assert ends.results == [{"pid": 1}]
+
+
+def test_half_an_answer_is_nothing_to_the_process_that_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = Ends({"status": lambda: {"pid": 1}})
+    ends.asker.heard(b'{"number"')
+    ends.asker.lost()
+    ends.ask("status")
+    ends.carry()
+    assert ends.results == [{"pid": 1}]
+    # Nor is one without an end kept, however much comes of it.
+    monkeypatch.setattr(intercom, "LONGEST", 100)
+    ends.asker.heard(b"x" * 101)
+    ends.ask("status")
+    ends.carry()
+    assert ends.results == [{"pid": 1}] * 2
 
 
 def test_the_worker_is_told_that_the_parent_is_gone() -> None:

@@ -33,6 +33,7 @@ def test_a_variant_is_a_url_and_what_requests_say() -> None:
         {"scope": "variant", "value": "/a", "fields": {"a": 1}},
         {"scope": "variant", "value": "/a", "fields": {"a": "b\r\nc"}},
         {"scope": "variant", "value": "/a", "fields": {"a": "ü"}},
+        {"scope": "variant", "value": "/a", "fields": {"a": "b" * (LONGEST + 1)}},
         {"scope": "variant", "value": "/a", "fields": {f"a{n}": "b" for n in range(33)}},
         {"scope": "variant", "fields": {"a": "b"}},
         {"scope": "url", "value": "/a", "fields": {"a": "b"}},
@@ -46,7 +47,9 @@ def test_a_variant_is_a_url_and_what_requests_say() -> None:
         {"scope": "host", "value": "example.org:99999"},
         {"scope": "prefix", "value": "http://[::1/x"},
         {"scope": "everything"},
+        {"scope": "everything", "value": "/a"},
         {"scope": "url"},
+        {"scope": "url", "value": 5},
         {"scope": "url", "value": ""},
         {"scope": "url", "value": "/" + "a" * LONGEST},
         {"scope": "url", "value": "/a b"},
@@ -87,6 +90,8 @@ def test_a_host_is_as_keys_have_it(said: str, host: bytes) -> None:
         ({"scope": "url", "value": "/" + "a" * (LONGEST - 1)}, Scope.of_url(b"/" + b"a" * (LONGEST - 1), b"")),
         ({"scope": "url", "value": "https://h:443/a"}, Scope.of_url(b"/a", b"h")),
         ({"scope": "prefix", "value": "/a"}, Scope.of_prefix(b"/a", b"")),
+        ({"scope": "host", "value": "h"}, Scope.of_host(b"h")),
+        ({"scope": "variant", "value": "/a", "fields": {"A": "b"}}, Scope.of_variant(b"/a", {b"a": b"b"}, b"")),
     ],
 )
 def test_a_purge_is_hard_and_done_where_nothing_else_is_said(said: dict[str, object], scope: Scope) -> None:
@@ -100,6 +105,7 @@ def test_to_refresh_is_to_purge_softly_and_to_know_the_url() -> None:
     order = read(scope="url", value="http://h/a?b", mode="refresh")
     assert (order.mode.hardness, order.url) == (Hardness.SOFT, b"http://h/a?b")
     assert read(scope="tag", value="a", mode="refresh").url is None
+    assert read(scope="url", value="/a").url is None
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"all"', b"[" * 100_000])
@@ -127,6 +133,10 @@ URL = "http://h/a"
         ({"urls": []}, False),
         ({"urls": URL}, False),
         ({"urls": ["/a"]}, False),
+        ({"urls": [5]}, False),
+        ({"urls": ["http://h/ü"]}, False),
+        ({"urls": ["http://h/" + "a" * (LONGEST - 9)]}, True),
+        ({"urls": ["http://h/" + "a" * (LONGEST - 8)]}, False),
         ({"urls": [URL], "sitemap": URL}, False),
         ({"sitemap": URL}, True),
         ({"sitemap": ""}, False),

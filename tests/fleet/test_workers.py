@@ -12,21 +12,14 @@ from contextlib import ExitStack
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from twisted.internet.task import Clock
 
 from tests.fleet.processes import Origin, Proxy, ask, owners, together
 from tests.safety.test_chaos import leases
 from tests.safety.test_drain import entries
 from tests.support.process import PROXY, Running, activated, environment, eventually
 from tests.support.redis import RedisServer
-from txstalecache.service import DRAIN
-from txstalecache.store.opening import StoreService
-from txstalecache.turns import Shares
-from txstalecache.workers import Worker
 
 pytestmark = pytest.mark.slow
 
@@ -238,31 +231,6 @@ def test_sigterm_lets_all_workers_drain(
     assert sorted(path for path in threaded_origin.hits if path != "/up") == [f"/{n}" for n in range(8)]
     assert not leases(one_redis_server)
     assert len(entries(one_redis_server)) >= 8
-
-
-class Signalled(Clock):
-    """A reactor whose one process does nothing but hear signals."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.signals: list[str] = []
-
-    def spawnProcess(self, *_: object, **__: object) -> Any:
-        return SimpleNamespace(pid=1, signalProcess=self.signals.append)
-
-
-def test_a_worker_that_takes_all_of_its_time_to_leave_is_not_killed() -> None:
-    reactor, shares = Signalled(), Shares.fresh(1)
-    try:
-        worker = Worker(reactor, 1, 0, shares, [], "memory", "", "", lambda *_: None)
-        worker.start()
-        worker.stop()
-        reactor.advance(DRAIN + StoreService.FAREWELL + 1.0)
-        assert reactor.signals == ["TERM"]
-        reactor.advance(60.0)
-        assert reactor.signals == ["TERM", "KILL"]
-    finally:
-        shares.close()
 
 
 def test_workers_leave_when_the_parent_is_killed(run_proxy: RunProxy, threaded_origin: Origin) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from txstalecache.http.messages import Fields
@@ -81,6 +82,8 @@ def test_each_request_is_counted_once_under_what_became_of_it() -> None:
         tally(record())
     tally(record(verdict="miss", why="miss", role="waiter", wait=0.5))
     tally(record(verdict="pass", why="set-cookie", role="alone", collapsed=False, complete=False, status=0))
+    tally(record(status=599, sent=0))
+    tally(record(status=600, sent=0))
     found = samples(told(tally))
 
     def requests(verdict: str, why: str, role: str, status: str) -> float:
@@ -90,15 +93,24 @@ def test_each_request_is_counted_once_under_what_became_of_it() -> None:
     assert requests("fresh", "hit", "hit", "2xx") == 3
     assert requests("miss", "miss", "waiter", "2xx") == 1
     assert requests("pass", "set-cookie", "alone", "none") == 1
+    assert requests("fresh", "hit", "hit", "5xx") == requests("fresh", "hit", "hit", "other") == 1
     assert found["txstalecache_coalesced_waiters_total", ()] == 1
     assert found["txstalecache_not_collapsed_total", (("why", "set-cookie"),)] == 1
-    assert found["txstalecache_origin_saved_total", ()] == 4
+    assert found["txstalecache_origin_saved_total", ()] == 6
     assert found["txstalecache_answers_cut_total", ()] == 1
     assert found["txstalecache_sent_bytes_total", ()] == 50
     assert found["txstalecache_wait_seconds_count", ()] == 1
+    assert found["txstalecache_wait_seconds_sum", ()] == 0.5
     assert found["txstalecache_refreshes_total", (("state", "done"),)] == 3
     assert found["txstalecache_upstream_healthy", (("server", "10.0.0.1:80"), ("upstream", "app"))] == 0
-    assert found["txstalecache_request_duration_seconds_count", (("verdict", "fresh"),)] == 3
+    fresh = ("verdict", "fresh")
+    assert found["txstalecache_request_duration_seconds_count", (fresh,)] == 5
+    assert found["txstalecache_request_duration_seconds_sum", (fresh,)] == pytest.approx(0.01)
+    within = [
+        found["txstalecache_request_duration_seconds_bucket", (("le", le), fresh)]
+        for le in ("0.001953125", "0.00390625", "+Inf")
+    ]
+    assert within == [0, 5, 5]
 
 
 def test_nothing_of_a_request_becomes_a_label() -> None:
@@ -182,6 +194,10 @@ def test_urls_are_ranked_by_host_as_it_is_meant_and_what_is_refused_is_not() -> 
     (row,) = tally.top.top("waiters", 9)
     assert (row["url"], row["waiters"], row["misses"], row["bytes"]) == ("http://example.org/x", 2, 1, 30)
     assert [one["url"] for one in tally.top.top("misses", 9)] == ["http://example.org/x"]
+    # What was long ago counts less.
+    for now in (0.0, TopKeys.HALF_LIFE):
+        tally.tick(now)
+    assert tally.top.top("waiters", 9)[0]["waiters"] == 1
 
 
 def test_rates_look_back_on_the_last_seconds_only() -> None:

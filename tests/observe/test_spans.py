@@ -47,7 +47,7 @@ async def test_each_request_becomes_a_span_of_its_clients_trace(
     for record in proxy.log:
         spans(record)
     miss, hit, bad = collected.get_finished_spans()
-    for span in (miss, hit, bad):
+    for span, record in zip((miss, hit, bad), proxy.log, strict=False):
         assert span.context is not None
         assert span.parent is not None
         assert (span.name, span.kind) == ("GET", SpanKind.SERVER)
@@ -55,9 +55,11 @@ async def test_each_request_becomes_a_span_of_its_clients_trace(
         assert f"{span.parent.span_id:016x}" == PARENT
         assert span.attributes is not None
         assert span.attributes["user_agent.original"] == "a browser"
-        assert span.start_time is not None
-        assert span.end_time is not None
-        assert span.end_time >= span.start_time
+        assert span.attributes.get("txstalecache.age") == record.age
+        assert span.start_time == pytest.approx(record.time * 1e9)
+        assert span.end_time == pytest.approx((record.time + record.duration) * 1e9)
+        assert span.resource.attributes["service.name"] == "txstalecache"
+        assert span.instrumentation_scope is not None and span.instrumentation_scope.name == "txstalecache"
     # What the origin was told is the parent is the miss' span.
     sent = origin.requests[0].field("traceparent")
     assert sent is not None

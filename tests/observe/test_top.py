@@ -58,6 +58,7 @@ def test_what_was_asked_for_last_month_does_not_hide_what_is_asked_for_now() -> 
     for hour in range(25):
         top.tick(hour * TopKeys.HALF_LIFE)
     top.hit(b"/now", 10, 1000)
+    top.tick(24 * TopKeys.HALF_LIFE + 1.0)
     assert [(one["url"], one["hits"]) for one in top.top("hits", 1)] == [("/now", 1001)]
 
 

@@ -176,7 +176,7 @@ class Facts:
 
     # -- one URL -------------------------------------------------------------------------------------------------
 
-    def entry(self, url: str, body: bool = False) -> Deferred[dict[str, Any]]:
+    def entry(self, url: str, body: bool) -> Deferred[dict[str, Any]]:
         """What is stored for ``url``, as somebody asks who sends nothing about himself: each variant that memory holds,
         or Redis."""
         return Deferred.fromCoroutine(self._entry(url, body))
@@ -205,7 +205,7 @@ class Facts:
 
     # -- what is known of a scope --------------------------------------------------------------------------------
 
-    def known(self, scope: str, urls: bool = False) -> Deferred[dict[str, Any]]:
+    def known(self, scope: str, urls: bool) -> Deferred[dict[str, Any]]:
         """How many answers in this process' memory a purge called ``scope`` (``Purge.name``) would cover, and
         whether there is a Redis where there may be more; with ``urls`` also which URLs they are for."""
         return Deferred.fromCoroutine(self._known(scope, urls))

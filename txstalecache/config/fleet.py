@@ -86,8 +86,6 @@ def _token(path: str) -> bytes:
             token = file.read(LONGEST + 2).strip()
     except OSError as error:
         raise ValueError(f"{error.strerror}: {path}") from None
-    except ValueError:
-        raise ValueError("not a path") from None
     return _checked(token, path)
 
 

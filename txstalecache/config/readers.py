@@ -202,7 +202,7 @@ def pseudonym(value: object) -> str:
 def field_name(value: object) -> bytes:
     """The name of a header field, lower case."""
     name = value.encode("ascii", "replace") if isinstance(value, str) else b""
-    if not name or not is_token(name):
+    if not is_token(name):
         raise ValueError(f"expected the name of a header field, got {shown(value)}")
     return name.lower()
 
@@ -220,13 +220,14 @@ def fields(value: object) -> tuple[tuple[bytes, bytes], ...]:
 
 def _field(field: tuple[object, object]) -> tuple[bytes, bytes]:
     name, content = field
-    if not is_token(str(name).encode("ascii", "replace")) or not str(name).isascii():
+    written = str(name).encode("ascii", "replace")
+    if not is_token(written):
         raise ValueError(f"expected the name of a header field, got {shown(str(name))}")
-    if str(name).lower().encode("ascii") in _OF_THE_WIRE:
+    if written.lower() in _OF_THE_WIRE:
         raise ValueError(f"{name}: is about the connection or what follows on it, and not to be set")
     if not isinstance(content, str) or not content.isprintable() or not content.isascii():
         raise ValueError(f"{name}: expected a text of plain ASCII, got {shown(content)}")
-    return str(name).encode("ascii"), content.strip().encode("ascii")
+    return written, content.strip().encode("ascii")
 
 
 def condition(value: object) -> tuple[bytes, bytes | None]:

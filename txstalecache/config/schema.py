@@ -127,11 +127,15 @@ def _path(value: object) -> str:
     return found
 
 
-def _target(value: object) -> str:
+def _glob(value: object) -> str:
+    return _target(value, "/*?[")
+
+
+def _target(value: object, first: str = "/") -> str:
     # What requests have in their first line, and nothing else is sent: RFC 3986 §2.1.
     found = read.text(value)
-    if not found.startswith("/"):
-        raise ValueError(f"expected a path that begins with /, got {read.shown(value)}")
+    if found[0] not in first:
+        raise ValueError(f"expected a path that begins with {' or '.join(first)}, got {read.shown(value)}")
     if not re.fullmatch(r"[!\"$-~]+", found):
         raise ValueError(f"expected ASCII without spaces, percent-encoded as in requests, got {read.shown(value)}")
     return found
@@ -397,7 +401,7 @@ MATCH = Table(
         Item("host", read.host_names, None, "Names; ``*.example.com`` for those below.", _MATCHES),
         Item("path", _path, None, "This path and no other.", _MATCHES),
         Item("prefix", _path, None, "Paths that begin so: ``/b`` is for ``/bx`` too, ``/b/`` is not.", _MATCHES),
-        Item("glob", read.text, None, "``*`` and ``?`` stand for any characters.", _MATCHES),
+        Item("glob", _glob, None, "``*`` and ``?`` stand for any characters.", _MATCHES),
         Item("regex", read.pattern, None, "Found anywhere in the path; ``^`` and ``$`` anchor it.", _MATCHES),
         Item("methods", _verbs, None, "The methods it is for.", _MATCHES),
     ),
