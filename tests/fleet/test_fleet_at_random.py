@@ -46,6 +46,9 @@ TARGETS = (b"/k", b"/l")
 HOST = b"h"
 LANGUAGES = (b"de", b"en")
 PIECES = 4
+#: Seconds by which the clocks of processes may differ at most: what begins in one so shortly before another purges it
+#: may count as later.
+CLOCKS = 0.01
 LENGTH = PIECES * 9
 
 
@@ -513,6 +516,9 @@ class World:
             return
         post = fetch.method == b"POST"
         if post:
+            await pause(CLOCKS)
+            if not fetch.in_the_air:
+                return
             fetch.resource.version += 1
             if not self.redis_fails:
                 self.purging = True
@@ -615,6 +621,7 @@ class World:
             targets = [self.chance.choice(TARGETS)]
             scope = Scope.of_url(targets[0], HOST)
         hardness = self.chance.choice([Hardness.HARD, Hardness.SOFT])
+        await pause(CLOCKS)
         self.note(f"P{process.number} purges {scope} {hardness}")
         self.purging = not self.redis_fails
         told, now = process.resource.purge(scope, hardness), self.tick()

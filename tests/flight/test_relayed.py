@@ -534,6 +534,26 @@ async def test_what_was_purged_while_it_was_validated_is_fetched_anew_once_for_t
 
 
 @async_test
+async def test_a_second_attempt_after_a_purge_is_made_by_whoever_fetches_what_holds_since(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    seats = [here.join(), here.join()]
+    await until(lambda: here.asked == 1)
+    assert await there.store.purge(Scope.everything())
+    await heard(here.backend, shared_redis)
+    await until(lambda: not here.store.under_way)
+    seats.append(there.join())
+    await until(lambda: there.asked == 1)
+    here.origin.fail(0, Fault.RESET)
+    await until(lambda: here.asked == 2 or names(shared_redis, "w"))
+    assert here.asked == 1
+    there.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in seats))
+    await over(here, there)
+
+
+@async_test
 async def test_what_was_purged_meanwhile_is_not_taken(shared_redis: RedisServer, processes: Any) -> None:
     here, there = await processes(shared_redis)
     here.store.clock._offset -= 1  # so much earlier it begins: by more than measured clocks may differ

@@ -51,6 +51,8 @@ class SharedFlight(Flight):
 
     lease: ILease | None = None
     """What is held for this."""
+    leased_as = ""
+    """What it was called as it was granted."""
     queued = False
     """Whether it has waited for what another process fetches."""
     _send: Send | None = None
@@ -147,8 +149,9 @@ class SharedFlight(Flight):
         super().fetch()
 
     def _again(self) -> None:
-        """One more attempt; by whoever has the lease, where that is lost."""
-        if self.lease is not None and self.lease.lost:
+        """One more attempt; by whoever has the lease, where that is lost, or goes by another name since a purge."""
+        lease = self.lease
+        if lease is not None and (lease.lost or self.leased_as != self._registry.lease_name(self.plan)):
             self._board_again()
         else:
             self.attempts += 1
