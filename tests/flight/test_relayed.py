@@ -554,6 +554,26 @@ async def test_a_second_attempt_after_a_purge_is_made_by_whoever_fetches_what_ho
 
 
 @async_test
+async def test_who_wants_nothing_older_does_not_wait_for_what_was_asked_for_elsewhere_before(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    await pause(0.02)
+    arrived = there.store.now()
+    await pause(0.02)
+    second = there.join()
+    await until(lambda: names(shared_redis, "w"))
+    reloading = there.join(began_after=arrived)
+    assert there.asked == 1
+    there.origin.answer(0, 200, CACHEABLE).end()
+    here.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in (first, second, reloading)))
+    await over(here, there)
+
+
+@async_test
 async def test_what_was_purged_meanwhile_is_not_taken(shared_redis: RedisServer, processes: Any) -> None:
     here, there = await processes(shared_redis)
     here.store.clock._offset -= 1  # so much earlier it begins: by more than measured clocks may differ

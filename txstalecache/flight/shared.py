@@ -114,8 +114,8 @@ class SharedFlight(Flight):
         """Whether ``request`` may wait here; ``began_after``: it takes no answer fetched earlier."""
         if self.outdated:
             return False
-        if began_after is not None and self.began <= began_after:
-            return False
+        if began_after is not None and not began_after < self._asked < inf:
+            return False  # what it may get of another process was asked for earlier, perhaps
         if self.state is State.PENDING:
             return True
         arrival = self._arrival
