@@ -69,6 +69,7 @@ class Leases(LocalLeases):
                 give()
 
             lease.release, lease.back_off = lambda: back(release), lambda: back(back_off)
+            lease.disband = lease.release
         return cast("ILease | None", lease)
 
     def acquire(self, name: str, purpose: Purpose, tell: Any = None) -> Deferred[Any]:

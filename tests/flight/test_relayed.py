@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from twisted.internet import reactor as installed
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 
 from tests.flight.test_flight import CACHEABLE, PRIVATE, Seat
 from tests.store.conftest import MakeStore
@@ -23,7 +23,7 @@ from txstalecache.http.forward import shared
 from txstalecache.http.keys import Key
 from txstalecache.http.messages import Fields, RequestHead
 from txstalecache.http.rules import Rules
-from txstalecache.origin.interfaces import Fault
+from txstalecache.origin.interfaces import Fault, OriginError
 from txstalecache.store.purges import Scope
 from txstalecache.store.relay import LIFE
 
@@ -33,6 +33,10 @@ RELAYED = "hs"
 MODIFIED = [(b"Last-Modified", b"Mon, 01 Jan 2024 00:00:00 GMT")]
 #: Shared, and not stored.
 FOR_THOSE_WHO_WAIT = [(b"Cache-Control", b"public, max-age=0")]
+
+
+#: Stale when it comes, and good enough for who comes later.
+GONE_STALE = [(b"Cache-Control", b"max-age=5, stale-while-revalidate=60"), (b"Age", b"6")]
 
 
 class Process:
@@ -373,6 +377,52 @@ async def test_for_those_who_wait_only_is_not_for_those_who_come_later(
 
 
 @async_test
+async def test_for_those_who_wait_only_is_not_for_those_who_come_while_word_of_it_is_on_its_way(
+    shared_redis: RedisServer, processes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = await processes(shared_redis)
+    first, second = await watched(here, there, shared_redis)
+    receive, word = there.backend.leases.receive, Deferred[None]()
+
+    def late(key: Key, token: str) -> Deferred[Any]:
+        return word.addCallback(lambda _: receive(key, token))
+
+    monkeypatch.setattr(there.backend.leases, "receive", late)
+    response = here.origin.answer(0, 200, FOR_THOSE_WHO_WAIT)
+    response.send(b"some")
+    await until(lambda: names(shared_redis, "s"))
+    await pause(0.02)  # the processes' clocks agree up to half a round trip
+    third = there.join()
+    word.callback(None)
+    await until(lambda: second.landing is not None and third.landing is not None)
+    response.end()
+    await until(lambda: first.ended == second.ended == "delivered")
+    assert second.data == b"some"
+    assert isinstance(third.landing, Regroup)
+    await over(here, there)
+
+
+@async_test
+async def test_who_waits_is_sent_at_once_what_others_have_stored_that_may_be_sent_stale(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, *others = await processes(shared_redis, 3)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    response = here.origin.answer(0, 200, GONE_STALE)
+    response.send(b"some")
+    await until(lambda: first.data == b"some")
+    await pause(0.02)  # the processes' clocks agree up to half a round trip
+    late = [other.join() for other in others]  # what has begun to come is too old for them, until it is stored
+    await until(lambda: names(shared_redis, "w"))
+    response.end()
+    await until(lambda: all(seat.landing is not None for seat in late))
+    assert [(seat.landing.entry.body, seat.landing.stale) for seat in late] == [((b"some",), "swr")] * 2
+    assert sum(other.asked for other in others) == 0
+    await over(here, *others)
+
+
+@async_test
 async def test_who_asks_elsewhere_after_the_head_is_told_how_old_it_is_and_takes_only_what_he_would_of_a_store(
     shared_redis: RedisServer, processes: Any
 ) -> None:
@@ -460,6 +510,67 @@ async def test_those_who_wait_elsewhere_while_a_key_is_purged_wait_for_one_fetch
     await over(here, there)
     assert (first.data, second.data, third.data) == (b"", b"body", b"body")
     assert there.asked == 0
+
+
+@async_test
+async def test_what_was_purged_while_it_was_validated_is_fetched_anew_once_for_the_fleet(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    kept = entry(here.store.now() - 90.0)
+    first = here.join(entry=kept, conditions=Fields([(b"If-None-Match", b'"1"')]))
+    await until(lambda: here.asked == 1)
+    assert await there.store.purge(Scope.everything())
+    await heard(here.backend, shared_redis)
+    await until(lambda: not here.store.under_way)
+    second = there.join()
+    await until(lambda: there.asked == 1)
+    here.origin.answer(0, 304).end()
+    await until(lambda: here.asked == 2 or names(shared_redis, "w"))
+    there.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: first.landing is not None and second.landing is not None)
+    assert here.asked == 1
+    await over(here, there)
+
+
+@async_test
+async def test_a_second_attempt_after_a_purge_is_made_by_whoever_fetches_what_holds_since(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    seats = [here.join(), here.join()]
+    await until(lambda: here.asked == 1)
+    assert await there.store.purge(Scope.everything())
+    await heard(here.backend, shared_redis)
+    await until(lambda: not here.store.under_way)
+    seats.append(there.join())
+    await until(lambda: there.asked == 1)
+    here.origin.fail(0, Fault.RESET)
+    await until(lambda: here.asked == 2 or names(shared_redis, "w"))
+    assert here.asked == 1
+    there.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in seats))
+    await over(here, there)
+
+
+@async_test
+async def test_who_wants_nothing_older_does_not_wait_for_what_was_asked_for_elsewhere_before(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    first = here.join()
+    await until(lambda: here.asked == 1)
+    await pause(0.02)
+    arrived = there.store.now()
+    await pause(0.02)
+    second = there.join()
+    await until(lambda: names(shared_redis, "w"))
+    reloading = there.join(began_after=arrived)
+    assert there.asked == 1
+    there.origin.answer(0, 200, CACHEABLE).end()
+    here.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in (first, second, reloading)))
+    await over(here, there)
 
 
 @async_test
@@ -692,6 +803,23 @@ async def test_who_comes_when_a_body_has_stalled_does_not_wait_for_it(
         assert found.entry is not None and found.entry.body == (b"other",)
 
 
+@async_test
+async def test_who_reads_along_is_not_cut_off_where_nothing_has_come_behind_the_head_for_long(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, there = await processes(shared_redis)
+    seats = await watched(here, there, shared_redis, clocks=Clocks(leader_age=0.3))
+    response = here.origin.answer(0, 200, CACHEABLE)
+    await until(lambda: all(isinstance(seat.landing, Attached) for seat in seats))
+    await until(lambda: not names(shared_redis, "h"))  # nobody is to begin with it any more
+    await pause(0.6)  # it is looked for again by then
+    response.send(b"some")
+    await until(lambda: all(seat.data == b"some" for seat in seats))
+    response.end()
+    await until(lambda: all(seat.ended == "delivered" for seat in seats))
+    await over(here, there)
+
+
 @pytest.mark.parametrize("before", ["read along by nobody", "read along elsewhere"])
 @async_test
 async def test_who_has_to_wait_does_not_wait_for_a_refresh_that_has_stalled(
@@ -771,9 +899,61 @@ async def test_an_error_that_somebody_elsewhere_may_have_provoked_is_tried_once_
     here.origin.answer(0, 500).end()
     await until(lambda: strange.ended and sum(other.asked for other in others) == 1)
     (asking,) = (other for other in others if other.asked)
+    await pause(0.1)  # the other has heard of the first error
     asking.origin.answer(0, 503).end()
     await until(lambda: all(seat.landing is not None for seat in seats))
     assert sum(other.asked for other in others) == 1, "at most two for a burst"
+    await over(here, *others)
+
+
+class Failing:
+    """Fails as soon as it is asked."""
+
+    asked = 0
+
+    def fetch(self, request: Any) -> Deferred[Any]:
+        self.asked += 1
+        return fail(OriginError(Fault.UNREACHABLE))
+
+
+@pytest.mark.parametrize("kept", ["nothing", "what may not stand in"])
+@async_test
+async def test_an_error_that_comes_sooner_than_word_of_who_waits_is_theirs_too(
+    shared_redis: RedisServer, processes: Any, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    fleet = await processes(shared_redis, 6)
+    origin = Failing()
+    for one in fleet:
+        one.registry.origin = origin
+        monkeypatch.setattr(one.backend.leases, "watched", lambda token: None)
+    more = {} if kept == "nothing" else {"entry": entry(fleet[0].store.now() - 90.0)}
+    seats = [one.join(**more) for one in fleet]
+    await until(lambda: all(seat.landing is not None for seat in seats))
+    assert {seat.landing.status for seat in seats} == {502}
+    assert origin.asked <= 2, "at most two for a burst"
+    await over(*fleet)
+
+
+@async_test
+async def test_of_those_who_waited_for_what_has_stalled_one_fetches_anew(
+    shared_redis: RedisServer, processes: Any
+) -> None:
+    here, *others = await processes(shared_redis, 5)
+    clocks = Clocks(leader_age=0.3)
+    first = here.join(clocks=clocks)
+    await until(lambda: here.asked == 1)
+    stalled = here.origin.answer(0, 200, GONE_STALE)
+    stalled.send(b"some")
+    await until(lambda: first.data == b"some")
+    await pause(0.02)  # the processes' clocks agree up to half a round trip
+    late = [other.join(clocks=clocks) for other in others]
+    await until(lambda: any(other.asked for other in others))
+    await pause(0.2)  # the others are woken by the same word
+    (asking,) = (other for other in others if other.asked)
+    assert asking.asked == 1
+    asking.origin.answer(0, 200, CACHEABLE).end()
+    await until(lambda: all(isinstance(seat.landing, Attached | Settled) for seat in late))
+    stalled.end()
     await over(here, *others)
 
 

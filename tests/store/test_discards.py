@@ -122,3 +122,27 @@ async def test_what_is_no_time_in_the_place_of_a_discard_keeps_nothing_from_bein
     two.store.put(key(), stored, 15)  # what was in the air
     await two.store.flush()
     assert shared_redis.command("EXISTS", LAYOUT.name(key().digest, "e")) == 0
+
+
+@async_test
+@pytest.mark.parametrize("trouble", ["a replica missing", "scripts lost"])
+async def test_what_redis_did_not_take_it_is_told_again_though_nothing_else_is_written(
+    redis_server: RedisServer, make_store: MakeStore, trouble: str
+) -> None:
+    one, two = await make_store(redis_server.url), await make_store(redis_server.url)
+    keys = [key(path) for path in ("/a", "/b", "/c")]
+    for each in keys:
+        two.store.put(each, entry(two.store.now() - 1, lifetime=600.0), 600)
+    await two.store.flush()
+    if trouble == "a replica missing":
+        redis_server.command("CONFIG", "SET", "min-replicas-to-write", "1")
+    else:
+        redis_server.command("SCRIPT", "FLUSH")
+    for each in keys:
+        one.store.discard(each)
+    await one.store.flush()
+    redis_server.command("CONFIG", "SET", "min-replicas-to-write", "0")
+    assert all(redis_server.command("EXISTS", LAYOUT.variant(each.digest, ())) for each in keys)
+    await until(lambda: not any(redis_server.command("EXISTS", LAYOUT.variant(each.digest, ())) for each in keys))
+    for each in keys:
+        assert (await two.store.lookup(each, get())).entry is None

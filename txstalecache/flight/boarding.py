@@ -57,11 +57,12 @@ class Boarding:
         flight, plan = self._flight, self._flight.plan
         # What is validated may have to wait: the origin may have to be left alone for a while.
         at_once = plan.entry is None and not plan.part
-        lease = self._registry.leases.grant(self._name, flight.purpose) if at_once else None
+        name = self._name
+        lease = self._registry.leases.grant(name, flight.purpose) if at_once else None
         if lease is None:
             self._run(self._board())
             return
-        flight.lease = lease
+        flight.lease, flight.leased_as = lease, name
         # In Redis nothing is, or nobody can ask it; what is here has been looked at in this very turn, or not.
         if not plan.again or not self._settled_by_what_is_here():
             flight.fetch()
@@ -97,8 +98,10 @@ class Boarding:
         while True:
             if await self._resting():
                 return False
-            lease: ILease | None = await self._registry.leases.acquire(self._name, flight.purpose, flight.watched)
+            name = self._name
+            lease: ILease | None = await self._registry.leases.acquire(name, flight.purpose, flight.watched)
             if lease is not None:
+                flight.leased_as = name
                 return await self._granted(lease)
             fetches = await self._waited()
             if fetches is not None:
@@ -128,12 +131,13 @@ class Boarding:
                 return False
             flight.purpose = Purpose.FETCH
             return None
+        flight.queued = True
         # First who holds it, then what there is: what an earlier holder stored was there before it let go.
-        overtaken = await self._overtaken()
+        disbanded = await self._disbanded()
         # Subscribe, then look: a change between the two is not lost.
         changed = registry.leases.changed(flight.plan.key)
         fetches = False if self._settled_by(await self._found()) else await self._passed_on()
-        if fetches is not None or (overtaken and not self._error):
+        if fetches is not None or (disbanded and not self._error):
             forget(changed)
             return fetches is not False
         await changed
@@ -155,13 +159,10 @@ class Boarding:
             return found
         return replace(found, entry=entry)
 
-    async def _overtaken(self) -> bool:
-        """Whether the holder that was waited for has given the lease back, having stored nothing, and another process
-        has taken it: then what comes is not for sharing among processes, and they need not wait for one another.
-
-        A holder that died is another matter: its lease runs out before the next one is granted.
-        """
-        registry, ran_out = self._registry, self._ran_out
+    async def _disbanded(self) -> bool:
+        """Whether the holder that was waited for has given the lease back with word that what came is not for sharing
+        among processes, and another one has taken it: they need not wait for one another then."""
+        registry = self._registry
         asked = registry.store.now()
         found: tuple[str, float] | None = await registry.leases.holder(self._name)
         if found is None:
@@ -170,7 +171,7 @@ class Boarding:
         before, until = self._holder, registry.clock.seconds() + left
         if before is None or before.token != token:
             self._last = _Holder(token, until, asked)
-            return before is not None and not ran_out
+            return before is not None and await registry.leases.disbanded(self._name, before.token)
         self._last = replace(before, until=until)
         return False
 
@@ -215,10 +216,15 @@ class Boarding:
 
     def _settled_by(self, found: Found) -> bool:
         """Whether another process has answered what this flight is for; lands everybody if so."""
-        flight = self._flight
+        flight, marker = self._flight, found.marker
         landing = self._told_by(found)
         if landing is None:
             return found.entry is not None and self._serves(found.entry)
+        if isinstance(landing, Failed) and marker is not None:
+            # As for who comes now: an entry that may stand in is better than the error.
+            status = marker.status if marker.why == policy.ORIGIN_ERROR else None
+            if flight.stand_in(status, "error"):
+                return True
         # Who asks again as he is told is not to find it in the air.
         flight.end(State.DONE)
         flight.waiters.land_all(lambda _: landing)
@@ -233,7 +239,7 @@ class Boarding:
             return None
         if marker.kind is MarkerKind.PRIVATE:
             return Alone("hit-for-miss")
-        if marker.kind is MarkerKind.ERROR and plan.entry is None and self._shares(marker):
+        if marker.kind is MarkerKind.ERROR and self._shares(marker):
             return Failed(marker.status, "error-marker", self._registry.limits.retry_after)
         return None
 

@@ -272,7 +272,7 @@ class Flight(ABC):
     def _pour(self, arrival: Arrival, response: IOriginResponse) -> None:
         """What follows the head is to come into the body."""
         if arrival.too_long:
-            self._mark(MarkerKind.LONG, self.plan.rules.hit_for_miss, "long")
+            self._mark(MarkerKind.LONG, "long")
         body = self.body
         body.passing = not self._storing
         body.drained = response.resume
@@ -331,12 +331,14 @@ class Flight(ABC):
         registry = self._registry
         return registry.held + length <= registry.limits.bytes_in_flight
 
-    def _mark(self, kind: MarkerKind, seconds: float, why: str, status: int = 0, said: bytes = b"") -> None:
+    def _mark(self, kind: MarkerKind, why: str) -> None:
+        """Say how to fetch the key from now on."""
+        self._say(Marker(kind, self._registry.store.now() + self.plan.rules.hit_for_miss, why))
+
+    def _say(self, marker: Marker) -> None:
         """Say something about the key, to GET and HEAD alike: what became of a HEAD tells nothing of a GET."""
-        if self.plan.fetch.method == b"HEAD":
-            return
-        store = self._registry.store
-        store.mark(self.plan.key, Marker(kind, store.now() + seconds, why, status, said))
+        if self.plan.fetch.method != b"HEAD":
+            self._registry.store.mark(self.plan.key, marker)
 
     # -- the body (Sink) -----------------------------------------------------------------------------------------
 
@@ -383,14 +385,14 @@ class Flight(ABC):
             except Exception:
                 self._log.failure("an answer could not be stored")
             if not kept:
-                self._supersede()
+                self._not_kept()
         if kept:
             figures.stored(self.plan.key)
         elif arrival.storable and framing is Framing.DELIMITED:
             figures.unstored(self.plan.key, arrival.head.status, "kept-out", arrival.response_time)
 
-    def _supersede(self) -> None:  # noqa: B027 - a flight for one client leaves what is stored
-        """The whole answer is here, and is not stored: what was stored before it may no longer hold."""
+    def _not_kept(self) -> None:  # noqa: B027 - a flight for one client leaves what is stored, and nobody waits for it
+        """The whole answer is here, and is not stored."""
 
     def _store_whole(self, arrival: Arrival) -> bool:
         """Store it with its body. Whether that was done, or is somebody else's to do."""

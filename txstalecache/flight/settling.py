@@ -5,11 +5,13 @@ Must not know: stores, flights, clocks, connections.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from txstalecache.flight.landing import Alone, Regroup, Settled
 from txstalecache.http import policy, vary
 from txstalecache.http.messages import RequestHead
 from txstalecache.http.rules import Rules
-from txstalecache.http.verdict import Fresh, Pass
+from txstalecache.http.verdict import Fresh, Pass, Stale
 
 __all__ = ["settled_for"]
 
@@ -23,4 +25,6 @@ def settled_for(request: RequestHead, settled: Settled, rules: Rules, now: float
     verdict = policy.judge(request, entry, None, rules, now)
     if isinstance(verdict, Pass):
         return Alone(verdict.why)
-    return settled if settled.validated or isinstance(verdict, Fresh) else None
+    if settled.validated or isinstance(verdict, Fresh):
+        return settled
+    return replace(settled, stale=verdict.why) if isinstance(verdict, Stale) else None

@@ -28,7 +28,7 @@ from txstalecache.flight.settling import settled_for
 from txstalecache.flight.state import State
 from txstalecache.flight.waiters import Waiter, Waiters
 from txstalecache.http import conditional, forward, policy, tags
-from txstalecache.http.entry import Entry, MarkerKind, Selector, Times
+from txstalecache.http.entry import Entry, Marker, MarkerKind, Selector, Times
 from txstalecache.http.messages import Fields, RequestHead, ResponseHead
 from txstalecache.http.verdict import Admission, Store
 from txstalecache.origin.interfaces import Fault, IOriginResponse, OriginError
@@ -51,6 +51,10 @@ class SharedFlight(Flight):
 
     lease: ILease | None = None
     """What is held for this."""
+    leased_as = ""
+    """What it was called as it was granted."""
+    queued = False
+    """Whether it has waited for what another process fetches."""
     _send: Send | None = None
     """The way to those who wait in other processes for what the lease is for, once there are any."""
     _transmission: Transmission | None = None
@@ -121,8 +125,8 @@ class SharedFlight(Flight):
         """Whether ``request`` may wait here; ``began_after``: it takes no answer fetched earlier."""
         if self.outdated:
             return False
-        if began_after is not None and self.began <= began_after:
-            return False
+        if began_after is not None and not began_after < self._asked < inf:
+            return False  # what it may get of another process was asked for earlier, perhaps
         if self.state is State.PENDING:
             return True
         arrival = self._arrival
@@ -156,13 +160,19 @@ class SharedFlight(Flight):
         super().fetch()
 
     def _again(self) -> None:
-        """One more attempt; by whoever has the lease, where that is lost."""
-        self.attempts += 1
-        if self.lease is not None and self.lease.lost:
-            self._let_go()
-            Boarding(self._registry, self).start()
+        """One more attempt; by whoever has the lease, where that is lost, or goes by another name since a purge."""
+        lease = self.lease
+        if lease is not None and (lease.lost or self.leased_as != self._registry.lease_name(self.plan)):
+            self._board_again()
         else:
+            self.attempts += 1
             self.fetch()
+
+    def _board_again(self) -> None:
+        """One more attempt, by whoever has the lease that it goes under by now."""
+        self.attempts += 1
+        self._let_go()
+        Boarding(self._registry, self).start()
 
     @property
     def _may_try_again(self) -> bool:
@@ -213,6 +223,14 @@ class SharedFlight(Flight):
         if lease is not None:
             lease.release()
 
+    def _disband(self) -> None:
+        """The same, where what has come is not kept: who waits elsewhere need not wait for one another either. Where it
+        is out of date, or an error, one of them fetches for all."""
+        arrival = self._arrival
+        if self.lease is not None and arrival is not None and not (arrival.error or self.outdated):
+            self.lease.disband()
+        self._let_go()
+
     def _rest(self) -> None:
         """A refresh has failed: the key is left alone for a while."""
         if self.plan.entry is not None and self.lease is not None:
@@ -223,7 +241,8 @@ class SharedFlight(Flight):
         """What another process gets of the origin is on its way to us: land with it, if it is for those who wait here.
         Whether it is."""
         told, plan, store = reception.told, self.plan, self._registry.store
-        if not (self.began < told.response_time or (told.late and self._in_time(told))):
+        awaited = any(self._came_before(waiter, told.response_time) for waiter in self.waiters)
+        if not (awaited or (told.late and self._in_time(told))):
             return False
         if store.outdated(plan.key, told.request_time, tags.of(plan.fetch, told.head.fields), plan.fetch):
             return False
@@ -232,6 +251,11 @@ class SharedFlight(Flight):
         self._asked = told.request_time
         self._arrived(self._response, (told.request_time, told.response_time), told.selector)
         return True
+
+    def _came_before(self, waiter: Waiter, when: float) -> bool:
+        """Whether ``waiter`` was here by ``when``, in the store's time."""
+        registry = self._registry
+        return registry.store.now() - (registry.clock.seconds() - waiter.since) < when
 
     def _in_time(self, told: Told) -> bool:
         """Whether an answer that began to come elsewhere before this took off is still for some who wait here."""
@@ -251,12 +275,10 @@ class SharedFlight(Flight):
             self._unasked(response)
             return
         admission = self._admission(head, times)
-        if head.status in policy.ERRORS and not isinstance(admission, Store):
-            if self._fell_back(head.status):
-                response.abort()
-                return
-            if self._awaited:
-                self._mark_error(policy.ORIGIN_ERROR, head.status)
+        fails = head.status in policy.ERRORS and not isinstance(admission, Store)
+        if fails and self._fell_back(head.status, self._error(policy.ORIGIN_ERROR, head.status)):
+            response.abort()
+            return
         self._admitted(response, admission, times, chosen)
 
     def _unasked(self, response: IOriginResponse) -> None:
@@ -283,14 +305,17 @@ class SharedFlight(Flight):
             self.plan = replace(plan, entry=None, conditions=Fields(), fetch=replace(plan.fetch, fields=fields))
             self._response = None
             self._ground()  # a 304 to what was asked before would answer nobody
-            self._again()
+            if purged:
+                self._board_again()  # others may be fetching what holds since
+            else:
+                self._again()
             return
         self.settle(Settled(self._renewed(fresh), collapsed=len(self.waiters) > 1, validated=True))
 
     def _stream(self, arrival: Arrival, response: IOriginResponse) -> None:
         admission, plan, withheld = arrival.admission, self.plan, arrival.withheld
         if withheld and not (arrival.error or arrival.provoked or admission.why in ("hook-failed", "range")):
-            self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, admission.why)
+            self._mark(MarkerKind.PRIVATE, admission.why)
         self._supersedes = arrival.own and plan.entry is not None and arrival.tells
         if self.purpose is Purpose.REFRESH and not (self.waiters or arrival.tells):
             self._rest()
@@ -299,17 +324,19 @@ class SharedFlight(Flight):
         self._pour(arrival, response)
         self.state = State.UNSHAREABLE if withheld else State.STREAMING
         if arrival.provoked:
-            self._let_go()  # whoever asks for himself is not to wait until this one has been read
+            self._disband()  # whoever asks for himself is not to wait until this one has been read
         elif self._send is not None:
             self._pass_on()
         wanted = self._goes_on or bool(self.body.readers)
         # What is here of the body already is taken in first: a short answer is then written in one piece.
         response.deliver(self)
-        awaited = arrival.own or self.began < arrival.response_time
 
         def seat(waiter: Waiter) -> Landing:
             nonlocal wanted
-            landing = self._seat(arrival, waiter, arrival.head) if awaited else self._late_seat(arrival, waiter)
+            if arrival.own or self._came_before(waiter, arrival.response_time):
+                landing = self._seat(arrival, waiter, arrival.head)
+            else:
+                landing = self._late_seat(arrival, waiter)
             wanted = wanted or isinstance(landing, Attached)
             return landing
 
@@ -337,9 +364,9 @@ class SharedFlight(Flight):
         if isinstance(refused, Alone) and not arrival.withheld:
             # Those who come next are not to wait for it.
             if refused.why == "cookie":
-                self._mark(MarkerKind.COOKIE, plan.rules.hit_for_miss, "cookie")
+                self._mark(MarkerKind.COOKIE, "cookie")
             elif refused.why == "partial" and not plan.part:
-                self._mark(MarkerKind.PRIVATE, plan.rules.hit_for_miss, "partial")
+                self._mark(MarkerKind.PRIVATE, "partial")
         return refused
 
     def _late_seat(self, arrival: Arrival, waiter: Waiter) -> Landing:
@@ -353,11 +380,16 @@ class SharedFlight(Flight):
         super()._unstored(arrival)
         if not self._storing and self.purpose is Purpose.FETCH:
             # Whoever comes now is not let in any more, and is not to wait until this one has been read.
-            self._let_go()
+            self._disband()
 
     # -- the entry that was to be validated ----------------------------------------------------------------------
 
+    def _not_kept(self) -> None:
+        self._supersede()
+        self._disband()
+
     def _supersede(self) -> None:
+        """What was stored before the answer may no longer hold."""
         arrival, entry = self._arrival, self.plan.entry
         if not self._supersedes or arrival is None or entry is None:
             return
@@ -409,26 +441,26 @@ class SharedFlight(Flight):
             return
         if self.air:
             return  # the other attempt is still in the air
-        if self._fell_back(None):
+        if self._fell_back(None, self._error(error.fault.value, error.status, provoked=error.fault in _PROVOKED)):
             return
-        if self._awaited:
-            self._mark_error(error.fault.value, error.status, provoked=error.fault in _PROVOKED)
         # Who asks again as he is told of it is not to find it in the air.
         self.end(State.FAILED)
         self._land(self._told(error))
 
-    def _fell_back(self, status: int | None) -> bool:
+    def _fell_back(self, status: int | None, error: Marker) -> bool:
         """Stale for whoever may have it; else one more attempt while others wait. Whether nothing is left to do now.
 
-        ``status`` is the origin's; None: it gave no answer.
+        ``status`` is the origin's; None: it gave no answer. ``error`` is what is said of it, where it is.
         """
         spared = self._spared(status)
         if spared:
             # Those who come next are not to wait for the same: they get stale at once. The first comes as one is told.
             why = policy.ORIGIN_ERROR if status is not None else "unreachable"
-            self._mark_error(why, status or 502, provoked=status is not None)
+            self._say(self._error(why, status or 502, provoked=status is not None))
         left = len(self.waiters) - len(spared)
         again = left > 1 and self.attempts < ATTEMPTS
+        if left and not again:
+            self._share(error)
         if not again:
             self._rest()
         if not left:
@@ -447,14 +479,20 @@ class SharedFlight(Flight):
 
     @property
     def _awaited(self) -> bool:
-        """Whether others than the leader wait here, or have waited in another process."""
-        return len(self.waiters) > 1 or self._send is not None
+        """Whether others than the leader wait here, or have waited in another process: if this one had to, too, word of
+        them may still be on its way."""
+        return len(self.waiters) > 1 or self._send is not None or self.queued
 
-    def _mark_error(self, why: str, status: int, *, provoked: bool = True) -> None:
-        """Tell those who come next that the origin fails: where what was said to it may have ``provoked`` that, those
-        who say the same."""
-        said = self.plan.said if provoked else b""
-        self._mark(MarkerKind.ERROR, self._registry.limits.error_marker, why, status, said)
+    def _error(self, why: str, status: int, *, provoked: bool = True) -> Marker:
+        """What tells those who come next that the origin fails: where what was said to it may have ``provoked`` that,
+        those who say the same."""
+        until = self._registry.store.now() + self._registry.limits.error_marker
+        return Marker(MarkerKind.ERROR, until, why, status, self.plan.said if provoked else b"")
+
+    def _share(self, error: Marker) -> None:
+        """It is also the error of those who wait beside the leader, here or in another process."""
+        if self._awaited:
+            self._say(error)
 
     def _make_way(self, status: int) -> None:
         """The origin's error may be about what was sent, and not about what was asked for: where somebody waits that
@@ -465,7 +503,7 @@ class SharedFlight(Flight):
         if leader is not None:
             self.waiters.land(leader, Failed(status, policy.ORIGIN_ERROR, self._registry.limits.retry_after))
 
-    def stand_in(self, status: int, why: str) -> bool:
+    def stand_in(self, status: int | None, why: str) -> bool:
         """Give everybody the entry that may stand in for the origin's ``status``. Whether that was all, and this is
         over."""
         spared = self._spared(status)
@@ -496,7 +534,7 @@ class SharedFlight(Flight):
         if not self.outdated:
             self._supersede()
         if self.purpose is Purpose.FETCH:
-            self._let_go()
+            self._disband()
         if self._transmission is not None:
             self._transmission.pass_by()
 

@@ -20,6 +20,9 @@ from txstalecache.store.trips import Trips
 __all__ = ["Discards"]
 
 
+def _nothing() -> None: ...
+
+
 class Discards:
     """The discards of this process, and those among them that Redis has still to be told. ``purge`` is told of those
     that are too many to be kept apart."""
@@ -69,14 +72,23 @@ class Discards:
                 self._tiers.epochs.settle(key, now)
             self._tell(self._tiers.remote, key, when)
 
-    def _tell(self, remote: Remote, key: Key, when: float) -> None:
+    def try_again(self) -> None:
+        """Tell Redis one of those that it has missed; once it has taken that, the others."""
+        remote = self._tiers.remote
+        if remote is not None and self._untold:
+            key, when = self._untold.popitem(last=False)
+            self._tell(remote, key, when, self.catch_up)
+
+    def _tell(self, remote: Remote, key: Key, when: float, taken: Callable[[], None] = _nothing) -> None:
         if not remote.writable:
             self._tell_later(key, when)
             return
         pending = self._tiers.under_way.pend(key)
         pending.shelf.discard(when)
         pending.shelf.complete = True
-        self._tiers.under_way.send(pending, remote.discard(key, when).addErrback(self._not_told, key, when))
+        telling = remote.discard(key, when)
+        telling.addCallbacks(lambda _: taken(), self._not_told, errbackArgs=(key, when))
+        self._tiers.under_way.send(pending, telling)
 
     def _not_told(self, failure: Failure, key: Key, when: float) -> Failure:
         self._tell_later(key, when)

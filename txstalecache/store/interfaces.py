@@ -115,6 +115,10 @@ class ILease(Interface):
     def release() -> None:
         """Give it back and wake those who wait elsewhere. Idempotent; nobody waits for it."""
 
+    def disband() -> None:
+        """The same, where what came is not for sharing among processes: those who wait need not wait for one
+        another."""
+
     def back_off() -> None:
         """The refresh failed: nobody refreshes this key until the back-off passes (1 s, doubling to 60 s, jittered)."""
 
@@ -133,6 +137,10 @@ class ILeases(Interface):
     def holder(name: str) -> Deferred[tuple[str, float] | None]:
         """Whose the lease called ``name`` is (a token), and for how many seconds more if nothing is heard of them; None
         when nobody's, or when that cannot be found out."""
+
+    def disbanded(name: str, token: str) -> Deferred[bool]:
+        """Whether who held the lease called ``name`` under ``token`` has disbanded those who waited; False when that
+        cannot be found out."""
 
     def resting(name: str) -> Deferred[bool]:
         """Whether a back-off runs for the lease called ``name``; False when that cannot be found out."""

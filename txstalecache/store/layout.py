@@ -11,7 +11,7 @@ All keys of one resource carry its digest in braces, so that a cluster keeps the
 ``{prefix}v1:{<digest>}:c``               the marker COOKIE (string)
 ``{prefix}v1:{<digest>}:d``               when the key was last discarded (string: a stamp)
 ``{prefix}v1:{<digest>}:l[:<variant>]``   the lease, or the back-off after a failed refresh (string)
-``{prefix}v1:{<digest>}:w:<token>``       somebody waits for what the holder of the lease fetches (string)
+``{prefix}v1:{<digest>}:w:<token>``       whether who waits for its holder need wait for others (string)
 ``{prefix}v1:{<digest>}:h:<token>``       the head of what the holder relays to them (string)
 ``{prefix}v1:{<digest>}:s:<token>``       its body as it comes (stream)
 ``{prefix}v1:{<digest>}:r:<token>``       how far those are who read it (hash: who -> number of the record)

@@ -39,6 +39,8 @@ __all__ = ["LocalLeases", "RedisLeases"]
 FIRST, LONGEST = 1.0, 60.0
 #: How long a lease outlives its holder, in seconds; the heartbeat comes at a third of it.
 HOLD = 5.0
+#: What is found in place of "somebody waits" once none of them need wait for another.
+DISBANDED = b"0"
 #: Who waits for a lease says so again at least as often, in seconds; who has not for longer waits no more, or will be
 #: heard in a moment.
 AWAITED = 1.0
@@ -64,6 +66,8 @@ class _LocalLease:
         if not self._over:
             self._over = True
             self._leases.succeeded(self._name)
+
+    disband = release
 
     def back_off(self) -> None:
         """It did not go well."""
@@ -103,6 +107,9 @@ class LocalLeases:
     def rests(self, name: str) -> bool:
         """Whether a back-off runs for ``name``."""
         return self._clock.seconds() < self._failures.get(name, (0, 0.0))[1]
+
+    def disbanded(self, name: str, token: str) -> Deferred[bool]:
+        return succeed(False)
 
     def resting(self, name: str) -> Deferred[bool]:
         return succeed(self.rests(name))
@@ -177,6 +184,11 @@ class _RedisLease:
             self._end()
             self._leases.end(self._name, self._token)
 
+    def disband(self) -> None:
+        if not self._over:
+            self._end()
+            self._leases.disband(self._name, self._token)
+
     def back_off(self) -> None:
         if not self._over:
             self._end()
@@ -246,8 +258,7 @@ class RedisLeases:
         token = os.urandom(16).hex()
         lease = self._held[token] = _RedisLease(self, name, token, self.ticks(), tell)
         waits = "1" if purpose is Purpose.FETCH else "0"
-        base = self._layout.name(name.partition(":")[0], "")
-        asked = self._ask(ACQUIRE, name, token, round(HOLD * 1000), waits, base)
+        asked = self._ask(ACQUIRE, name, token, round(HOLD * 1000), waits, self._base(name))
         acquired: Deferred[ILease | None] = Deferred()
 
         def answer(reply: object) -> None:
@@ -297,6 +308,10 @@ class RedisLeases:
         asked = self._commands.read([("GET", lease), ("PTTL", lease)])
         return asked.addCallbacks(read, ignored)
 
+    def disbanded(self, name: str, token: str) -> Deferred[bool]:
+        asked = self._commands.read([("GET", self._waits(name, token))])
+        return asked.addCallbacks(lambda replies: replies[0] == DISBANDED, lambda failure: False)
+
     def receive(self, key: Key, token: str) -> Deferred[Reception | None]:
         return Deferred.fromCoroutine(self.relays.receive(key, token))
 
@@ -310,7 +325,14 @@ class RedisLeases:
         """Give back the lease ``name`` if it is still held under ``token``."""
         self._held.pop(token, None)
         self._local.succeeded(name)
-        self._tell(RELEASE, name, token).addErrback(ignored)
+        self._tell(RELEASE, [self._layout.lease(name)], token).addErrback(ignored)
+
+    def disband(self, name: str, token: str) -> None:
+        """The same, with word to those who wait for it."""
+        self._held.pop(token, None)
+        self._local.succeeded(name)
+        names = [self._layout.lease(name), self._waits(name, token)]
+        self._tell(RELEASE, names, token, round(HOLD * 1000)).addErrback(ignored)
 
     def _give_back_unheard(self) -> None:
         """Redis answers again: before anything is asked for, what nobody holds is not to stay locked."""
@@ -322,20 +344,28 @@ class RedisLeases:
         """Turn the lease ``name`` into a back-off if it is still held under ``token``."""
         self._held.pop(token, None)
         percent = round(100 * _jitter())
-        told = self._tell(BACK_OFF, name, token, round(FIRST * 1000), round(LONGEST * 1000), percent)
+        numbers = round(FIRST * 1000), round(LONGEST * 1000), percent
+        told = self._tell(BACK_OFF, [self._layout.lease(name)], token, *numbers)
         told.addErrback(lambda failure: self._local.failed(name))
 
     def beat(self, name: str, token: str) -> Deferred[object]:
         """Keep the lease ``name``: fires with 1 while it is held under ``token``."""
         return self._ask(BEAT, name, token, round(HOLD * 1000))
 
+    def _base(self, name: str) -> bytes:
+        return self._layout.name(name.partition(":")[0], "")
+
+    def _waits(self, name: str, token: str) -> bytes:
+        """Where it is said that somebody waits for who holds ``name`` under ``token``."""
+        return self._base(name) + b"w:" + token.encode()
+
     def _ask(self, script: Script, name: str, *args: bytes | str | int) -> Deferred[object]:
         # Where reads go: somebody waits, and should not behind a large body on its way out.
         return self._commands.read([script([self._layout.lease(name)], *args)]).addCallback(_only)
 
-    def _tell(self, script: Script, name: str, *args: bytes | str | int) -> Deferred[object]:
+    def _tell(self, script: Script, names: list[bytes], *args: bytes | str | int) -> Deferred[object]:
         # Where writes go: whoever is woken by this must find what was stored before it.
-        return self._commands.write([script([self._layout.lease(name)], *args)], 100).addCallback(_only)
+        return self._commands.write([script(names, *args)], 100).addCallback(_only)
 
 
 def _only(replies: list[object]) -> object:

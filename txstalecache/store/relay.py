@@ -180,6 +180,8 @@ class Transmission:
         self._followers = Followers(MOST, PIECE)
         self._following = False
         self._began = relays.clock.seconds()
+        self._hides = False
+        """Whether the head is to go."""
         self._hidden = inf
         """Since when nobody finds the head any more though the body goes on."""
         self._wrote = float("-inf")
@@ -207,7 +209,8 @@ class Transmission:
 
     def hide(self) -> None:
         """Nobody is to begin with it any more."""
-        self._relays.commands.write([("UNLINK", self._head)]).addErrback(ignored)
+        self._hides = True
+        self._soon()
 
     def hurry(self) -> None:
         """Somebody in this process is held up: who hardly reads is not waited for any longer."""
@@ -289,7 +292,7 @@ class Transmission:
     # -- writing -------------------------------------------------------------------------------------------------
 
     def _soon(self) -> None:
-        if self._timer is not None or self._writing or not self._pending or self.over:
+        if self._timer is not None or self._writing or self.over or not (self._pending or self._hides):
             return
         now = self._relays.clock.seconds()
         wait = self._wrote + PACE - now
@@ -306,10 +309,14 @@ class Transmission:
         commands: list[Command] = []
         data = self._pending[0] if len(self._pending) == 1 else b"".join(self._pending)
         self._pending.clear()
-        if data:
+        if data or (self._hides and not self._followers.number):
             self._wrote = self._relays.clock.seconds()
-            commands += [self._record(_CHUNK, data[at : at + PIECE]) for at in range(0, len(data), PIECE)]
+            # Without the head something else has to show that it goes on, be it a record with nothing in it.
+            commands += [self._record(_CHUNK, data[at : at + PIECE]) for at in range(0, len(data) or 1, PIECE)]
             commands.append(("PEXPIRE", self._stream, round(LIFE * 1000)))
+        if self._hides:
+            self._hides = False
+            commands.append(("UNLINK", self._head))
         if self._last:
             gone: Command = ("UNLINK", self._head, self._readers)
             if not self._late:

@@ -170,11 +170,13 @@ return 1
 """
 )
 
-#: Give the lease back. KEYS lease; ARGV token
+#: Give the lease back; and tell those who wait elsewhere, if any do, that they need not wait for one another.
+#: KEYS lease, [who waits]; ARGV token, [milliseconds]
 RELEASE = Script(
     _LEASE
     + """
 if state ~= 'h' or first ~= ARGV[1] then return 0 end
+if KEYS[2] then redis.call('SET', KEYS[2], '0', 'PX', ARGV[2], 'XX') end
 redis.call('DEL', KEYS[1])
 return 1
 """

@@ -138,7 +138,9 @@ class TieredStore:
         self.purged()
 
     def try_again(self) -> None:
-        """Called now and then: a purge that Redis did not take is not to wait until something else is written."""
+        """Called now and then: what Redis did not take of purges and discards is not to wait until something else is
+        written."""
+        self._discards.try_again()
         if self._purging.behind:
             self._purging.catch_up()
 
