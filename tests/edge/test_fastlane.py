@@ -432,6 +432,7 @@ class Trio:
 @pytest.mark.parametrize(
     ("sequences", "requests"), [(SHORT, 1_400), pytest.param(LONG, 20_000, marks=pytest.mark.slow, id="20,000")]
 )
+@pytest.mark.timeout(600)
 def test_the_lane_and_the_ordinary_way_say_the_same(sequences: int, requests: int, monkeypatch: Any) -> None:
     served = asked_for = 0
     serve = FastLane.serve
