@@ -23,10 +23,10 @@ $(BIN)/python:
 		{ echo "txstalecache needs Python >= 3.11; $(PYTHON) is older. Try: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# One stamp per set of extras: installed again only when what is to be installed has changed.
+# One stamp per set of extras: installed again only when what is to be installed has changed. "dev" has the others in it.
 $(VENV)/.installed-%: $(BIN)/python setup.py pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(subst +,$(comma),$*)]'
-	@touch $@
+	@touch $@ $(if $(filter dev,$*),$(patsubst %,$(VENV)/.installed-%,embedded embedded+test))
 comma := ,
 
 run: $(VENV)/.installed-embedded ## Start the proxy in front of a slow demo origin, and say what to try
@@ -58,8 +58,8 @@ package: $(VENV)/.installed-dev ## Build the wheel, check it, install it elsewhe
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python -m twine check --strict dist/*
 	rm -rf build/elsewhere
-	$(PYTHON) -m venv build/elsewhere
-	build/elsewhere/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	$(PYTHON) -m venv --without-pip build/elsewhere
+	$(BIN)/python -m pip --python build/elsewhere install --quiet --disable-pip-version-check --no-compile dist/*.whl
 	cd build/elsewhere && bin/twistd --help | grep -w txstalecache
 	cd build/elsewhere && bin/twist --help | grep -w txstalecache
 

@@ -247,8 +247,8 @@ def cases() -> list[Case]:
     return found
 
 
-def start(directory: str, core: int, client: int) -> tuple[dict[str, Server], list[Server]]:
-    """The contestants that could be started, by name, and those behind them."""
+def start(directory: str, core: int, client: int, wanted: set[str]) -> tuple[dict[str, Server], list[Server]]:
+    """Those of the contestants ``wanted`` that could be started, by name, and those behind them."""
     python = [sys.executable, str(HERE / "servers.py")]
     origin_port, redis_port = free_port(), free_port()
     origin = f"http://127.0.0.1:{origin_port}"
@@ -263,6 +263,8 @@ def start(directory: str, core: int, client: int) -> tuple[dict[str, Server], li
     made: dict[str, Server] = {}
 
     def add(name: str, command: Callable[[int], list[str]], pinned: bool = True) -> None:
+        if name not in wanted:
+            return
         port = free_port()
         server = Server(name, port, command(port), core if pinned else None)
         if server.up():
@@ -336,12 +338,12 @@ def main() -> int:
     print(f"\n{'':<42}{'ours':>8} {'theirs':>8}  {'ratio':>6} {'spread':>15} {'target':>7}   p99 in ms")
     with tempfile.TemporaryDirectory() as directory:
         os.chmod(directory, 0o755)
-        made, behind = start(directory, core, client)
+        compared = [case for case in cases() if chosen.only in case.name]
+        wanted = {name for case in compared for name in (case.ours, case.theirs)}
+        made, behind = start(directory, core, client, wanted)
         try:
             bench = Bench(directory, client, chosen.seconds)
-            for case in cases():
-                if chosen.only not in case.name:
-                    continue
+            for case in compared:
                 if case.ours in made and case.theirs in made:
                     compare(case, bench, made, chosen.runs)
                 else:

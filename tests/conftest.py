@@ -54,7 +54,7 @@ def pytest_configure() -> None:
 
 
 #: How many tests may pass before what has piled up since is set apart again: pytest keeps a report of each.
-APART = 50
+APART = 10
 
 
 def _set_apart() -> None:

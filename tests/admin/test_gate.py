@@ -229,7 +229,7 @@ def test_while_it_drains_it_is_alive_and_not_ready(site: Origin, tmp_path: Path)
     try:
         admin = Admin(proxy)
         admin.until("/readyz", lambda said: said["ready"])
-        site.delay = 1.5
+        site.open.clear()
         answered: list[str] = []
         client = threading.Thread(target=lambda: answered.append(admin.visit("/last")))
         client.start()
@@ -239,9 +239,10 @@ def test_while_it_drains_it_is_alive_and_not_ready(site: Origin, tmp_path: Path)
         assert said["why"] == "draining"
         assert admin.get("/readyz")[0] == 503
         assert admin.get("/healthz")[0] == 200
+        site.open.set()
         client.join(10)
         assert answered[0].strip().isdigit()
         assert proxy.end() == 0
     finally:
-        site.delay = 0.0
+        site.open.set()
         proxy.close()

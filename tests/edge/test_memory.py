@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MIB = 32
+MIB = 12
 
 
 @pytest.mark.slow

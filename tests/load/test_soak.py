@@ -151,7 +151,7 @@ async def test_what_traffic_takes_is_given_back(
     await traffic.fill(MEMORY)
     assert (await proxy.ask())["stored"] > 0.9 * MEMORY
     # Fewer than it takes to reach the most that is ever needed at one time would count as growth.
-    while traffic.outcomes.total() < 15_000:
+    while traffic.outcomes.total() < 5_000:
         await traffic.for_(5.0)
     wire.cut()
     before = await proxy.ask()

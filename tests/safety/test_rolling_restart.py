@@ -111,25 +111,27 @@ async def restart(origin: ScriptedOrigin, redis: RedisServer, place: Path, worke
             for name in ("old", "new"):
                 processes.append(start(listening, origin.url, redis.url, workers, place / name))
                 # The first answers alone before the second is there.
-                await until(lambda name=name: "listens on" in (place / name).read_text(), 20)  # type: ignore[misc]
+                await until(lambda name=name: "listens on" in (place / name).read_text(), 60)  # type: ignore[misc]
             old, new = processes
-            ends = time.monotonic() + 5
+            going = True
             clients = [
-                Deferred.fromCoroutine(client(number, port, lambda: time.monotonic() < ends, outcomes))
-                for number in range(CLIENTS)
+                Deferred.fromCoroutine(client(number, port, lambda: going, outcomes)) for number in range(CLIENTS)
             ]
-            await later(1.5)
+            await until(lambda: outcomes.total() > 300, 60)
             old.send_signal(signal.SIGTERM)
+            await until(lambda: old.poll() is not None, 60)
+            told = outcomes.total()
+            await until(lambda: outcomes.total() > told + 300, 60)
+            going = False
             await settled(*clients)
-            await until(lambda: old.poll() is not None, 20)
             assert old.returncode == 0, (place / "old").read_text()
             assert set(outcomes) == {"good"}, outcomes
-            assert outcomes["good"] > 300
             new.send_signal(signal.SIGTERM)
-            await until(lambda: new.poll() is not None, 20)
+            await until(lambda: new.poll() is not None, 60)
             assert new.returncode == 0
             return leases(redis)
         finally:
+            going = False
             for process in processes:
                 if process.poll() is None:
                     process.kill()
