@@ -175,8 +175,10 @@ def test_no_fault_of_redis_is_seen(fault: str, run_proxy: RunProxy, threaded_ori
     assert errors(answers) == []
     assert ninety_ninth(meanwhile) <= READ + BUSY
     if fault not in ANSWERS:
-        # The breaker is open: what is left is the way to the origin, and no waiting for Redis.
-        assert median(answer.seconds for answer in settled) < READ
+        # The breaker is open: who asks for what nobody has asked for waits for Redis no longer than who has what is on
+        # its way there. How long both take on a busy machine says nothing of that.
+        known = median(answer.seconds for answer in settled if not answer.path.startswith("/new"))
+        assert median(answer.seconds for answer in settled if answer.path.startswith("/new")) - known < READ
     assert back <= 5.0 + BUSY
     assert "Traceback" not in proxy.output
     assert proxy.end() == 0
