@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LISTEN ?= tcp:8080:interface=127.0.0.1
 # More tests at a time than two cores: they wait as much as they work. One after the other: make PROCESSES=0 test
-PROCESSES ?= 3
+PROCESSES ?= 5
 
 # Tests start a few hundred processes: what was compiled once is not compiled again in each of them.
 unexport PYTHONDONTWRITEBYTECODE
