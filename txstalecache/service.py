@@ -321,7 +321,8 @@ class ProxyService(Service):
         self.renew()
         if self._admin_endpoint is not None:
             self._renew(self._admin_endpoint)
-        if self._settings.config is not None:
+        if self._settings.config is not None and not self._reloading.waiting:
+            # Who waits already will read what the file says by then.
             reloading = self.reload()
             reloading.addErrback(lambda failure: self._log.failure("configuration not reloaded", failure))
 

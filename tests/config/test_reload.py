@@ -7,6 +7,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.support.async_test import async_test
 from tests.support.client import fetch
@@ -72,6 +73,23 @@ async def test_who_asks_while_it_is_read_has_it_read_once_more(
     assert await third
     assert (await first, await second) == (True, False)
     assert await answered(proxy) == b"file"
+
+
+@async_test
+async def test_of_those_who_ask_while_it_is_read_one_waits_for_all(
+    make_origin: Any, configured: Run, goes_on: Event
+) -> None:
+    origin = await make_origin()
+    proxy = await configured(said(origin, "before"))
+    with capturedLogs() as events:
+        for _ in range(10):
+            proxy.service.reread()
+        proxy.write(said(origin, "after"))
+        goes_on.set()
+        assert await proxy.service.reload()
+    reloaded = [event for event in events if formatEvent(event).startswith("configuration reloaded")]
+    assert len(reloaded) == 3
+    assert await answered(proxy) == b"after"
 
 
 @async_test
