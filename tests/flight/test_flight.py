@@ -1201,7 +1201,12 @@ class LateLeases(LocalLeases):
         return None
 
     def acquire(self, name: str, purpose: Purpose, tell: Any = None) -> Deferred[Any]:
+        self._wanted = name, purpose
         return self.asked
+
+    def say(self) -> None:
+        """Grant what is wanted."""
+        self.asked.callback(super().grant(*self._wanted))
 
 
 UNSAID = Fields([(b"ETag", b'"1"'), (b"Last-Modified", b"Mon, 01 Jan 2024 00:00:00 GMT")])
@@ -1217,7 +1222,7 @@ def stored_elsewhere(tower: Tower, *joining: Any, **entry: Any) -> tuple[list[Se
     now = tower.store.now()
     stored = replace(stored, request_time=now, response_time=now)
     tower.store.put(KEY, stored, 600.0)
-    leases.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    leases.say()
     return seats, stored
 
 
@@ -1250,7 +1255,7 @@ def test_what_was_not_asked_yet_is_not_out_of_date_by_an_invalidation() -> None:
     tower.registry.invalidate(KEY)
     later = tower.join()
     tower.clock.advance(0.01)
-    leases.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    leases.say()
     finish(tower.origin.answer(0, 200, CACHEABLE))
     assert waiting.data == later.data == b"body" and len(tower.origin.requests) == 1
     assert tower.stored is not None and tower.at_rest()
@@ -1271,7 +1276,7 @@ def test_who_waits_for_the_lease_of_another_leaves_the_second_attempt_to_its_hol
     seats = [tower.join() for _ in range(10)]
     tower.clock.advance(6)
     assert not tower.origin.requests
-    leases.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    leases.say()
     assert len(tower.origin.requests) == 1
     tower.clock.advance(4)
     assert len(tower.origin.requests) == 1, "its own fetch has just begun"
@@ -1302,7 +1307,7 @@ def test_who_asks_again_as_he_is_told_of_a_failure_elsewhere_is_not_left_waiting
     first.waiting.addCallback(lambda _: later.append(tower.join()))
     tower.store.mark(KEY, Marker(MarkerKind.ERROR, tower.store.now() + 1.0, "origin-error", 502))
     tower.registry.leases = LocalLeases(tower.clock)
-    elsewhere.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    elsewhere.say()
     assert first.waiting.called and isinstance(first.landing, Failed)
     finish(tower.origin.answer(0, 200, CACHEABLE))
     assert later[0].data == b"body" and tower.at_rest()
@@ -1336,7 +1341,7 @@ def test_who_asks_again_as_he_is_given_what_another_process_stored_has_nothing_f
     first.waiting.addCallback(lambda _: later.append(tower.join(again=True)))
     tower.clock.advance(0.01)
     stored = tower.entry(lifetime=600.0)
-    elsewhere.asked.callback(LocalLeases(tower.clock).grant("x", Purpose.FETCH))
+    elsewhere.say()
     assert [seat.landing for seat in (first, *later)] == [Settled(stored, collapsed=True)] * 2
     assert not tower.origin.requests and tower.at_rest()
 

@@ -57,12 +57,11 @@ class Boarding:
         flight, plan = self._flight, self._flight.plan
         # What is validated may have to wait: the origin may have to be left alone for a while.
         at_once = plan.entry is None and not plan.part
-        name = self._name
-        lease = self._registry.leases.grant(name, flight.purpose) if at_once else None
+        lease = self._registry.leases.grant(self._name, flight.purpose) if at_once else None
         if lease is None:
             self._run(self._board())
             return
-        flight.lease, flight.leased_as = lease, name
+        flight.lease = lease
         # In Redis nothing is, or nobody can ask it; what is here has been looked at in this very turn, or not.
         if not plan.again or not self._settled_by_what_is_here():
             flight.fetch()
@@ -98,10 +97,8 @@ class Boarding:
         while True:
             if await self._resting():
                 return False
-            name = self._name
-            lease: ILease | None = await self._registry.leases.acquire(name, flight.purpose, flight.watched)
+            lease: ILease | None = await self._registry.leases.acquire(self._name, flight.purpose, flight.watched)
             if lease is not None:
-                flight.leased_as = name
                 return await self._granted(lease)
             fetches = await self._waited()
             if fetches is not None:

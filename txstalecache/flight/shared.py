@@ -51,8 +51,6 @@ class SharedFlight(Flight):
 
     lease: ILease | None = None
     """What is held for this."""
-    leased_as = ""
-    """What it was called as it was granted."""
     queued = False
     """Whether it has waited for what another process fetches."""
     _send: Send | None = None
@@ -161,18 +159,13 @@ class SharedFlight(Flight):
 
     def _again(self) -> None:
         """One more attempt; by whoever has the lease, where that is lost, or goes by another name since a purge."""
-        lease = self.lease
-        if lease is not None and (lease.lost or self.leased_as != self._registry.lease_name(self.plan)):
-            self._board_again()
-        else:
-            self.attempts += 1
-            self.fetch()
-
-    def _board_again(self) -> None:
-        """One more attempt, by whoever has the lease that it goes under by now."""
         self.attempts += 1
-        self._let_go()
-        Boarding(self._registry, self).start()
+        lease = self.lease
+        if lease is not None and (lease.lost or lease.name != self._registry.lease_name(self.plan)):
+            self._let_go()
+            Boarding(self._registry, self).start()
+        else:
+            self.fetch()
 
     @property
     def _may_try_again(self) -> bool:
@@ -305,10 +298,7 @@ class SharedFlight(Flight):
             self.plan = replace(plan, entry=None, conditions=Fields(), fetch=replace(plan.fetch, fields=fields))
             self._response = None
             self._ground()  # a 304 to what was asked before would answer nobody
-            if purged:
-                self._board_again()  # others may be fetching what holds since
-            else:
-                self._again()
+            self._again()
             return
         self.settle(Settled(self._renewed(fresh), collapsed=len(self.waiters) > 1, validated=True))
 

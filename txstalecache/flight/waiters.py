@@ -55,9 +55,6 @@ def _detach(waiter: Deferred[Landing]) -> None:
     waiter.crowd.detach(waiter)
 
 
-def _nothing() -> None: ...
-
-
 class Waiters:
     """The crowd. ``counted`` is told how many more wait, or fewer, ``left`` of each client that left. ``later`` is the
     reactor's ``callLater``."""
@@ -129,7 +126,7 @@ class Waiters:
             waiter.callback(landing)
 
     def land_each(
-        self, waiters: Iterable[Waiter], decide: Callable[[Waiter], Landing], then: Callable[[], None] = _nothing
+        self, waiters: Iterable[Waiter], decide: Callable[[Waiter], Landing], then: Callable[[], None] = lambda: None
     ) -> None:
         """Tell each of ``waiters`` what ``decide`` says, in this order and as many turns as it takes; ``then`` is
         called once that is done. None of them waits any longer."""
@@ -138,7 +135,7 @@ class Waiters:
             del self._waiting[waiter]
         self._call(called, decide, then)
 
-    def land_all(self, decide: Callable[[Waiter], Landing], then: Callable[[], None] = _nothing) -> None:
+    def land_all(self, decide: Callable[[Waiter], Landing], then: Callable[[], None] = lambda: None) -> None:
         """As ``land_each``, everybody."""
         called, self._waiting = self._waiting, {}
         self._call(called, decide, then)

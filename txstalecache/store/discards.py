@@ -20,9 +20,6 @@ from txstalecache.store.trips import Trips
 __all__ = ["Discards"]
 
 
-def _nothing() -> None: ...
-
-
 class Discards:
     """The discards of this process, and those among them that Redis has still to be told. ``purge`` is told of those
     that are too many to be kept apart."""
@@ -79,7 +76,7 @@ class Discards:
             key, when = self._untold.popitem(last=False)
             self._tell(remote, key, when, self.catch_up)
 
-    def _tell(self, remote: Remote, key: Key, when: float, taken: Callable[[], None] = _nothing) -> None:
+    def _tell(self, remote: Remote, key: Key, when: float, taken: Callable[[], None] = lambda: None) -> None:
         if not remote.writable:
             self._tell_later(key, when)
             return

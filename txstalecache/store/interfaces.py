@@ -108,6 +108,7 @@ class Purpose(StrEnum):
 class ILease(Interface):
     """The right to fetch one key, across processes. Kept alive by a heartbeat from the moment it is granted."""
 
+    name = Attribute("What it was called when it was granted.")
     lost = Attribute("Whether somebody else may hold it now; the holder must then not store.")
     awaited = Attribute("Whether somebody in another process waits for what it is for, as far as is known.")
     bare = Attribute("Whether nothing was stored under the key when it was granted: no need to look again.")

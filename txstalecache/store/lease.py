@@ -58,14 +58,14 @@ class _LocalLease:
 
     def __init__(self, leases: LocalLeases, name: str) -> None:
         self._leases = leases
-        self._name = name
+        self.name = name
         self._over = False
 
     def release(self) -> None:
         """It went well: what failed before is forgotten."""
         if not self._over:
             self._over = True
-            self._leases.succeeded(self._name)
+            self._leases.succeeded(self.name)
 
     disband = release
 
@@ -73,7 +73,7 @@ class _LocalLease:
         """It did not go well."""
         if not self._over:
             self._over = True
-            self._leases.failed(self._name)
+            self._leases.failed(self.name)
 
 
 @implementer(ILeases)
@@ -144,7 +144,7 @@ class _RedisLease:
 
     def __init__(self, leases: RedisLeases, name: str, token: str, asked: float, tell: Tell | None) -> None:
         self._leases = leases
-        self._name = name
+        self.name = name
         self._token = token
         self._confirmed = asked
         self._over = False
@@ -182,17 +182,17 @@ class _RedisLease:
     def release(self) -> None:
         if not self._over:
             self._end()
-            self._leases.end(self._name, self._token)
+            self._leases.end(self.name, self._token)
 
     def disband(self) -> None:
         if not self._over:
             self._end()
-            self._leases.disband(self._name, self._token)
+            self._leases.disband(self.name, self._token)
 
     def back_off(self) -> None:
         if not self._over:
             self._end()
-            self._leases.back_off(self._name, self._token)
+            self._leases.back_off(self.name, self._token)
 
     def _end(self) -> None:
         self._over = True
@@ -213,7 +213,7 @@ class _RedisLease:
             else:
                 self._taken = True
 
-        self._leases.beat(self._name, self._token).addCallbacks(kept, ignored)
+        self._leases.beat(self.name, self._token).addCallbacks(kept, ignored)
         self._next()
 
 

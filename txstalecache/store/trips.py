@@ -36,9 +36,6 @@ __all__ = ["Trips"]
 _Waiters = deque[tuple[Deferred[Found], RequestHead]]
 
 
-def _nothing() -> None: ...
-
-
 class _Trip:
     """One question to Redis about one key, and those who wait for its answer."""
 
@@ -145,7 +142,7 @@ class Trips:
         self,
         waiters: _Waiters,
         answer: Callable[[Deferred[Found], RequestHead], Found | None],
-        then: Callable[[], None] = _nothing,
+        then: Callable[[], None] = lambda: None,
     ) -> None:
         """Give each of ``waiters`` what ``answer`` says, in this order and in as many turns as it takes; None: he waits
         on. ``then`` is called once that is done."""
